@@ -1,0 +1,49 @@
+"""heatkp: keypoints by dense prediction, heatmaps on segmentation backbones.
+
+>>> from heatkp import load_model  # doctest: +SKIP
+>>> points = load_model("runs/softargmax-1").predict(image).points  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from heatkp.data.loading import load_data
+    from heatkp.inference.predictor import Keypoints, Predictor, load_model
+    from heatkp.models import create_model, head_names, register_head
+
+# Resolved on first use, so that `import heatkp` and the command line start without torch.
+_HOMES = {
+    "Keypoints": "heatkp.inference.predictor",
+    "Predictor": "heatkp.inference.predictor",
+    "create_model": "heatkp.models",
+    "head_names": "heatkp.models",
+    "load_data": "heatkp.data.loading",
+    "load_model": "heatkp.inference.predictor",
+    "register_head": "heatkp.models",
+}
+
+__all__ = [
+    "Keypoints",
+    "Predictor",
+    "__version__",
+    "create_model",
+    "head_names",
+    "load_data",
+    "load_model",
+    "register_head",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'heatkp' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,69 @@
+"""The command line. Commands import what they need when they run, so help answers at once."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+
+import click
+
+import heatkp
+from heatkp.cli.data import data
+from heatkp.cli.eval import evaluate
+from heatkp.cli.train import train
+from heatkp.errors import HeatkpError
+
+
+class UserError(click.ClickException):
+    """A mistake that the user can mend: message on stderr, exit code 2."""
+
+    exit_code = 2
+
+
+def _message(error: BaseException) -> str:
+    """The message alone; an error from a loader's worker carries a traceback in its text."""
+    text = str(error)
+    if "Original Traceback" in text:
+        text = text.strip().splitlines()[-1].partition(": ")[2]
+    return text
+
+
+class _Commands(click.Group):
+    def invoke(self, ctx: click.Context) -> object:
+        debug = bool(ctx.params.get("debug"))
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except HeatkpError as error:
+            if debug:
+                traceback.print_exc()
+            raise UserError(_message(error)) from None
+        except KeyboardInterrupt:
+            click.echo(
+                "Interrupted. A training run goes on with: heatkp train --resume RUN", err=True
+            )
+            sys.exit(130)
+        except Exception as error:
+            if debug:
+                traceback.print_exc()
+            raise click.ClickException(
+                f"{type(error).__name__}: {_message(error)}\n"
+                "This looks like a fault in heatkp; `heatkp --debug ...` shows where."
+            ) from None
+
+
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Start with `heatkp train`: it needs no data and takes a few minutes.",
+)
+@click.version_option(heatkp.__version__, prog_name="heatkp")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def main(debug: bool) -> None:
+    """Find keypoints by dense prediction: heatmaps on segmentation backbones."""
+
+
+main.add_command(train)
+main.add_command(evaluate)
+main.add_command(data)

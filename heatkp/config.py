@@ -1,0 +1,304 @@
+"""What a settings file may say: one pydantic model per section, `Settings` for the whole.
+
+Unknown keys, wrong types and impossible combinations raise `SettingsError` with the place
+(`model.stride`) and what is allowed there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from heatkp.errors import SettingsError
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Positive = Annotated[float, Field(gt=0.0)]
+NotNegative = Annotated[float, Field(ge=0.0)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", validate_assignment=True, allow_inf_nan=False)
+
+
+class Data(_Section):
+    """Where samples come from and what part of a photo the network sees."""
+
+    format: Literal["auto", "synthetic", "imm", "coco"] = "auto"
+    """`auto` draws faces where there is no path, and else looks at what the path holds."""
+    path: str | None = None
+    points: Literal["all", "nose"] | list[Annotated[int, Field(ge=0)]] = "all"
+    skeleton: Literal["face68", "face58"] = "face68"
+    """Layout that drawn faces are labelled in; files know their own."""
+    split: Literal["person", "random"] = "random"
+    validation: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.2
+    """Share of the samples (or of the persons) that validation gets."""
+    split_seed: int = 0
+    train_count: Count = 800
+    """Drawn faces to train on."""
+    val_count: Count = 160
+    """Drawn faces to validate on."""
+    drawn_seed: int = 0
+    size: Annotated[list[Annotated[int, Field(ge=8, le=4096)]], Field(min_length=2, max_length=2)]
+    """Width and height of the network's input, in pixels."""
+    crop: Literal["image", "box"] = "image"
+    box_scale: Positive = 1.3
+    keep_aspect: bool = True
+    """Widen the region to the input's shape instead of stretching it."""
+    grey: bool = False
+    workers: Annotated[int, Field(ge=0)] = 1
+    cache_mb: Annotated[int, Field(ge=0)] = 1024
+    """Memory in which each worker may keep shrunk photos."""
+
+    def __init__(self, **values: Any) -> None:
+        values.setdefault("size", [96, 96])
+        super().__init__(**values)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Data:
+        if self.format == "synthetic" and self.path is not None:
+            raise ValueError("format synthetic reads no files: leave out path, or name its format")
+        if self.format not in ("auto", "synthetic") and not self.path:
+            raise ValueError(f"format {self.format} needs path, where images and labels are")
+        if isinstance(self.points, list) and (
+            not self.points or len(set(self.points)) != len(self.points)
+        ):
+            raise ValueError("points: give distinct point numbers, at least one")
+        return self
+
+
+class Augmentation(_Section):
+    """What happens to a training sample. Angles in degrees, shifts and shears as fractions."""
+
+    flip: Fraction = 0.5
+    """Probability of mirroring; labels change sides through the skeleton's table."""
+    rotation: Annotated[float, Field(ge=0.0, le=180.0)] = 15.0
+    """Angles are drawn from [-rotation, rotation]."""
+    scale: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.15
+    """Zoom factors are drawn, evenly in the logarithm, from [1 - scale, 1 / (1 - scale)]."""
+    shift: Annotated[float, Field(ge=0.0, le=1.0)] = 0.05
+    """Shifts of up to this share of the input's width and height."""
+    shear: Annotated[float, Field(ge=0.0, le=1.0)] = 0.05
+    photometric: Fraction = 0.8
+    """Strength and probability of changes of brightness, contrast, gamma and colour."""
+    blur: Fraction = 0.1
+    noise: Fraction = 0.1
+    occlusion: Fraction = 0.2
+    """Probability that a patch covers a part of the picture."""
+
+
+class Model(_Section):
+    """The network: an encoder, and for dense heads a segmentation decoder on it."""
+
+    architecture: str = "unet"
+    """Any architecture of segmentation-models-pytorch; unused by the regression head."""
+    encoder: str = "mobilenet_v2"
+    """Any encoder of segmentation-models-pytorch, or `tu-NAME` for one of timm's."""
+    encoder_weights: str = "none"
+    """`none`, `imagenet` (downloaded by the library) or the path of a weights file."""
+    stride: Literal[1, 2, 4] = 2
+    """Input pixels per map pixel."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """Further arguments of the architecture, e.g. `decoder_channels`."""
+    hidden: list[Count] = Field(default_factory=list)
+    """Widths of fc layers between pooled features and output, for regression."""
+    pooling: Literal["avg", "flatten"] = "avg"
+    """How regression turns the last feature map into a vector."""
+    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    """Before the last layer."""
+    mean: list[float] | None = None
+    """Subtracted from pixels in [0, 1]; by default what the encoder's weights expect."""
+    std: list[Positive] | None = None
+    loss_chunk: Annotated[int, Field(ge=0)] = 0
+    """Samples whose full-size maps exist at once in a training step; 0: the whole batch."""
+    init: str | None = None
+    """A run folder or weights file to start from instead of fresh weights."""
+
+
+class Head(_Section):
+    """How a map is scored against a point, and how a point is read off a map."""
+
+    name: str = "softargmax"
+    sigma: Positive | None = None
+    """Standard deviation of the target Gaussian, in map pixels; each head has its default."""
+    sigma_final: Positive | None = None
+    """Where sigma ends, going there evenly over the epochs; by default it stays."""
+    decoder: str | None = None
+    """One of the decoders that the head allows; by default its best."""
+    regulariser: Literal["none", "variance", "js"] | None = None
+    """For softargmax: what keeps the map compact; `js` by default."""
+    regulariser_weight: NotNegative | None = None
+
+
+class Optimiser(_Section):
+    """How weights change."""
+
+    name: Literal["adam", "adamw", "sgd"] = "adamw"
+    lr: Positive = 1e-3
+    weight_decay: NotNegative = 1e-4
+    momentum: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.9
+    """For SGD."""
+    schedule: Literal["constant", "cosine", "onecycle"] = "onecycle"
+    warmup_epochs: NotNegative = 0.0
+    """Epochs over which the rate grows from zero; onecycle has its own rise."""
+    clip: NotNegative = 0.0
+    """Largest norm of the gradient; 0 leaves it alone."""
+    accumulate: Count = 1
+    """Batches per step."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Optimiser:
+        if self.schedule == "onecycle" and self.warmup_epochs:
+            raise ValueError("onecycle warms up by itself: leave out warmup_epochs, or use cosine")
+        return self
+
+
+class Trainer(_Section):
+    """How long, how often, how exactly."""
+
+    epochs: Count = 30
+    batch_size: Count = 16
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    precision: Literal["32", "bf16"] = "32"
+    ema: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    """Decay of the moving average of the weights; 0 keeps none."""
+    early_stopping: Annotated[int, Field(ge=0)] = 0
+    """Stop after so many epochs without a better validation error; 0: never."""
+    validate_every: Count = 1
+    """Epochs between validations; the last epoch is always validated."""
+    deterministic: bool = False
+    threads: Annotated[int, Field(ge=0)] = 0
+    """Threads that torch may use; 0 leaves torch's own choice."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+
+
+class Settings(_Section):
+    """A whole run."""
+
+    data: Data = Field(default_factory=Data)
+    augmentation: Augmentation = Field(default_factory=Augmentation)
+    model: Model = Field(default_factory=Model)
+    head: Head = Field(default_factory=Head)
+    optimiser: Optimiser = Field(default_factory=Optimiser)
+    trainer: Trainer = Field(default_factory=Trainer)
+
+    def to_yaml(self) -> str:
+        """The settings in full, in the form that `load_settings` reads."""
+        return yaml.safe_dump(self.model_dump(), sort_keys=False)
+
+    def to_json(self) -> str:
+        return json.dumps(self.model_dump())
+
+
+def _allowed_keys(path: Iterable[str | int]) -> list[str]:
+    section: Any = Settings
+    for part in path:
+        annotation = section.model_fields[str(part)].annotation
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            return []
+        section = annotation
+    return list(section.model_fields)
+
+
+def _explain(error: ValidationError, source: str) -> str:
+    lines = []
+    for item in error.errors():
+        where = [p for p in item["loc"] if not (isinstance(p, str) and "[" in p)]
+        place = ".".join(str(p) for p in where)
+        if item["type"] == "extra_forbidden":
+            allowed = ", ".join(_allowed_keys(where[:-1]))
+            text = f"unknown key; allowed here: {allowed}"
+        else:
+            text = item["msg"].removeprefix("Value error, ")
+            if item["type"] != "value_error" and "input" in item:
+                text += f" (got {item['input']!r})"
+        lines.append(f"{place or 'settings'}: {text}")
+    return f"{source}:\n  " + "\n  ".join(dict.fromkeys(lines))
+
+
+def parse_settings(values: Mapping[str, Any], source: str = "settings") -> Settings:
+    """Settings from nested dictionaries; `source` names them in errors (`SettingsError`)."""
+    try:
+        return Settings(**values)
+    except ValidationError as error:
+        raise SettingsError(_explain(error, source)) from None
+    except TypeError as error:  # keys that are no strings
+        raise SettingsError(f"{source}: {error}") from None
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """The dictionary in a YAML file, with `${VARIABLE}` in `data.path` and the like kept as is.
+
+    Raises `SettingsError` for a file that is missing, is no YAML or is no dictionary.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"cannot read the settings file {path}: {error}") from None
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise SettingsError(f"{path} is not valid YAML: {error}") from None
+    values = {} if values is None else values
+    if not isinstance(values, dict):
+        raise SettingsError(f"{path} must hold sections such as 'data:' and 'model:'")
+    return values
+
+
+def assign(values: dict[str, Any], assignment: str) -> None:
+    """Carry out `section.key=value` (value in YAML) in nested dictionaries, in place."""
+    key, found, text = assignment.partition("=")
+    parts = key.strip().split(".")
+    if not found or not all(parts):
+        raise SettingsError(f"--set {assignment!r}: write section.key=value, as in model.stride=2")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise SettingsError(f"--set {assignment!r}: the value is not valid YAML") from None
+    if isinstance(value, str):
+        value = _number(value)
+    place = values
+    for part in parts[:-1]:
+        deeper = place.setdefault(part, {})
+        if not isinstance(deeper, dict):
+            raise SettingsError(f"--set {assignment!r}: {part} is not a section")
+        place = deeper
+    place[parts[-1]] = value
+
+
+def _number(text: str) -> str | float:
+    """YAML 1.1 reads 1e-3 as a string; people mean a number."""
+    try:
+        return float(text) if any(c.isdigit() for c in text) else text
+    except ValueError:
+        return text
+
+
+def expand_path(path: str, place: str) -> Path:
+    """A path of the settings with `~` and `${VARIABLE}` replaced.
+
+    Raises `SettingsError` where a variable is not set.
+    """
+    expanded = os.path.expanduser(os.path.expandvars(path))
+    if "$" in expanded:
+        raise SettingsError(
+            f"{place}: {path!r} names an environment variable that is not set; "
+            "set it or give the path itself"
+        )
+    return Path(expanded)
+
+
+def load_settings(
+    path: str | Path | None = None, overrides: Iterable[str] = ()
+) -> Settings:
+    """Settings of a YAML file (or the defaults), with `section.key=value` overrides applied."""
+    values = read_yaml(path) if path is not None else {}
+    for assignment in overrides:
+        assign(values, assignment)
+    return parse_settings(values, str(path) if path is not None else "settings")

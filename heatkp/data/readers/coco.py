@@ -1,0 +1,160 @@
+"""COCO keypoints: a JSON file with `images`, `annotations` and one category of keypoints.
+
+`keypoints` are x, y, v triples (v: 0 not labelled, 1 occluded, 2 visible), here in pixels with
+centres on integers; `bbox` is x, y, width, height from the picture's edge. An annotation may
+carry `person`, a name that splits keep on one side.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from heatkp.data.samples import Sample, Visibility, read_image
+from heatkp.errors import DataError
+from heatkp.skeletons import SKELETONS, Skeleton
+
+
+def find_annotations(path: Path) -> Path | None:
+    """The JSON file that a path means: itself, or the only one in a folder."""
+    if path.is_file():
+        return path if path.suffix.lower() == ".json" else None
+    found = sorted(path.glob("*.json"))
+    return found[0] if len(found) == 1 else None
+
+
+def _skeleton(category: Mapping[str, Any], source: Path) -> Skeleton:
+    names = category.get("keypoints")
+    if not isinstance(names, list) or not names:
+        raise DataError(f"{source}: the category lists no keypoint names under 'keypoints'")
+    name = str(category.get("name", "keypoints"))
+    for known in SKELETONS.values():
+        if list(known.point_names) == names:
+            return known
+    edges = category.get("skeleton") or []
+    sides = {n: i for i, n in enumerate(names)}
+    pairs = [
+        (i, sides[n.replace("left", "right", 1)])
+        for n, i in sides.items()
+        if "left" in n and n.replace("left", "right", 1) in sides
+    ]
+    try:
+        return Skeleton(
+            name,
+            tuple(map(str, names)),
+            pairs=tuple(pairs),
+            lines=tuple((int(a) - 1, int(b) - 1) for a, b in edges),
+        )
+    except (ValueError, TypeError) as error:
+        raise DataError(f"{source}: category {name!r}: {error}") from None
+
+
+def _sample(note: Mapping[str, Any], file: Path, k: int, source: Path) -> Sample:
+    name = f"annotation {note.get('id')} of {file.name}"
+    try:
+        flat = np.asarray(note["keypoints"], np.float64)
+    except (KeyError, TypeError, ValueError):
+        raise DataError(f"{source}: {name} has no list of numbers under 'keypoints'") from None
+    if flat.shape != (3 * k,):
+        raise DataError(f"{source}: {name} has {flat.size} numbers; {k} points need {3 * k}")
+    triples = flat.reshape(k, 3)
+    visibility = triples[:, 2]
+    if not np.isin(visibility, list(Visibility)).all():
+        raise DataError(f"{source}: {name} has a visibility that is none of 0, 1, 2")
+    points = np.where(visibility[:, None] > 0, triples[:, :2], np.nan)
+    box = None
+    if note.get("bbox") is not None:
+        x, y, w, h = (float(v) for v in note["bbox"])
+        box = np.array([x - 0.5, y - 0.5, x + w - 0.5, y + h - 0.5], np.float32)
+    person = note.get("person")
+    return Sample(
+        id=f"{file.stem}#{note.get('id')}",
+        image=partial(read_image, file),
+        points=points.astype(np.float32),
+        visibility=visibility.astype(np.uint8),
+        box=box,
+        person=None if person is None else str(person),
+    )
+
+
+def read_coco(path: Path) -> tuple[Skeleton, list[Sample]]:
+    """All annotated objects of a COCO keypoints file (or of the folder that holds it).
+
+    Raises `DataError` for what is missing or does not fit.
+    """
+    source = find_annotations(path)
+    if source is None:
+        raise DataError(f"{path} is not, and does not hold just one, COCO .json file")
+    try:
+        content = json.loads(source.read_text(encoding="utf-8"))
+        images = {i["id"]: source.parent / i["file_name"] for i in content["images"]}
+        notes = list(content["annotations"])
+        categories = list(content["categories"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"{source} is no COCO keypoints file (images, annotations, categories): {error!r}"
+        ) from None
+    if len(categories) != 1:
+        raise DataError(f"{source} has {len(categories)} categories; one is supported")
+    skeleton = _skeleton(categories[0], source)
+    for file in images.values():
+        if not file.is_file():
+            raise DataError(f"{source} names the image {file}, which does not exist")
+        if not cv2.haveImageReader(os.fspath(file)):
+            raise DataError(f"{file} is not an image that can be read")
+    samples = []
+    for note in notes:
+        if note.get("image_id") not in images:
+            raise DataError(f"{source}: annotation {note.get('id')} has no image")
+        samples.append(_sample(note, images[note["image_id"]], len(skeleton), source))
+    return skeleton, samples
+
+
+def coco_dictionary(
+    skeleton: Skeleton, samples: Iterable[Sample], files: Iterable[tuple[str, int, int]]
+) -> dict[str, Any]:
+    """What `json.dump` writes so that `read_coco` reads the samples back.
+
+    Args:
+        files: name, width and height of each sample's picture, in the samples' order.
+    """
+    images, notes = [], []
+    for number, (sample, (name, width, height)) in enumerate(zip(samples, files)):
+        images.append({"id": number, "file_name": name, "width": width, "height": height})
+        labelled = sample.visibility > 0
+        points = np.where(labelled[:, None], sample.points, 0.0)
+        triples = np.column_stack([points.round(3), sample.visibility])
+        box = sample.box
+        if box is None:
+            low, high = points[labelled].min(0), points[labelled].max(0)
+            box = np.concatenate([low, high])
+        x0, y0, x1, y1 = (float(v) for v in box)
+        bbox = [round(v, 3) for v in (x0 + 0.5, y0 + 0.5, x1 - x0, y1 - y0)]
+        notes.append(
+            {
+                "id": number,
+                "image_id": number,
+                "category_id": 1,
+                "keypoints": [int(v) if v == int(v) else float(v) for v in triples.ravel()],
+                "num_keypoints": int(labelled.sum()),
+                "bbox": bbox,
+                "area": round(bbox[2] * bbox[3], 3),
+                "iscrowd": 0,
+                "person": sample.person,
+            }
+        )
+    edges = [[a + 1, b + 1] for run in skeleton.lines for a, b in zip(run, run[1:])]
+    category = {
+        "id": 1,
+        "name": skeleton.name,
+        "keypoints": list(skeleton.point_names),
+        "skeleton": edges,
+    }
+    return {"images": images, "annotations": notes, "categories": [category]}

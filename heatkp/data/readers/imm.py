@@ -1,0 +1,97 @@
+"""The IMM Face Database: one `.asf` file (AAM shape file) beside each photo, 58 points."""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from heatkp.coordinates import denormalise
+from heatkp.data.samples import Sample, Visibility, read_image
+from heatkp.errors import DataError
+from heatkp.skeletons import FACE58, Skeleton
+
+_NAME = re.compile(r"(?P<person>\d+)-\d+[mf]$", re.IGNORECASE)
+
+
+def parse_asf(path: Path) -> tuple[npt.NDArray[np.float64], str]:
+    """Points (58, 2) as fractions of width and height, and the name of the photo.
+
+    Raises `DataError` with the line for whatever does not fit.
+    """
+    try:
+        text = path.read_text(encoding="utf-8", errors="strict")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"cannot read {path}: {error}") from None
+    lines = [
+        (number, line.strip())
+        for number, line in enumerate(text.splitlines(), 1)
+        if line.strip() and not line.strip().startswith("#")
+    ]
+    if not lines:
+        raise DataError(f"{path} is empty: an .asf file starts with the number of points")
+    number, first = lines[0]
+    if not first.isdigit():
+        raise DataError(f"{path}, line {number}: wanted the number of points, found {first!r}")
+    count = int(first)
+    if count != len(FACE58):
+        raise DataError(
+            f"{path}, line {number}: has {count} points; IMM faces have {len(FACE58)}"
+        )
+    if len(lines) != count + 2:
+        raise DataError(
+            f"{path}: {max(len(lines) - 2, 0)} of {count} point lines and an image name wanted "
+            f"after the count; the file is cut off or has extra lines"
+        )
+    points = np.full((count, 2), np.nan)
+    for number, line in lines[1:-1]:
+        parts = line.split()
+        try:
+            x, y, index = float(parts[2]), float(parts[3]), int(parts[4])
+        except (IndexError, ValueError):
+            raise DataError(
+                f"{path}, line {number}: wanted 'path type x y point from to', found {line!r}"
+            ) from None
+        if not 0 <= index < count or not np.isnan(points[index, 0]):
+            raise DataError(f"{path}, line {number}: point {index} is out of range or twice")
+        if not (np.isfinite(x) and np.isfinite(y)):
+            raise DataError(f"{path}, line {number}: point {index} has a coordinate {x}, {y}")
+        points[index] = x, y
+    return points, lines[-1][1]
+
+
+def _image_size(path: Path) -> tuple[int, int]:
+    image = read_image(path)
+    return image.shape[1], image.shape[0]
+
+
+def _sample(path: Path) -> Sample:
+    fractions, host = parse_asf(path)
+    image_path = path.parent / host
+    if not image_path.is_file():
+        image_path = path.with_suffix(".jpg")
+    if not image_path.is_file():
+        raise DataError(f"{path} names the photo {host!r}, which is not beside it")
+    width, height = _image_size(image_path)
+    match = _NAME.match(path.stem)
+    return Sample(
+        id=path.stem,
+        image=partial(read_image, image_path),
+        points=denormalise(fractions, width, height).astype(np.float32),
+        visibility=np.full(len(FACE58), Visibility.VISIBLE, np.uint8),
+        person=match["person"] if match else path.stem,
+    )
+
+
+def read_imm(folder: Path) -> tuple[Skeleton, list[Sample]]:
+    """All labelled photos of a folder, by name. Every photo is decoded once, to find bad ones.
+
+    Raises `DataError` naming the first file that is not right.
+    """
+    paths = sorted(folder.glob("*.asf"))
+    if not paths:
+        raise DataError(f"{folder} holds no .asf files")
+    return FACE58, [_sample(path) for path in paths]

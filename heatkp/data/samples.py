@@ -1,0 +1,96 @@
+"""A labelled picture: what every reader makes and every transform takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from enum import IntEnum
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from heatkp.errors import DataError
+from heatkp.skeletons import Skeleton
+
+Image = npt.NDArray[np.uint8]
+
+
+class Visibility(IntEnum):
+    """What is known of a point (COCO's codes)."""
+
+    NOT_LABELLED = 0
+    OCCLUDED = 1
+    VISIBLE = 2
+
+
+def read_image(path: str | Path, orient: bool = False) -> Image:
+    """A picture file as RGB, uint8 (H, W, 3).
+
+    `orient` turns it as its EXIF entry says, for pictures without labels; labels refer to the
+    pixels as stored. Raises `DataError` for a file that is missing or is no picture.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise DataError(f"image {path} does not exist")
+    flags = cv2.IMREAD_COLOR | (0 if orient else cv2.IMREAD_IGNORE_ORIENTATION)
+    image = cv2.imdecode(np.fromfile(path, np.uint8), flags) if path.stat().st_size else None
+    if image is None:
+        raise DataError(f"{path} is not an image that can be read (damaged, or not a picture)")
+    return np.ascontiguousarray(image[:, :, ::-1])
+
+
+@dataclass(frozen=True)
+class Sample:
+    """An image with K labelled points.
+
+    Attributes:
+        id: distinct within a data set.
+        image: returns the picture, uint8 (H, W, 3) RGB or (H, W) grey, when called.
+        points: float32 (K, 2), pixels of the picture; NaN where not labelled.
+        visibility: uint8 (K,), codes of `Visibility`.
+        box: edges (x0, y0, x1, y1) of the object in the picture, or None.
+        person: who is shown, for splits that keep a person on one side.
+    """
+
+    id: str
+    image: Callable[[], Image] = field(repr=False, compare=False)
+    points: npt.NDArray[np.float32] = field(repr=False)
+    visibility: npt.NDArray[np.uint8] = field(repr=False)
+    box: npt.NDArray[np.float32] | None = field(default=None, repr=False)
+    person: str | None = None
+
+    def __post_init__(self) -> None:
+        k = len(self.visibility)
+        if self.points.shape != (k, 2):
+            raise DataError(f"{self.id}: points have shape {self.points.shape}, wanted ({k}, 2)")
+        labelled = self.visibility > Visibility.NOT_LABELLED
+        if not np.isfinite(self.points[labelled]).all():
+            bad = int(np.flatnonzero(labelled & ~np.isfinite(self.points).all(axis=1))[0])
+            raise DataError(f"{self.id}: point {bad} is labelled but its coordinate is not finite")
+
+    def take(self, indices: Sequence[int]) -> Sample:
+        """The sample with only the given points, in that order."""
+        return replace(self, points=self.points[indices], visibility=self.visibility[indices])
+
+
+@dataclass(frozen=True)
+class KeypointData:
+    """Samples with the same skeleton, in two parts."""
+
+    skeleton: Skeleton
+    train: list[Sample]
+    val: list[Sample]
+
+    def part(self, name: str) -> list[Sample]:
+        """`train`, `val` or `all`."""
+        return {"train": self.train, "val": self.val, "all": self.train + self.val}[name]
+
+    def take(self, indices: Sequence[int], name: str | None = None) -> KeypointData:
+        """The data with only the given points."""
+        return KeypointData(
+            self.skeleton.subset(indices, name),
+            [s.take(indices) for s in self.train],
+            [s.take(indices) for s in self.val],
+        )

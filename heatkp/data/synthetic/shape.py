@@ -1,0 +1,245 @@
+"""The head as a surface: depth, pose, outline and which points can be seen.
+
+The surface is a stack of level cross-sections (half ellipses over the midline, `model.ROWS`)
+plus soft bumps for nose, sockets, cheekbones, lips and chin. Every labelled point lies on it.
+
+Jaw points follow the contour that is seen (the 300-W habit): each belongs to one level of the
+head and is where that cross-section reaches furthest to its side in the picture. On a frontal
+face and on the near side of a turned one this is the true edge of the jaw, on the far side the
+outline of the cheek.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from heatkp.data.synthetic import model
+from heatkp.data.synthetic.model import Floats, Traits
+
+STEPS = 6
+"""Grid rows per row of the model."""
+COLUMNS = 72
+FAR_LIMIT = 0.45
+"""The outline of a cheek is sought beyond this fraction of the half width: not on the nose."""
+
+_BUMPS: tuple[tuple[tuple[int, ...], float, float, float, float, float, str], ...] = (
+    # anchors, dx, dy, width, height, amount, the identity mode that changes the amount
+    ((27,), 0.0, 0.02, 0.17, 0.24, 0.13, "nose_depth"),
+    ((28, 29), 0.0, 0.0, 0.17, 0.24, 0.30, "nose_depth"),
+    ((29, 30), 0.0, 0.05, 0.17, 0.18, 0.24, "nose_depth"),
+    ((30,), 0.0, 0.02, 0.24, 0.19, 0.42, "nose_depth"),
+    ((71, 70), 0.09, 0.05, 0.13, 0.15, 0.24, ""),
+    ((74, 75), -0.09, 0.05, 0.13, 0.15, 0.24, ""),
+    ((36, 39), 0.05, 0.0, 0.42, 0.24, -0.22, ""),
+    ((42, 45), -0.05, 0.0, 0.42, 0.24, -0.22, ""),
+    ((36, 39), 0.0, 0.01, 0.27, 0.17, 0.14, ""),
+    ((42, 45), 0.0, 0.01, 0.27, 0.17, 0.14, ""),
+    ((18, 20), 0.0, 0.04, 0.60, 0.17, 0.12, ""),
+    ((23, 25), 0.0, 0.04, 0.60, 0.17, 0.12, ""),
+    ((36,), 0.05, 0.62, 0.42, 0.34, 0.13, "cheeks"),
+    ((45,), -0.05, 0.62, 0.42, 0.34, 0.13, "cheeks"),
+    ((51, 57), 0.0, 0.0, 0.62, 0.42, 0.12, ""),
+    ((51, 62), 0.0, 0.03, 0.42, 0.09, 0.08, "lip_fullness"),
+    ((66, 57), 0.0, 0.0, 0.38, 0.11, 0.10, "lip_fullness"),
+    ((62, 66), 0.0, 0.0, 0.48, 0.05, -0.06, ""),
+    ((57,), 0.0, 0.17, 0.42, 0.14, -0.11, ""),
+    ((57,), 0.0, 0.52, 0.40, 0.26, 0.10, ""),
+)
+
+
+def spline(count: int, per: int, closed: bool = False) -> Floats:
+    """Weights (samples, count) of a smooth curve through `count` points, `per` samples a span."""
+    at = np.arange(count * per if closed else (count - 1) * per + 1) / per
+    weights = np.zeros((len(at), count))
+    for row, t in zip(weights, at):
+        first = min(int(t), count - (1 if closed else 2))
+        f = t - first
+        cubic = (
+            (-f + 2 * f * f - f**3) / 2,
+            (2 - 5 * f * f + 3 * f**3) / 2,
+            (f + 4 * f * f - 3 * f**3) / 2,
+            (-f * f + f**3) / 2,
+        )
+        for k, w in zip(range(first - 1, first + 3), cubic):
+            if closed:
+                row[k % count] += w
+            elif k < 0:  # a ghost that continues the end straight on
+                row[[0, 1]] += 2 * w, -w
+            elif k >= count:
+                row[[-1, -2]] += 2 * w, -w
+            else:
+                row[k] += w
+    return weights.astype(np.float32)
+
+
+def _row_spline() -> Floats:
+    """`spline` whose ends are mirrored across the midline, so that chin and crown are round."""
+    n = len(model.ROWS)
+    return spline(n + 2, STEPS)[STEPS:-STEPS]
+
+
+_ROW_WEIGHTS = _row_spline()
+_COLUMN = np.sin(np.linspace(-np.pi / 2, np.pi / 2, COLUMNS)).astype(np.float32)
+_BULGE = np.sqrt(np.maximum(1 - np.abs(_COLUMN) ** 2.15, 0)).astype(np.float32)
+FIRST_JAW = model.JAW_ROW * STEPS
+_JAW58 = FIRST_JAW + STEPS * np.linspace(2.5, 8, 7)
+
+
+class Surface(NamedTuple):
+    """A face at rest in the head frame."""
+
+    rows: Floats
+    """Cross-sections (85, 4): y, half width, edge z, midline z."""
+    bumps: Floats
+    """(20, 5): x, y, 1/width, 1/height, amount."""
+
+    def _relief(self, x: Floats, y: Floats) -> Floats:
+        cx, cy, fx, fy, amount = (column[:, None] for column in self.bumps.T)
+        along = (x.reshape(1, -1) - cx) * fx
+        across = (y.reshape(1, -1) - cy) * fy
+        values = amount * np.exp(-(along * along) - across * across)
+        total: Floats = values.sum(0).reshape(x.shape)
+        return total
+
+    def depth(self, x: Floats, y: Floats) -> Floats:
+        """z at frontal places; minus infinity beside the head."""
+        half, edge, middle = (np.interp(y, self.rows[:, 0], r) for r in self.rows.T[1:])
+        u = np.abs(x) / np.maximum(half, 1e-3)
+        inside = u < 1
+        bulge = np.sqrt(np.maximum(1 - np.minimum(u, 1) ** 2.15, 0))
+        z = edge + (middle - edge) * bulge + self._relief(x, y) * bulge
+        z[~inside | (y < self.rows[0, 0]) | (y > self.rows[-1, 0])] = -np.inf
+        return z.astype(np.float32)
+
+    def grid(self) -> Floats:
+        """Positions (85, 72, 3) on the surface."""
+        y, half, edge, middle = (column[:, None] for column in self.rows.T)
+        x = half * _COLUMN
+        cx, cy, fx, fy, amount = (column[:, None] for column in self.bumps.T)
+        across = np.exp(-(((self.rows[:, 0] - cy) * fy) ** 2)) * amount
+        along = (x[None] - cx[:, :, None]) * fx[:, :, None]
+        np.multiply(along, along, out=along)
+        np.negative(along, out=along)
+        np.exp(along, out=along)
+        along *= across[:, :, None]
+        z = edge + (middle - edge + along.sum(0)) * _BULGE
+        return np.stack([x, np.broadcast_to(y, x.shape), z], -1)
+
+
+def build_surface(traits: Traits, points: Floats, rows: Floats) -> Surface:
+    """The surface that belongs to frontal points (78, 2) and rows (15, 4)."""
+    flipped = np.float32((1, -1, 1, 1))
+    padded = np.concatenate([rows[1:2] * flipped, rows, rows[-2:-1] * flipped])
+    dense = _ROW_WEIGHTS @ padded
+    identity = dict(zip(model.IDENTITY, traits.identity.tolist()))
+    bumps = []
+    for anchors, dx, dy, width, height, amount, mode in _BUMPS:
+        x, y = points[list(anchors)].mean(0)
+        scale = 1 + 0.22 * identity.get(mode, 0.0)
+        bumps.append((x + dx, y + dy, 1 / width, 1 / height, amount * scale))
+    return Surface(dense, np.array(bumps, np.float32))
+
+
+class Head(NamedTuple):
+    """A posed head. `turn` (3, 3) takes the head frame to the view (same axes, camera along z);
+    `place` (2, 3) takes the view's x and y to fractions of the image."""
+
+    surface: Surface
+    grid: Floats
+    """Surface positions (85, 72, 3) in the view."""
+    points: Floats
+    """(78, 3) in the view: see `model.COUNT`."""
+    jaw58: Floats
+    """(13, 3) in the view."""
+    outline: Floats
+    """(2, 85, 3): image-left and image-right contour from the crown to the chin, in the view."""
+    hidden: npt.NDArray[np.bool_]
+    """(78,): behind another part of the face."""
+    turn: Floats
+    place: Floats
+
+    def view(self, positions: Floats) -> Floats:
+        """Head frame (..., 3) to view."""
+        return positions @ self.turn.T
+
+    def image(self, positions: Floats) -> Floats:
+        """View (..., 2 or 3) to fractions of the image (..., 2)."""
+        return positions[..., :2] @ self.place[:, :2].T + self.place[:, 2]
+
+    def on_surface(self, x: Floats, y: Floats, lift: float = 0.0) -> Floats:
+        """Frontal places on the surface, in the view."""
+        z = np.maximum(self.surface.depth(x, y), -0.5) + lift
+        return self.view(np.stack([x, y, z], -1).astype(np.float32))
+
+
+def _turning(yaw: float, pitch: float) -> Floats:
+    """Positive yaw turns the nose to the right of the picture, positive pitch lifts it."""
+    a, b = np.deg2rad(yaw), np.deg2rad(pitch)
+    about_y = np.array([[np.cos(a), 0, np.sin(a)], [0, 1, 0], [-np.sin(a), 0, np.cos(a)]])
+    about_x = np.array([[1, 0, 0], [0, np.cos(b), -np.sin(b)], [0, np.sin(b), np.cos(b)]])
+    return (about_x @ about_y).astype(np.float32)
+
+
+def _contour(grid: Floats, side: int) -> Floats:
+    """Where each cross-section of the view reaches furthest to a side: (85, 3)."""
+    beyond = int(np.searchsorted(_COLUMN, FAR_LIMIT))
+    half = grid[:, beyond:] if side > 0 else grid[:, : COLUMNS - beyond][:, ::-1]
+    reach = side * half[:, :, 0]
+    best = np.clip(reach.argmax(1), 1, reach.shape[1] - 2)
+    index = np.arange(len(grid))
+    before, at, after = (half[index, best + k] for k in (-1, 0, 1))
+    slope = (after - before)[:, :1] * (0.5 * side)
+    curve = (before - 2 * at + after)[:, :1] * side
+    t = np.clip(-slope / np.minimum(curve, -1e-6), -1, 1)
+    result: Floats = at + t * (after - before) / 2 + t * t * (before - 2 * at + after) / 2
+    return result
+
+
+def _placement(points: Floats, traits: Traits) -> Floats:
+    """Similarity that turns the view by the roll and lets the points fill their share."""
+    a = np.deg2rad(traits.roll)
+    roll = np.array([[np.cos(a), -np.sin(a)], [np.sin(a), np.cos(a)]], np.float32)
+    rolled = points[:, :2] @ roll.T
+    low, high = rolled.min(0), rolled.max(0)
+    scale = traits.fill / float((high - low).max())
+    room = 1 - scale * (high - low)
+    # a little more room above, where the hair is; the factor lets some faces near the border
+    centre = np.float32((0.5, 0.54)) + np.float32(traits.shift) * room * np.float32((0.4, 0.3))
+    offset = centre - scale * (low + high) / 2
+    return np.hstack([roll * scale, offset[:, None]]).astype(np.float32)
+
+
+def _self_hidden(surface: Surface, points: Floats, turn: Floats) -> npt.NDArray[np.bool_]:
+    """Which head-frame points (N, 3) have the face between them and the camera."""
+    towards = turn[2]  # the camera's direction in the head frame
+    t = np.linspace(0.12, 1.3, 14, dtype=np.float32)[:, None, None]
+    ray = points + t * towards
+    above = surface.depth(ray[..., 0], ray[..., 1]) - ray[..., 2]
+    hidden: npt.NDArray[np.bool_] = (above > 0.03).any(0)
+    return hidden
+
+
+def build_head(traits: Traits) -> Head:
+    """Pose the person: all points, outline and visibility."""
+    flat, rows = model.frontal(traits)
+    surface = build_surface(traits, flat, rows)
+    solid = np.concatenate([flat, surface.depth(flat[:, 0], flat[:, 1])[:, None]], 1)
+    turn = _turning(traits.yaw, traits.pitch)
+    grid = surface.grid() @ turn.T
+    outline = np.stack([_contour(grid, -1), _contour(grid, 1)])
+    solid[:17, 2] = 0
+    hidden = _self_hidden(surface, solid, turn)
+    hidden[:17] = False
+    points = solid @ turn.T
+    jaw = outline[:, FIRST_JAW::STEPS]
+    points[:17] = np.concatenate([jaw[0], jaw[1, -2::-1]])
+    # between two rows of the outline: on the straight edge that is drawn
+    low = np.floor(_JAW58).astype(int)
+    share = (_JAW58 - low)[:, None]
+    sides = outline[:, low] * (1 - share) + outline[:, np.minimum(low + 1, 84)] * share
+    jaw58 = np.concatenate([sides[0], sides[1, -2::-1]]).astype(np.float32)
+    place = _placement(points[:68], traits)
+    return Head(surface, grid, points, jaw58, outline, hidden, turn, place)

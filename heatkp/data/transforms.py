@@ -1,0 +1,153 @@
+"""From photo to network input: one affine, one resampling, then changes of colour.
+
+Crop, zoom, rotation, shear, shift and flip are composed into one matrix. What changes colours,
+blurs or covers is albumentations' work; it never sees the points, so it cannot lose any.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from heatkp import coordinates as co
+from heatkp.config import Augmentation, Data
+from heatkp.data.samples import Image
+
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it asks the network at import
+
+
+@dataclass(frozen=True)
+class Framing:
+    """Which region of a photo becomes the W x H input, and by which affine.
+
+    Attributes:
+        size: (W, H) of the input in pixels.
+        box_scale: the region is the box enlarged by this about its centre; None takes the
+            whole picture.
+        keep_aspect: widen the region to the input's shape rather than stretch it.
+    """
+
+    size: tuple[int, int]
+    box_scale: float | None = None
+    keep_aspect: bool = True
+
+    @classmethod
+    def of(cls, data: Data) -> Framing:
+        scale = data.box_scale if data.crop == "box" else None
+        return cls((data.size[0], data.size[1]), scale, data.keep_aspect)
+
+    def region(self, image_size: tuple[int, int], box: npt.ArrayLike | None) -> npt.NDArray[Any]:
+        """The region (x0, y0, x1, y1) of a photo of the given (W, H), in its pixels."""
+        edges = co.image_box(*image_size)
+        if self.box_scale is not None and box is not None:
+            given = np.asarray(box, np.float64)
+            half = (given[2:] - given[:2]) * self.box_scale / 2
+            centre = (given[2:] + given[:2]) / 2
+            edges = np.concatenate([centre - half, centre + half])
+        if self.keep_aspect:
+            extent = edges[2:] - edges[:2]
+            scale = float((extent / self.size).max())
+            centre = (edges[2:] + edges[:2]) / 2
+            half = scale * np.asarray(self.size) / 2
+            edges = np.concatenate([centre - half, centre + half])
+        return edges
+
+    def matrix(self, image_size: tuple[int, int], box: npt.ArrayLike | None = None) -> co.Matrix:
+        """Photo pixels to input pixels. Raises `ValueError` for a box without area."""
+        return co.box_to_frame(self.region(image_size, box), *self.size)
+
+
+def shrink_factor(matrix: co.Matrix) -> int:
+    """By how much a photo can be shrunk before `matrix` is applied, without loss that shows."""
+    scale = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
+    return max(1, int(1 / (1.25 * scale)))
+
+
+def shrink(image: Image, factor: int) -> tuple[Image, co.Matrix]:
+    """A photo averaged over factor x factor blocks, and the affine from photo to shrunk photo.
+
+    Bilinear resampling alone would alias when it shrinks much; block averages do not. The
+    photo's edge is continued to the right and below where blocks reach over it.
+    """
+    if factor == 1:
+        return image, co.scaling(1.0, 1.0)
+    height, width = image.shape[:2]
+    right, below = -width % factor, -height % factor
+    if right or below:
+        image = cv2.copyMakeBorder(image, 0, below, 0, right, cv2.BORDER_REPLICATE)
+    small = ((width + right) // factor, (height + below) // factor)
+    reduced = cv2.resize(image, small, interpolation=cv2.INTER_AREA)
+    offset = 0.5 / factor - 0.5
+    return reduced, np.array([[1 / factor, 0.0, offset], [0.0, 1 / factor, offset]])
+
+
+def warp(image: Image, matrix: co.Matrix, size: tuple[int, int]) -> Image:
+    """The W x H picture seen through an affine from image pixels to output pixels.
+
+    Bilinear, with edge pixels continued outside the photo.
+    """
+    return cv2.warpAffine(
+        image, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+
+
+def random_affine(
+    rng: np.random.Generator, settings: Augmentation, size: tuple[int, int]
+) -> tuple[co.Matrix, bool]:
+    """A random affine of the input frame about its centre, and whether it mirrors."""
+    width, height = size
+    centre = ((width - 1) / 2, (height - 1) / 2)
+    angle = rng.uniform(-1, 1) * settings.rotation
+    zoom = (1 - settings.scale) ** rng.uniform(-1, 1)
+    kx, ky = rng.uniform(-1, 1, 2) * settings.shear
+    dx, dy = rng.uniform(-1, 1, 2) * settings.shift * np.asarray(size)
+    flipped = bool(rng.random() < settings.flip)
+    steps = [
+        co.translation(-centre[0], -centre[1]),
+        co.shearing(kx, ky),
+        co.rotation(angle),
+        co.scaling(zoom, zoom),
+        co.translation(centre[0] + dx, centre[1] + dy),
+    ]
+    if flipped:
+        steps.append(co.mirroring(width))
+    return co.compose(*steps), flipped
+
+
+class Photometric:
+    """Random changes of brightness, contrast, colour, blur and noise, and covering patches."""
+
+    def __init__(self, settings: Augmentation) -> None:
+        import albumentations as A
+
+        s = settings.photometric
+        steps: list[Any] = []
+        if s > 0:
+            steps += [
+                A.RandomBrightnessContrast(0.4 * s, 0.4 * s, p=s),
+                A.RandomGamma((100 - 30 * s, 100 + 45 * s), p=0.4 * s),
+                A.HueSaturationValue(12 * s, 40 * s, 15 * s, p=0.6 * s),
+                A.ToGray(p=0.1 * s),
+            ]
+        if settings.blur > 0:
+            steps.append(A.GaussianBlur((3, 5), p=settings.blur))
+        if settings.noise > 0:
+            steps.append(A.GaussNoise(std_range=(0.01, 0.06), p=settings.noise))
+        if settings.occlusion > 0:
+            steps.append(
+                A.CoarseDropout((1, 2), (0.1, 0.3), (0.1, 0.3), "random_uniform",
+                                p=settings.occlusion)
+            )
+        self._compose = A.Compose(steps, seed=0) if steps else None
+
+    def __call__(self, image: Image, rng: np.random.Generator) -> Image:
+        """The changed picture; the same generator state gives the same change."""
+        if self._compose is None:
+            return image
+        self._compose.set_random_seed(int(rng.integers(2**31)))
+        return self._compose(image=image)["image"]

@@ -1,0 +1,19 @@
+"""The errors that a user can mend; the command line shows them without a traceback."""
+
+from __future__ import annotations
+
+
+class HeatkpError(Exception):
+    """Something in the input is wrong; the message says what, what is allowed, what to do."""
+
+
+class SettingsError(HeatkpError):
+    """A settings file or a flag holds something that cannot be."""
+
+
+class DataError(HeatkpError):
+    """An image or annotation file is missing, broken or contradicts another."""
+
+
+class CheckpointError(HeatkpError):
+    """A run folder or weights file is missing, broken or belongs to another model."""

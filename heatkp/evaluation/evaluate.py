@@ -1,0 +1,96 @@
+"""A model over a data set: predictions in photo and input pixels, metrics, the printed table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader
+
+from heatkp import coordinates as co
+from heatkp.data.dataset import KeypointDataset
+from heatkp.evaluation.metrics import Errors
+from heatkp.models import KeypointModel
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+@torch.inference_mode()
+def predict_dataset(
+    model: KeypointModel,
+    dataset: KeypointDataset,
+    batch_size: int = 16,
+    workers: int = 0,
+    progress: Callable[[int], None] = lambda done: None,
+) -> Errors:
+    """Predictions of all samples beside their truth. `progress` is told how many are done."""
+    device = next(model.parameters()).device
+    training = model.training
+    model.eval()
+    found, truth, matrices = [], [], []
+    for batch in DataLoader(dataset, batch_size=batch_size, num_workers=workers):
+        prediction = model.decode(model(batch["image"].to(device)))
+        found.append(prediction.points.double().cpu().numpy())
+        truth.append(batch["points"].double().numpy())
+        matrices.append(batch["matrix"].numpy())
+        progress(sum(map(len, found)))
+    model.train(training)
+    inputs = np.concatenate(found)
+    to_photo = [co.invert(m) for m in np.concatenate(matrices)]
+    samples = dataset.samples
+    none = np.full(4, np.nan)
+    return Errors(
+        photo=np.stack([co.apply(m, p) for m, p in zip(to_photo, inputs)]),
+        photo_truth=np.stack([s.points for s in samples]).astype(np.float64),
+        input=inputs,
+        input_truth=np.concatenate(truth),
+        labelled=np.stack([s.visibility > 0 for s in samples]),
+        boxes=np.stack([none if s.box is None else s.box for s in samples]).astype(np.float64),
+        input_size=dataset.framing.size,
+    )
+
+
+def _figure(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)
+
+
+def metrics_table(metrics: dict[str, Any], title: str) -> Table:
+    """The overall figures as a rich table, each with what it means."""
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", show_header=False, pad_edge=False)
+    table.add_column()
+    table.add_column(justify="right")
+    table.add_column(style="dim")
+    rows = [
+        ("MAE, photo", "mae_photo", ".3f", "pixels, mean over x and y"),
+        ("MAE, input", "mae_input", ".3f", "pixels of the network's input"),
+        ("distance, photo", "distance_photo", ".3f", "pixels, mean over points"),
+        ("MAE, normalised", "mae_normalised", ".3e", "by the input's width and height"),
+        ("MSE, normalised", "mse_normalised", ".3e", "by the input's width and height"),
+    ]
+    for label, key, form, meaning in rows:
+        table.add_row(label, _figure(metrics[key], form), meaning)
+    for name, block in metrics["normalised"].items():
+        note = f"of {block['images']} images"
+        if block["images_without"]:
+            note += f", {block['images_without']} without this length"
+        table.add_row(f"NME, {name}", _figure(block["nme"], ".2%"), note)
+        pck = ", ".join(f"{_figure(v, '.1%')}" for v in block["pck"].values())
+        table.add_row("  PCK at 5 %, 10 %", pck, "points within that share of the length")
+        table.add_row("  failures", _figure(block["failure_rate"], ".1%"), "images over 10 %")
+        table.add_row("  area under curve", _figure(block["auc"], ".3f"), "up to 10 %; 1 is best")
+    if metrics["outside_input"]:
+        share = metrics["outside_input"] / metrics["labelled_points"]
+        table.add_row("outside the input", f"{share:.2%}", "labelled points the network can't see")
+    return table
+
+
+def worst_points(metrics: dict[str, Any], count: int = 5) -> str:
+    """The names of the points with the largest mean distance, for a line under the table."""
+    scored = [p for p in metrics["points"] if p["distance_photo"] is not None]
+    scored.sort(key=lambda p: -p["distance_photo"])
+    return ", ".join(f"{p['name']} {p['distance_photo']:.2f}" for p in scored[:count])

@@ -1,0 +1,151 @@
+"""Errors of predicted points: each labelled point counts once, whatever batch it came in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.integrate import trapezoid
+
+from heatkp.skeletons import Skeleton
+
+Array = npt.NDArray[np.float64]
+FAILURE = 0.10
+"""Per-image NME over which a face counts as failed, and where the error curve ends."""
+PCK_SHARES = (0.05, 0.10)
+"""A point is correct within this share of the normaliser."""
+CURVE_STEPS = 1001
+
+
+@dataclass(frozen=True)
+class Errors:
+    """Predictions and truth of N images with K points.
+
+    Attributes:
+        photo, photo_truth: (N, K, 2) in photo pixels.
+        input, input_truth: (N, K, 2) in network input pixels.
+        labelled: (N, K) bool; only these points count.
+        boxes: (N, 4) edges in photo pixels, NaN where a sample has none.
+        input_size: (W, H) of the network's input.
+    """
+
+    photo: Array
+    photo_truth: Array
+    input: Array
+    input_truth: Array
+    labelled: npt.NDArray[np.bool_]
+    boxes: Array
+    input_size: tuple[int, int]
+
+
+def normaliser_lengths(skeleton: Skeleton, errors: Errors) -> dict[str, Array]:
+    """Lengths (N,) in photo pixels by which an image's errors may be divided.
+
+    The skeleton's own (such as inter-ocular), `box-diagonal` where samples have boxes, and
+    else `points-diagonal`, of the box around the labelled points. NaN where an image lacks the
+    points, or has them in one place, as a face in full profile may.
+    """
+    truth = np.where(errors.labelled[:, :, None], errors.photo_truth, np.nan)
+    lengths: dict[str, Array] = {}
+    for name, (first, second) in skeleton.normalisers.items():
+        gap = truth[:, first].mean(1) - truth[:, second].mean(1)
+        lengths[name] = np.linalg.norm(gap, axis=1)
+    if np.isfinite(errors.boxes).any():
+        extent = errors.boxes[:, 2:] - errors.boxes[:, :2]
+        lengths["box-diagonal"] = np.linalg.norm(extent, axis=1)
+    elif len(skeleton) > 2:
+        some = errors.labelled.any(1)
+        extent = np.full((len(truth), 2), np.nan)
+        extent[some] = np.nanmax(truth[some], 1) - np.nanmin(truth[some], 1)
+        lengths["points-diagonal"] = np.linalg.norm(extent, axis=1)
+    usable = {k: np.where(v > 1.0, v, np.nan) for k, v in lengths.items()}
+    return {k: v for k, v in usable.items() if np.isfinite(v).any()}
+
+
+def _mean(values: Array, mask: npt.NDArray[np.bool_]) -> float | None:
+    return float(values[mask].mean()) if mask.any() else None
+
+
+def image_nme(distance: Array, labelled: npt.NDArray[np.bool_], lengths: Array) -> Array:
+    """Mean distance of an image's labelled points over its normaliser, (N,); NaN without."""
+    counts = labelled.sum(1)
+    sums = np.where(labelled, distance, 0.0).sum(1)
+    return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan) / lengths
+
+
+def error_curve(nme: Array, limit: float = FAILURE) -> tuple[Array, Array]:
+    """Cumulative error curve: levels from 0 to `limit`, and the share of images below each."""
+    levels = np.linspace(0.0, limit, CURVE_STEPS)
+    finite = np.sort(nme[np.isfinite(nme)])
+    shares = np.searchsorted(finite, levels, side="right") / max(len(finite), 1)
+    return levels, shares
+
+
+def _normalised(
+    distance: Array, labelled: npt.NDArray[np.bool_], lengths: Array
+) -> dict[str, Any]:
+    usable = labelled & np.isfinite(lengths)[:, None]
+    relative = distance / lengths[:, None]
+    per_image = image_nme(distance, labelled, lengths)
+    scored = per_image[np.isfinite(per_image)]
+    levels, shares = error_curve(per_image)
+    return {
+        "nme": _mean(relative, usable),
+        "pck": {f"{s:g}": _mean((relative <= s).astype(float), usable) for s in PCK_SHARES},
+        "failure_rate": float((scored > FAILURE).mean()) if len(scored) else None,
+        "auc": float(trapezoid(shares, levels) / FAILURE) if len(scored) else None,
+        "images": len(scored),
+        "images_without": int(len(per_image) - len(scored)),
+    }
+
+
+def summarise(errors: Errors, skeleton: Skeleton) -> dict[str, Any]:
+    """All metrics, overall and per point, as plain numbers for JSON.
+
+    - `mae_photo`, `mae_input`: mean |error| over labelled points and both coordinates, pixels;
+    - `distance_photo`: mean Euclidean distance, photo pixels;
+    - `mae_normalised`, `mse_normalised`: of coordinates divided by the input's W and H;
+    - `normalised`: for each normaliser NME (mean distance over the length), PCK at 5 % and
+      10 %, share of images whose own NME is over 10 %, and the area under the cumulative curve
+      of per-image NME up to 10 %, as a share of its largest value.
+
+    A figure is None where no point was labelled.
+    """
+    labelled = errors.labelled
+    photo = errors.photo - errors.photo_truth
+    inner = errors.input - errors.input_truth
+    relative = inner / np.asarray(errors.input_size, np.float64)
+    distance = np.linalg.norm(photo, axis=2)
+    lengths = normaliser_lengths(skeleton, errors)
+    outside = (errors.input_truth < -0.5) | (
+        errors.input_truth > np.asarray(errors.input_size) - 0.5
+    )
+
+    def block(mask: npt.NDArray[np.bool_]) -> dict[str, Any]:
+        return {
+            "mae_photo": _mean(np.abs(photo).mean(2), mask),
+            "mae_input": _mean(np.abs(inner).mean(2), mask),
+            "distance_photo": _mean(distance, mask),
+            "mae_normalised": _mean(np.abs(relative).mean(2), mask),
+            "mse_normalised": _mean(np.square(relative).mean(2), mask),
+        }
+
+    points = []
+    for k, name in enumerate(skeleton.point_names):
+        mask = np.zeros_like(labelled)
+        mask[:, k] = labelled[:, k]
+        nme = {
+            n: _mean(distance / v[:, None], mask & np.isfinite(v)[:, None])
+            for n, v in lengths.items()
+        }
+        points.append({"name": name, **block(mask), "nme": nme})
+    return {
+        "images": len(labelled),
+        "labelled_points": int(labelled.sum()),
+        "outside_input": int((outside.any(2) & labelled).sum()),
+        **block(labelled),
+        "normalised": {n: _normalised(distance, labelled, v) for n, v in lengths.items()},
+        "points": points,
+    }

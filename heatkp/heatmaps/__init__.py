@@ -1,0 +1,63 @@
+"""Heatmaps as pure functions: losses against points without targets, sub-pixel decoders."""
+
+from heatkp.heatmaps.decoders import (
+    KINDS,
+    Decoded,
+    DecoderSigma,
+    Kind,
+    decode_argmax,
+    decode_dark,
+    decode_expectation,
+    decode_local_expectation,
+    decode_matched,
+    decode_quadratic,
+    decode_quarter,
+)
+from heatkp.heatmaps.gaussians import Sigma, inside_map, render_gaussians, usable_weights
+from heatkp.heatmaps.losses import (
+    binary_cross_entropy,
+    expectation_loss,
+    gaussian_cross_entropy,
+    gaussian_l1,
+    gaussian_mse,
+    gaussian_nll,
+    kl_divergence,
+    marginal_cross_entropy,
+    masked_mean,
+    pixel_cross_entropy,
+)
+from heatkp.heatmaps.registry import DECODERS, LOSSES, DecoderInfo, LossInfo, check_pair, decode
+
+__all__ = [
+    "DECODERS",
+    "KINDS",
+    "LOSSES",
+    "Decoded",
+    "DecoderInfo",
+    "DecoderSigma",
+    "Kind",
+    "LossInfo",
+    "Sigma",
+    "binary_cross_entropy",
+    "check_pair",
+    "decode",
+    "decode_argmax",
+    "decode_dark",
+    "decode_expectation",
+    "decode_local_expectation",
+    "decode_matched",
+    "decode_quadratic",
+    "decode_quarter",
+    "expectation_loss",
+    "gaussian_cross_entropy",
+    "gaussian_l1",
+    "gaussian_mse",
+    "gaussian_nll",
+    "inside_map",
+    "kl_divergence",
+    "marginal_cross_entropy",
+    "masked_mean",
+    "pixel_cross_entropy",
+    "render_gaussians",
+    "usable_weights",
+]

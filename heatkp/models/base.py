@@ -1,0 +1,72 @@
+"""What every model is: raw pixels in, keypoints in input pixels out."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from heatkp.errors import SettingsError
+
+
+class Prediction(NamedTuple):
+    """Points of a batch, in input pixels.
+
+    Attributes:
+        points: (B, K, 2).
+        scores: (B, K) in [0, 1], as the decoder defines them; NaN for regression.
+        covariance: (B, K, 2, 2) in squared input pixels, or None.
+    """
+
+    points: Tensor
+    scores: Tensor
+    covariance: Tensor | None
+
+
+class KeypointModel(nn.Module):
+    """Base of dense models and the regression baseline.
+
+    Images are raw pixels in [0, 255], uint8 or float, (B, C, H, W) with C = 1 or 3 as the model
+    was made; points are (B, K, 2) in input pixels; weights (B, K) are 0 for points that are not
+    labelled. Subclasses define `forward`, `loss` and `decode`.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self, points: int, size: tuple[int, int], channels: int, statistics: tuple[list[float], ...]
+    ) -> None:
+        super().__init__()
+        self.points, self.size, self.channels = points, size, channels
+        mean, std = (torch.tensor(s, dtype=torch.float32) for s in statistics)
+        if channels == 1:
+            mean, std = mean.mean(0, keepdim=True), std.mean(0, keepdim=True)
+        if len(mean) != channels:
+            raise SettingsError(f"model.mean: has {len(mean)} numbers for {channels} channels")
+        self.register_buffer("mean", 255 * mean.view(1, -1, 1, 1), persistent=False)
+        self.register_buffer("std", 255 * std.view(1, -1, 1, 1), persistent=False)
+
+    def prepare(self, images: Tensor, multiple: int) -> Tensor:
+        """Normalised images, zero-padded right and below to a multiple of the encoder's."""
+        x = (images.to(self.mean.dtype) - self.mean) / self.std
+        height, width = x.shape[-2:]
+        right, below = -width % multiple, -height % multiple
+        return F.pad(x, (0, right, 0, below)) if right or below else x
+
+    def loss(self, output: Tensor, points: Tensor, weights: Tensor) -> Tensor:
+        """The mean loss of a batch over its weighted points; 0 where there is none."""
+        raise TypeError(f"{type(self).__name__} defines no loss")
+
+    def training_loss(self, images: Tensor, points: Tensor, weights: Tensor) -> Tensor:
+        """`loss` of the model's output, in whatever way is cheapest to train with."""
+        return self.loss(self(images), points, weights)
+
+    def decode(self, output: Tensor) -> Prediction:
+        """Keypoints from what `forward` returned."""
+        raise TypeError(f"{type(self).__name__} defines no decode")
+
+    def set_progress(self, fraction: float) -> None:
+        """Tell heads that change in training how much of it is over, in [0, 1]."""

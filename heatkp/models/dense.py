@@ -1,0 +1,123 @@
+"""Dense models: one map per keypoint from a segmentation network."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from heatkp import heatmaps as hm
+from heatkp.config import Model
+from heatkp.coordinates import input_to_map, map_to_input
+from heatkp.errors import SettingsError
+from heatkp.models.base import KeypointModel, Prediction
+from heatkp.models.encoders import input_statistics, segmentation_network
+from heatkp.models.heads import Head
+
+
+def _padded(size: int, multiple: int) -> int:
+    return size + -size % multiple
+
+
+class MapLayer(nn.Module):
+    """Features to maps: 3x3 convolution, then bilinear upsampling to the map's stride.
+
+    Upsampling never aligns corners, so map pixel u lies at input pixel (u + 0.5) s - 0.5.
+    Where features are finer than the map, they are averaged first.
+    """
+
+    def __init__(self, width: int, points: int, factor: float, dropout: float) -> None:
+        super().__init__()
+        self.factor = factor
+        self.dropout = nn.Dropout2d(dropout)
+        self.convolution = nn.Conv2d(width, points, 3, padding=1)
+        nn.init.normal_(self.convolution.weight, std=0.01)
+        nn.init.zeros_(self.convolution.bias)  # type: ignore[arg-type]
+
+    def forward(self, features: Tensor) -> Tensor:
+        if self.factor < 1:
+            features = F.avg_pool2d(features, round(1 / self.factor))
+        maps = self.convolution(self.dropout(features))
+        if self.factor > 1:
+            maps = F.interpolate(
+                maps, scale_factor=self.factor, mode="bilinear", align_corners=False
+            )
+        return maps
+
+
+class DenseModel(KeypointModel):
+    """A segmentation network, a map layer and a head.
+
+    `forward` returns maps (B, K, ceil(H / stride), ceil(W / stride)).
+    """
+
+    def __init__(
+        self, settings: Model, head: Head, points: int, size: tuple[int, int], channels: int
+    ) -> None:
+        super().__init__(points, size, channels, input_statistics(settings))
+        self.stride = settings.stride
+        self.network = segmentation_network(settings, channels)
+        self.multiple = max(int(self.network.encoder.output_stride), self.stride)  # type: ignore
+        found = self._measure(size)
+        while found[0] < self.stride and self._drop_last_block():
+            found = self._measure(size)
+        stride, width = found
+        self.map_layer = MapLayer(width, points, stride / self.stride, settings.dropout)
+        self.head = head
+
+    def _drop_last_block(self) -> bool:
+        """Shorten a U-Net-like decoder by its finest block: the map need not be so fine."""
+        blocks = getattr(self.network.decoder, "blocks", None)
+        if not isinstance(blocks, nn.ModuleList) or len(blocks) < 2:
+            return False
+        self.network.decoder.blocks = blocks[:-1]  # type: ignore[union-attr]
+        return True
+
+    def _measure(self, size: tuple[int, int]) -> tuple[float, int]:
+        """Stride and width of the decoder's features, by looking."""
+        width, height = (_padded(n, self.multiple) for n in size)
+        training = self.network.training
+        self.network.eval()
+        try:
+            with torch.no_grad():
+                features = self.network(torch.zeros(1, self.channels, height, width))
+        except (RuntimeError, AssertionError, ValueError) as error:
+            raise SettingsError(
+                f"model: {self.network.name} cannot take an input of {width}x{height}: {error}"
+            ) from None
+        self.network.train(training)
+        return height / features.shape[2], features.shape[1]
+
+    def features(self, images: Tensor) -> Tensor:
+        """What the map layer takes: (B, C, h, w) of the padded input."""
+        return self.network(self.prepare(images, self.multiple))
+
+    def maps(self, features: Tensor, image_size: tuple[int, int]) -> Tensor:
+        """Maps of features, without what lies over the padding; `image_size` is (H, W)."""
+        height, width = (-(-n // self.stride) for n in image_size)
+        return self.map_layer(features)[:, :, :height, :width]
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.maps(self.features(images), (images.shape[2], images.shape[3]))
+
+    def loss(self, output: Tensor, points: Tensor, weights: Tensor) -> Tensor:
+        # A point outside the input is on no map; the input's frame decides, not the map's,
+        # which may reach further where the stride does not divide the size.
+        height, width = self.size[1], self.size[0]
+        limit = points.new_tensor([width, height]) - 0.5
+        inside = ((points >= -0.5) & (points <= limit)).all(-1)
+        weights = weights * inside
+        values = self.head.loss(output, input_to_map(points, self.stride), weights)
+        return hm.masked_mean(values, weights)
+
+    def decode(self, output: Tensor) -> Prediction:
+        found = self.head.decode(output)
+        covariance = found.covariance
+        return Prediction(
+            map_to_input(found.points, self.stride),
+            found.scores,
+            None if covariance is None else covariance * self.stride**2,
+        )
+
+    def set_progress(self, fraction: float) -> None:
+        self.head.progress = fraction

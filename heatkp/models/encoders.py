@@ -1,0 +1,168 @@
+"""Encoders and segmentation networks of segmentation-models-pytorch and timm, with weights."""
+
+from __future__ import annotations
+
+import difflib
+import warnings
+from pathlib import Path
+from typing import Any
+
+import segmentation_models_pytorch as smp
+import timm
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from heatkp.config import Model, expand_path
+from heatkp.errors import CheckpointError, SettingsError
+
+IMAGENET = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+CENTRED = ([0.5, 0.5, 0.5], [0.5, 0.5, 0.5])
+
+Statistics = tuple[list[float], list[float]]
+
+
+def _alike(name: str, names: list[str]) -> str:
+    close = difflib.get_close_matches(name, names, 4, 0.5)
+    return f"; close to it: {', '.join(close)}" if close else ""
+
+
+def check_names(model: Model) -> None:
+    """Raises `SettingsError` for an architecture or encoder that does not exist."""
+    architectures = sorted(smp.MODEL_ARCHITECTURES_MAPPING)
+    if model.architecture.lower() not in architectures:
+        raise SettingsError(
+            f"model.architecture: {model.architecture!r} is none of {', '.join(architectures)}"
+        )
+    if model.encoder.startswith("tu-"):
+        name = model.encoder[3:].split(".")[0]
+        if not timm.is_model(name):
+            raise SettingsError(
+                f"model.encoder: timm has no model {name!r}{_alike(name, timm.list_models())}"
+            )
+    elif model.encoder not in smp.encoders.encoders:
+        names = smp.encoders.get_encoder_names()
+        raise SettingsError(
+            f"model.encoder: there is no encoder {model.encoder!r}{_alike(model.encoder, names)}. "
+            "Any encoder of segmentation-models-pytorch will do, or tu-NAME for one of timm's"
+        )
+
+
+def _weights_file(model: Model) -> Path | None:
+    """The file of weights, or None where settings ask for no file."""
+    if model.encoder_weights in ("none", "imagenet"):
+        return None
+    path = expand_path(model.encoder_weights, "model.encoder_weights")
+    if not path.is_file():
+        raise SettingsError(
+            f"model.encoder_weights: {path} is neither a file nor one of none, imagenet"
+        )
+    return path
+
+
+def input_statistics(model: Model) -> Statistics:
+    """Mean and standard deviation of pixels in [0, 1] that the encoder's weights expect."""
+    if model.mean is not None or model.std is not None:
+        if model.mean is None or model.std is None or len(model.mean) != len(model.std):
+            raise SettingsError("model.mean and model.std: give both, with one number per channel")
+        return model.mean, list(model.std)
+    if model.encoder_weights == "none":
+        return CENTRED
+    if model.encoder.startswith("tu-"):
+        config = timm.models.get_pretrained_cfg(model.encoder[3:])
+        return (list(config.mean), list(config.std)) if config else IMAGENET
+    if model.encoder_weights == "imagenet":
+        found = smp.encoders.get_preprocessing_params(model.encoder, "imagenet")
+        return found["mean"], found["std"]
+    return IMAGENET
+
+
+def _load_file(encoder: nn.Module, path: Path) -> None:
+    try:
+        state = (
+            load_file(path)
+            if path.suffix == ".safetensors"
+            else torch.load(path, map_location="cpu", weights_only=True)
+        )
+        own = encoder.state_dict()
+        matching = {k: v for k, v in state.items() if k in own and v.shape == own[k].shape}
+    except Exception as error:  # whatever a broken or foreign file makes torch raise
+        raise CheckpointError(f"model.encoder_weights: cannot read {path}: {error}") from None
+    missing = [k for k in own if k not in matching and not k.endswith("num_batches_tracked")]
+    if missing:
+        raise CheckpointError(
+            f"model.encoder_weights: {path} lacks {len(missing)} of the encoder's {len(own)} "
+            f"tensors, {missing[0]!r} first; it belongs to another encoder"
+        )
+    # The encoders' own load_state_dict drops classifier weights that it knows; what is left
+    # over here would only be those.
+    nn.Module.load_state_dict(encoder, matching, strict=False)
+
+
+def _options(model: Model, path: Path | None) -> tuple[dict[str, Any], Any]:
+    """Further arguments for the encoder, and smp's `weights` argument."""
+    if path is not None and model.encoder.startswith("tu-"):
+        return {"pretrained_cfg_overlay": {"file": str(path)}}, True
+    return {}, "imagenet" if model.encoder_weights == "imagenet" else None
+
+
+def _needs_rgb_first(model: Model, path: Path | None) -> bool:
+    """smp's own encoders read a file of RGB weights before they change the first layer."""
+    return path is not None and not model.encoder.startswith("tu-")
+
+
+def _build(build: Any, model: Model, channels: int) -> nn.Module:
+    path = _weights_file(model)
+    options, weights = _options(model, path)
+    rgb_first = _needs_rgb_first(model, path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # deprecations inside the libraries
+        try:
+            network, encoder = build(weights, 3 if rgb_first else channels, options)
+        except (TypeError, ValueError, KeyError, RuntimeError, AssertionError) as error:
+            raise SettingsError(
+                f"model: {model.architecture} with {model.encoder} cannot be built: {error}"
+            ) from None
+        except OSError as error:
+            raise SettingsError(
+                f"model.encoder_weights: ImageNet weights of {model.encoder} could not be "
+                f"downloaded ({error}); use none, or the path of a file"
+            ) from None
+    if rgb_first and path is not None:
+        _load_file(encoder, path)
+        if channels != 3:
+            encoder.set_in_channels(channels, pretrained=True)
+    return network
+
+
+def segmentation_network(model: Model, channels: int) -> nn.Module:
+    """An SMP network whose last layer is the identity: images to features of its decoder."""
+    check_names(model)
+
+    def build(weights: Any, width: int, options: dict[str, Any]) -> tuple[nn.Module, nn.Module]:
+        network = smp.create_model(
+            model.architecture,
+            encoder_name=model.encoder,
+            encoder_weights=weights,
+            in_channels=width,
+            classes=1,
+            **{**model.options, **options},
+        )
+        return network, network.encoder
+
+    network = _build(build, model, channels)
+    network.segmentation_head = nn.Identity()
+    return network
+
+
+def plain_encoder(model: Model, channels: int) -> nn.Module:
+    """An SMP encoder: images to a list of feature maps, the coarsest last."""
+    check_names(model)
+
+    def build(weights: Any, width: int, options: dict[str, Any]) -> tuple[nn.Module, nn.Module]:
+        encoder = smp.encoders.get_encoder(
+            model.encoder, in_channels=width, weights=weights, **options
+        )
+        return encoder, encoder
+
+    return _build(build, model, channels)

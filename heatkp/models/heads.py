@@ -1,0 +1,233 @@
+"""Heads: each pairs a loss with the decoders that may read what it trains.
+
+To add one, subclass `Head`, say which loss it uses, and decorate it with `register_head`.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from heatkp import heatmaps as hm
+from heatkp.config import Head as HeadSettings
+from heatkp.errors import SettingsError
+
+HEADS: dict[str, type[Head]] = {}
+H = TypeVar("H", bound="type[Head]")
+
+
+def register_head(cls: H) -> H:
+    """Class decorator: makes a head known under its `name`."""
+    HEADS[cls.name] = cls
+    return cls
+
+
+class Head(nn.Module):
+    """How a map is scored against a point, and how a point is read off a map.
+
+    Attributes:
+        name: what settings call it.
+        trained_by: its loss, a name in `heatkp.heatmaps.LOSSES`.
+        default_sigma: of the target Gaussian, in map pixels; None where there is no target.
+        default_decoder: used where settings name none.
+    """
+
+    name: ClassVar[str]
+    trained_by: ClassVar[str]
+    default_sigma: ClassVar[float | None] = None
+    default_decoder: ClassVar[str]
+
+    def __init__(self, settings: HeadSettings, points: int) -> None:
+        super().__init__()
+        self.settings, self.points = settings, points
+        if settings.sigma is not None and self.default_sigma is None:
+            raise SettingsError(f"head.sigma: head {self.name!r} has no Gaussian to give a width")
+        if settings.sigma_final is not None and self.default_sigma is None:
+            raise SettingsError(f"head.sigma_final: head {self.name!r} has no Gaussian")
+        if (settings.regulariser or settings.regulariser_weight) and self.name != "softargmax":
+            raise SettingsError(f"head.regulariser: only head 'softargmax' has one, not {self.name!r}")
+        self.progress = 1.0
+        self.decoder = settings.decoder or self.default_decoder
+        self.use_decoder(self.decoder)
+
+    def use_decoder(self, name: str) -> None:
+        """Read maps by another decoder. Raises `SettingsError` listing those allowed."""
+        try:
+            hm.check_pair(self.loss_name, name)
+        except ValueError as error:
+            raise SettingsError(f"head.decoder: {error}") from None
+        self.decoder = name
+
+    @property
+    def loss_name(self) -> str:
+        """The loss with its variant, a name in `heatkp.heatmaps.LOSSES`."""
+        return self.trained_by
+
+    @property
+    def kind(self) -> hm.Kind:
+        """What the maps are: `logits`, `gaussian` or `sigmoid_logits`."""
+        return hm.LOSSES[self.loss_name].kind
+
+    @property
+    def sigma(self) -> float:
+        """Width of the target now, in map pixels: goes from `sigma` to `sigma_final`."""
+        start = self.settings.sigma or self.default_sigma or 1.0
+        final = self.settings.sigma_final
+        return start if final is None else start + (final - start) * self.progress
+
+    def loss(self, maps: Tensor, points: Tensor, weights: Tensor) -> Tensor:
+        """Losses (B, K) of maps (B, K, H, W) against points (B, K, 2) in map pixels."""
+        raise TypeError(f"{type(self).__name__} defines no loss")
+
+    def decode(self, maps: Tensor) -> hm.Decoded:
+        """Points in map pixels, scores and, where the decoder has one, covariances."""
+        return hm.decode(self.decoder, maps, kind=self.kind, sigma=self.sigma)
+
+
+@register_head
+class ArgmaxHead(Head):
+    """Mean squared error to a Gaussian of peak 1, read at the refined maximum."""
+
+    name = "argmax"
+    trained_by = "gaussian_mse"
+    default_sigma = 1.5
+    default_decoder = "quadratic"
+
+    def loss(self, maps: Tensor, points: Tensor, weights: Tensor) -> Tensor:
+        # The mean over a map is tiny; in units of the target's own energy, an empty map costs 1.
+        scale = maps.shape[2] * maps.shape[3] / (torch.pi * self.sigma**2)
+        return hm.gaussian_mse(maps, points, weights, self.sigma) * scale
+
+
+@register_head
+class SoftargmaxHead(Head):
+    """Smooth L1 on the expected coordinates of the softmax (Nibali et al. 2018)."""
+
+    name = "softargmax"
+    trained_by = "expectation_loss"
+    default_sigma = 1.0
+    default_decoder = "expectation"
+
+    @property
+    def regulariser(self) -> str:
+        """What keeps the map compact; `none` lets it be anything with the right mean."""
+        return self.settings.regulariser or "js"
+
+    @property
+    def loss_name(self) -> str:
+        kind = "" if self.regulariser == "none" else f"_{self.regulariser}"
+        return self.trained_by + kind
+
+    def loss(self, maps: Tensor, points: Tensor, weights: Tensor) -> Tensor:
+        weight = self.settings.regulariser_weight
+        return hm.expectation_loss(
+            maps,
+            points,
+            weights,
+            kind="smooth_l1",
+            regulariser=None if self.regulariser == "none" else self.regulariser,
+            regulariser_weight=1.0 if weight is None else weight,
+            sigma=self.sigma,
+        )
+
+
+@register_head
+class KLHead(Head):
+    """Divergence of the softmax from a Gaussian at the point."""
+
+    name = "kl"
+    trained_by = "kl_divergence"
+    default_sigma = 1.0
+    default_decoder = "expectation"
+
+    def loss(self, maps: Tensor, points: Tensor, weights: Tensor) -> Tensor:
+        return hm.kl_divergence(maps, points, weights, self.sigma)
+
+
+@register_head
+class CrossEntropyHead(Head):
+    """Cross-entropy to the pixel that holds the point, shared among the four nearest."""
+
+    name = "ce"
+    trained_by = "pixel_cross_entropy"
+    default_decoder = "expectation"
+
+    def loss(self, maps: Tensor, points: Tensor, weights: Tensor) -> Tensor:
+        return hm.pixel_cross_entropy(maps, points, weights)
+
+
+@register_head
+class BinaryHead(Head):
+    """Binary cross-entropy of each pixel to a Gaussian of peak 1."""
+
+    name = "bce"
+    trained_by = "binary_cross_entropy"
+    default_sigma = 1.5
+    default_decoder = "local_expectation"
+
+    def loss(self, maps: Tensor, points: Tensor, weights: Tensor) -> Tensor:
+        scale = maps.shape[2] * maps.shape[3] / (2 * torch.pi * self.sigma**2)
+        return hm.binary_cross_entropy(maps, points, weights, self.sigma) * scale
+
+
+@register_head
+class MarginalHead(Head):
+    """Cross-entropy of the softmax's two marginals to 1-D Gaussians."""
+
+    name = "marginal"
+    trained_by = "marginal_cross_entropy"
+    default_sigma = 1.0
+    default_decoder = "expectation"
+
+    def loss(self, maps: Tensor, points: Tensor, weights: Tensor) -> Tensor:
+        return hm.marginal_cross_entropy(maps, points, weights, self.sigma)
+
+
+@register_head
+class L1Head(Head):
+    """Mean absolute error to a Gaussian of peak 1; dense code, for comparison."""
+
+    name = "l1"
+    trained_by = "gaussian_l1"
+    default_sigma = 1.5
+    default_decoder = "quadratic"
+
+    def loss(self, maps: Tensor, points: Tensor, weights: Tensor) -> Tensor:
+        # An empty map costs 1, as in `argmax`.
+        scale = maps.shape[2] * maps.shape[3] / (2 * torch.pi * self.sigma**2)
+        return hm.gaussian_l1(maps, points, weights, self.sigma) * scale
+
+
+@register_head
+class NLLHead(Head):
+    """Negative log-likelihood of the expected point under a Gaussian of learned width."""
+
+    name = "nll"
+    trained_by = "gaussian_nll"
+    default_sigma = 1.0
+    default_decoder = "expectation"
+
+    def __init__(self, settings: HeadSettings, points: int) -> None:
+        super().__init__(settings, points)
+        start = settings.sigma or self.default_sigma
+        self.log_sigma = nn.Parameter(torch.full((points,), float(start)).log())
+
+    def loss(self, maps: Tensor, points: Tensor, weights: Tensor) -> Tensor:
+        return hm.gaussian_nll(maps, points, weights, self.log_sigma.exp().expand(maps.shape[0], -1))
+
+
+def head_names() -> list[str]:
+    """All heads that settings may name, the regression baseline included."""
+    return [*HEADS, "regression"]
+
+
+def create_head(settings: HeadSettings, points: int) -> Head:
+    """The dense head that settings name. Raises `SettingsError` for an unknown one."""
+    if settings.name not in HEADS:
+        raise SettingsError(
+            f"head.name: there is no head {settings.name!r}; choose one of "
+            + ", ".join(head_names())
+        )
+    return HEADS[settings.name](settings, points)

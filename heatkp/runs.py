@@ -1,0 +1,253 @@
+"""The run folder: settings, environment, metrics, weights, pictures; and how to read one."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+import heatkp
+from heatkp.config import Settings, parse_settings
+from heatkp.errors import CheckpointError, SettingsError
+from heatkp.models import KeypointModel, build_model
+from heatkp.skeletons import Skeleton
+
+SETTINGS = "settings.yaml"
+ENVIRONMENT = "environment.json"
+METRICS = "metrics.json"
+HISTORY = "metrics.csv"
+WEIGHTS = "weights.safetensors"
+BEST = "checkpoints/best.ckpt"
+LAST = "checkpoints/last.ckpt"
+_PACKAGES = (
+    "torch", "torchvision", "lightning", "segmentation-models-pytorch", "timm",
+    "albumentations", "numpy", "opencv-python-headless",
+)  # fmt: skip
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    part = path.with_name(path.name + ".part")
+    part.write_text(text, encoding="utf-8")
+    os.replace(part, path)
+
+
+def create_run(out: str | Path | None, name: str) -> Path:
+    """A new, empty run folder: `out`, or the first free `runs/NAME-1`, `runs/NAME-2`, ...
+
+    Raises `SettingsError` where `out` exists already.
+    """
+    if out is not None:
+        path = Path(out)
+        try:
+            path.mkdir(parents=True)
+        except FileExistsError:
+            raise SettingsError(
+                f"the run folder {path} exists already: choose another --out, "
+                f"or continue that run with --resume {path}"
+            ) from None
+        except OSError as error:
+            raise SettingsError(f"cannot make the run folder {path}: {error}") from None
+        return path
+    number = 1
+    while True:
+        path = Path("runs") / f"{name}-{number}"
+        try:
+            path.mkdir(parents=True)
+            return path
+        except FileExistsError:
+            number += 1
+
+
+def _git_commit() -> str | None:
+    try:
+        found = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
+            cwd=Path(heatkp.__file__).parent,
+            capture_output=True,
+            text=True,
+            timeout=10,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return found.stdout.strip() or None
+
+
+def environment() -> dict[str, Any]:
+    """Versions, machine and git commit, for the record."""
+    packages = {}
+    for name in _PACKAGES:
+        try:
+            packages[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return {
+        "heatkp": heatkp.__version__,
+        "git_commit": _git_commit(),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cpus": os.cpu_count(),
+        "torch_threads": torch.get_num_threads(),
+        "cuda": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "packages": packages,
+        "command": sys.argv,
+    }
+
+
+def describe(settings: Settings, skeleton: Skeleton) -> dict[str, Any]:
+    """All that weights need beside them to be used again, as plain values."""
+    return {
+        "heatkp": heatkp.__version__,
+        "settings": settings.model_dump(),
+        "skeleton": asdict(skeleton),
+    }
+
+
+def _as_skeleton(values: dict[str, Any]) -> Skeleton:
+    def runs(items: Any) -> tuple[tuple[int, ...], ...]:
+        return tuple(tuple(i) for i in items)
+
+    return Skeleton(
+        name=values["name"],
+        point_names=tuple(values["point_names"]),
+        pairs=runs(values["pairs"]),  # type: ignore[arg-type]
+        lines=runs(values["lines"]),
+        normalisers={k: runs(v) for k, v in values["normalisers"].items()},  # type: ignore[misc]
+    )
+
+
+@dataclass
+class Loaded:
+    """A trained model with what it was trained for."""
+
+    model: KeypointModel
+    settings: Settings
+    skeleton: Skeleton
+
+
+def save_weights(path: Path, model: KeypointModel, description: dict[str, Any]) -> None:
+    """Weights and description as one safetensors file, whole or not at all."""
+    state = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
+    part = path.with_name(path.name + ".part")
+    save_file(state, part, metadata={"heatkp": json.dumps(description)})
+    os.replace(part, path)
+
+
+def _read_safetensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    with safe_open(path, "pt") as file:
+        metadata = file.metadata() or {}
+        if "heatkp" not in metadata:
+            raise CheckpointError(f"{path} holds weights, but not a heatkp model's")
+        return {k: file.get_tensor(k) for k in file.keys()}, json.loads(metadata["heatkp"])  # noqa: SIM118
+
+
+def _read_checkpoint(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    content = torch.load(path, map_location="cpu", weights_only=True)
+    if not isinstance(content, dict) or "heatkp" not in content:
+        raise CheckpointError(f"{path} is not a checkpoint of heatkp")
+    state = {
+        k.removeprefix("model."): v
+        for k, v in content["state_dict"].items()
+        if k.startswith("model.")
+    }
+    return state, content["heatkp"]
+
+
+def weights_path(path: str | Path) -> Path:
+    """The file of weights that a run folder, or a path to a file, means."""
+    path = Path(path)
+    if path.is_file():
+        return path
+    if not path.is_dir():
+        raise CheckpointError(f"there is no run folder or checkpoint {path}")
+    for name in (WEIGHTS, BEST, LAST):
+        if (path / name).is_file():
+            return path / name
+    raise CheckpointError(f"the run folder {path} holds no weights (no {WEIGHTS}, no {BEST})")
+
+
+def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    try:
+        if path.suffix == ".safetensors":
+            return _read_safetensors(path)
+        return _read_checkpoint(path)
+    except CheckpointError:
+        raise
+    except (SafetensorError, OSError, ValueError, KeyError, RuntimeError, EOFError) as error:
+        raise CheckpointError(f"{path} cannot be read as a checkpoint: {error}") from None
+    except Exception as error:  # pickle raises errors of its own
+        raise CheckpointError(f"{path} is no checkpoint that can be trusted: {error}") from None
+
+
+def _fill(model: KeypointModel, state: dict[str, torch.Tensor], path: Path, head: str) -> None:
+    own = model.state_dict()
+    wrong = [k for k in own if k not in state or state[k].shape != own[k].shape]
+    wrong += [k for k in state if k not in own]
+    if wrong:
+        raise CheckpointError(
+            f"{path} does not fit the model: {len(wrong)} tensors differ, {wrong[0]!r} first. "
+            f"It was trained with head {head!r}; use the settings that it was trained with"
+        )
+    model.load_state_dict(state)
+
+
+def load_run(path: str | Path, device: str = "cpu") -> Loaded:
+    """The best model of a run folder, or of a `.safetensors` or `.ckpt` file.
+
+    Raises `CheckpointError` for what is missing, broken or does not fit its settings.
+    """
+    file = weights_path(path)
+    state, description = _read(file)
+    saved = Path(path) / SETTINGS
+    try:
+        settings = parse_settings(description["settings"], str(file))
+        skeleton = _as_skeleton(description["skeleton"])
+    except (KeyError, TypeError, ValueError, SettingsError) as error:
+        raise CheckpointError(f"{file}: its description is damaged: {error}") from None
+    if saved.is_file():
+        stated = parse_settings(yaml.safe_load(saved.read_text(encoding="utf-8")), str(saved))
+        if stated.head.name != settings.head.name:
+            raise CheckpointError(
+                f"{file} was trained with head {settings.head.name!r}, but {saved} says "
+                f"{stated.head.name!r}: put back the run's own weights or settings"
+            )
+    # The encoder's own weights are about to be overwritten: neither file nor download needed.
+    blank = settings.model_copy(deep=True)
+    blank.model.encoder_weights = "none"
+    model = build_model(blank, len(skeleton))
+    _fill(model, state, file, settings.head.name)
+    return Loaded(model.to(device).eval(), settings, skeleton)
+
+
+def start_from(model: KeypointModel, settings: Settings, skeleton: Skeleton) -> None:
+    """Fill a new model with the weights that `model.init` names.
+
+    Raises `CheckpointError` where head, points or network differ.
+    """
+    if settings.model.init is None:
+        return
+    path = weights_path(settings.model.init)
+    state, description = _read(path)
+    head = description["settings"]["head"]["name"]
+    if head != settings.head.name:
+        raise CheckpointError(
+            f"model.init: {path} was trained with head {head!r}, this run has "
+            f"{settings.head.name!r}; choose the same head, or start without it"
+        )
+    theirs = len(description["skeleton"]["point_names"])
+    if theirs != len(skeleton):
+        raise CheckpointError(
+            f"model.init: {path} has {theirs} points, this run has {len(skeleton)}"
+        )
+    _fill(model, state, path, head)

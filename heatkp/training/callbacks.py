@@ -1,0 +1,167 @@
+"""What happens around training: history, progress, moving average, safe checkpoints."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.fabric.plugins import TorchCheckpointIO
+from lightning.pytorch.callbacks import Callback, WeightAveraging
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from torch import Tensor
+
+from heatkp.runs import write_text
+from heatkp.training.module import KeypointModule
+
+COLUMNS = ("epoch", "train_loss", "val_loss", "val_mae", "val_mse", "lr", "seconds")
+
+
+class SafeCheckpointIO(TorchCheckpointIO):
+    """Writes a checkpoint beside its place and moves it there, so a kill leaves the old one."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
+    ) -> None:
+        target = Path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part = target.with_name(target.name + ".part")
+        torch.save(checkpoint, part)
+        os.replace(part, target)
+
+
+class LastCheckpoint(Callback):
+    """Saves the whole state after every epoch, to resume from."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        trainer.save_checkpoint(self.path)
+
+
+class History(Callback):
+    """One row per epoch in metrics.csv; a resumed run continues the table."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.rows: list[dict[str, Any]] = []
+        self._started = time.perf_counter()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"rows": self.rows}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.rows = list(state_dict["rows"])
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._started = time.perf_counter()
+        if isinstance(pl_module, KeypointModule):
+            pl_module.totals = {}
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        assert isinstance(pl_module, KeypointModule)
+        row = {
+            "epoch": trainer.current_epoch,
+            "train_loss": pl_module.train_loss,
+            **pl_module.totals,
+            "lr": trainer.optimizers[0].param_groups[0]["lr"],
+            "seconds": round(time.perf_counter() - self._started, 2),
+        }
+        self.rows.append(row)
+        text = io.StringIO()
+        writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.rows)
+        write_text(self.path, text.getvalue())
+
+
+class ProgressLine(Callback):
+    """A bar over all steps of the run on a terminal; a line per epoch elsewhere."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self._progress: Progress | None = None
+
+    def _text(self, trainer: pl.Trainer, module: pl.LightningModule) -> str:
+        assert isinstance(module, KeypointModule)
+        parts = [f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"]
+        if module.train_loss is not None:
+            parts.append(f"loss {module.train_loss:.4g}")
+        error = trainer.callback_metrics.get("val_mae")
+        if error is not None:
+            parts.append(f"validation MAE {float(error):.3f} px")
+        return "  ".join(parts)
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if not self.console.is_terminal:
+            return
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("steps"),
+            TimeRemainingColumn(),
+            console=self.console,
+        )
+        self._progress.start()
+        batches = int(trainer.num_training_batches)
+        self._task = self._progress.add_task(
+            self._text(trainer, pl_module),
+            total=batches * int(trainer.max_epochs or 1),
+            completed=batches * trainer.current_epoch,
+        )
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any
+    ) -> None:
+        if self._progress is not None:
+            self._progress.advance(self._task)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        text = self._text(trainer, pl_module)
+        if self._progress is not None:
+            self._progress.update(self._task, description=text)
+        elif not self.console.is_terminal:
+            self.console.print(text, highlight=False)
+
+    def _stop(self) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._stop()
+
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        self._stop()
+
+
+def moving_average(decay: float) -> WeightAveraging:
+    """Exponential moving average of weights and batch statistics, used to validate and kept.
+
+    Early in training the decay is (1 + n) / (10 + n) after n steps, so that a short run is not
+    an average with its random start.
+    """
+
+    def average(averaged: Tensor, current: Tensor, count: Tensor | int) -> Tensor:
+        if not averaged.is_floating_point():
+            return current
+        n = float(count)
+        return averaged.lerp(current, 1.0 - min(decay, (1 + n) / (10 + n)))
+
+    return WeightAveraging(avg_fn=average)

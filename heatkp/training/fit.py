@@ -1,0 +1,215 @@
+"""A whole run: prepare, fit, evaluate the best weights, write the run folder."""
+
+from __future__ import annotations
+
+import json
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from rich.console import Console
+
+from heatkp import runs
+from heatkp.config import Settings, load_settings
+from heatkp.data.loading import load_data
+from heatkp.data.module import KeypointDataModule
+from heatkp.errors import CheckpointError, SettingsError
+from heatkp.evaluation.evaluate import predict_dataset
+from heatkp.evaluation.metrics import summarise
+from heatkp.models import build_model
+from heatkp.models.encoders import input_statistics
+from heatkp.training.callbacks import (
+    History,
+    LastCheckpoint,
+    ProgressLine,
+    SafeCheckpointIO,
+    moving_average,
+)
+from heatkp.training.module import KeypointModule
+
+
+@dataclass
+class Prepared:
+    """A run whose settings, data and model have been found good; nothing is written yet."""
+
+    settings: Settings
+    data: KeypointDataModule
+    module: KeypointModule
+
+
+def prepare(settings: Settings) -> Prepared:
+    """Read the data and build the model, or raise what is wrong with them."""
+    settings = settings.model_copy(deep=True)
+    if settings.trainer.threads:
+        torch.set_num_threads(settings.trainer.threads)
+    loaded = load_data(settings.data)
+    for part, samples in (("training", loaded.train), ("validation", loaded.val)):
+        if not any((s.visibility > 0).any() for s in samples):
+            raise SettingsError(f"no {part} sample has a labelled point: nothing to learn from")
+    if settings.model.mean is None or settings.model.std is None:
+        mean, std = input_statistics(settings.model)
+        settings.model.mean, settings.model.std = mean, std
+    torch.manual_seed(settings.trainer.seed)
+    model = build_model(settings, len(loaded.skeleton))
+    runs.start_from(model, settings, loaded.skeleton)
+    data = KeypointDataModule(settings, loaded)
+    data.preload()
+    module = KeypointModule(model, settings, runs.describe(settings, loaded.skeleton))
+    return Prepared(settings, data, module)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Lightning's advice and torch's warnings about Lightning's internals, held back."""
+    names = ("lightning.pytorch", "lightning.fabric", "lightning", "pytorch_lightning")
+    levels = {name: logging.getLogger(name).level for name in names}
+    for name in names:
+        logging.getLogger(name).setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"(lightning|pytorch_lightning|torch)\b.*")
+        yield
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
+
+
+def _accelerator(device: str) -> str:
+    if device == "auto":
+        return "auto"
+    if device == "cuda" and not torch.cuda.is_available():
+        raise SettingsError("trainer.device: cuda is not available on this machine; use auto")
+    if device == "mps" and not torch.backends.mps.is_available():
+        raise SettingsError("trainer.device: mps is not available on this machine; use auto")
+    return "gpu" if device == "cuda" else device
+
+
+def _callbacks(settings: Settings, run: Path, console: Console) -> list[Callback]:
+    folder = run / "checkpoints"
+    found: list[Callback] = []
+    if settings.trainer.ema:
+        found.append(moving_average(settings.trainer.ema))
+    if settings.trainer.early_stopping:
+        found.append(
+            EarlyStopping(
+                "val_mae",
+                patience=settings.trainer.early_stopping,
+                check_on_train_epoch_end=False,
+            )
+        )
+    best = ModelCheckpoint(
+        folder, "best", monitor="val_mae", save_weights_only=True,
+        enable_version_counter=False, save_on_train_epoch_end=False,
+    )  # fmt: skip
+    history = History(run / runs.HISTORY)
+    return [*found, best, history, ProgressLine(console), LastCheckpoint(run / runs.LAST)]
+
+
+def _loggers(run: Path) -> Any:
+    if find_spec("tensorboard") is None:
+        return False
+    from lightning.pytorch.loggers import TensorBoardLogger
+
+    return TensorBoardLogger(run, name="tensorboard", version="")
+
+
+def _validation_epochs(settings: Settings) -> int:
+    # Lightning counts from the first epoch; a period that divides the run validates its last.
+    period, epochs = settings.trainer.validate_every, settings.trainer.epochs
+    if epochs % period:
+        raise SettingsError(
+            f"trainer.validate_every: {period} does not divide the {epochs} epochs, "
+            "so the last one would not be validated"
+        )
+    return period
+
+
+def fit(prepared: Prepared, run: Path, console: Console, resume: Path | None = None) -> None:
+    """Train in a run folder, from the beginning or from a checkpoint of its last epoch."""
+    settings = prepared.settings
+    period = _validation_epochs(settings)
+    pl.seed_everything(settings.trainer.seed, workers=True, verbose=False)
+    with _quiet():
+        trainer = pl.Trainer(
+            accelerator=_accelerator(settings.trainer.device),
+            devices=1,
+            precision="bf16-mixed" if settings.trainer.precision == "bf16" else "32-true",
+            max_epochs=settings.trainer.epochs,
+            gradient_clip_val=settings.optimiser.clip or None,
+            accumulate_grad_batches=settings.optimiser.accumulate,
+            check_val_every_n_epoch=period,
+            deterministic="warn" if settings.trainer.deterministic else None,
+            callbacks=_callbacks(settings, run, console),
+            logger=_loggers(run),
+            plugins=[SafeCheckpointIO()],
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            log_every_n_steps=1,
+            default_root_dir=run,
+        )
+        trainer.fit(
+            prepared.module,
+            datamodule=prepared.data,
+            ckpt_path=resume,
+            weights_only=None if resume is None else True,
+        )
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+
+
+def finish(prepared: Prepared, run: Path) -> dict[str, Any]:
+    """Evaluate the best weights on the validation samples; write weights, metrics, pictures."""
+    from heatkp.viz import figures
+
+    settings, skeleton = prepared.settings, prepared.data.data.skeleton
+    best = runs.load_run(run / runs.BEST)
+    runs.save_weights(run / runs.WEIGHTS, best.model, prepared.module.description)
+    errors = predict_dataset(best.model, prepared.data.val_set, settings.trainer.batch_size)
+    metrics = summarise(errors, skeleton)
+    metrics["split"] = "val"
+    figures.curves(run / runs.HISTORY, run / "curves.png")
+    figures.predictions(errors, prepared.data.val_set, run / "predictions.png")
+    runs.write_text(run / runs.METRICS, json.dumps(metrics, indent=1) + "\n")
+    return metrics
+
+
+def train(settings: Settings, out: str | Path | None, console: Console) -> tuple[Path, dict[str, Any]]:
+    """Train and evaluate a new run; gives its folder and metrics.
+
+    Raises `SettingsError`, `DataError` or `CheckpointError` before anything is written.
+    """
+    from heatkp.viz import figures
+
+    _accelerator(settings.trainer.device)
+    _validation_epochs(settings)
+    prepared = prepare(settings)
+    run = runs.create_run(out, settings.head.name)
+    runs.write_text(run / runs.SETTINGS, prepared.settings.to_yaml())
+    runs.write_text(run / runs.ENVIRONMENT, json.dumps(runs.environment(), indent=1) + "\n")
+    figures.training_samples(prepared.data.train_set, run / "samples.png")
+    fit(prepared, run, console)
+    return run, finish(prepared, run)
+
+
+def resume(run: Path, console: Console) -> dict[str, Any]:
+    """Continue a run that was stopped, to the result of one that was not; gives its metrics.
+
+    Raises `CheckpointError` for what is no run folder, or a run that is finished.
+    """
+    if not (run / runs.SETTINGS).is_file():
+        raise CheckpointError(f"{run} is not a run folder: it has no {runs.SETTINGS}")
+    if (run / runs.METRICS).is_file():
+        raise CheckpointError(f"the run {run} is finished; evaluate it with: heatkp eval {run}")
+    prepared = prepare(load_settings(run / runs.SETTINGS))
+    last = run / runs.LAST
+    if last.is_file():
+        runs.load_run(last)  # says plainly what is wrong with a checkpoint that does not fit
+    fit(prepared, run, console, last if last.is_file() else None)
+    return finish(prepared, run)

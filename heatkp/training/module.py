@@ -1,0 +1,121 @@
+"""The Lightning module: one training step, one validation step, the optimiser."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from torch import Tensor, nn
+from torch.optim import SGD, Adam, AdamW, Optimizer
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
+
+from heatkp.config import Optimiser, Settings
+from heatkp.models import KeypointModel
+
+
+def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Weights decay; biases and normalisation layers (fewer than two dimensions) do not."""
+    trained = [p for p in model.parameters() if p.requires_grad]
+    return [
+        {"params": [p for p in trained if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+
+
+def make_optimiser(model: nn.Module, settings: Optimiser) -> Optimizer:
+    """The optimiser that settings name."""
+    groups = parameter_groups(model, settings.weight_decay)
+    if settings.name == "sgd":
+        return SGD(groups, lr=settings.lr, momentum=settings.momentum, nesterov=settings.momentum > 0)
+    return (AdamW if settings.name == "adamw" else Adam)(groups, lr=settings.lr)
+
+
+def make_schedule(
+    optimiser: Optimizer, settings: Optimiser, steps: int, steps_per_epoch: int
+) -> LRScheduler:
+    """The learning rate over a run of `steps` optimiser steps."""
+    if settings.schedule == "onecycle":
+        return OneCycleLR(optimiser, max_lr=settings.lr, total_steps=max(steps, 2))
+    warmup = settings.warmup_epochs * steps_per_epoch
+
+    def factor(step: int) -> float:
+        if step < warmup:
+            return (step + 1) / (warmup + 1)
+        if settings.schedule == "constant":
+            return 1.0
+        done = (step - warmup) / max(steps - warmup, 1)
+        return 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
+
+    return LambdaLR(optimiser, factor)
+
+
+class KeypointModule(pl.LightningModule):
+    """Trains a `KeypointModel`; validation errors are in input pixels, weighed by point."""
+
+    def __init__(
+        self, model: KeypointModel, settings: Settings, description: dict[str, Any]
+    ) -> None:
+        super().__init__()
+        self.model, self.settings, self.description = model, settings, description
+        self.totals: dict[str, float] = {}
+        self._loss_sum = torch.zeros(())
+        self._loss_count = 0
+
+    @property
+    def train_loss(self) -> float | None:
+        """Mean loss of the batches of this epoch so far."""
+        return float(self._loss_sum) / self._loss_count if self._loss_count else None
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["heatkp"] = self.description
+
+    def on_train_epoch_start(self) -> None:
+        epoch = self.current_epoch
+        # Dropout and the like: the same in a run that was stopped and resumed.
+        torch.manual_seed(self.settings.trainer.seed * 1_000_003 + epoch)
+        self.model.set_progress(epoch / max(self.settings.trainer.epochs - 1, 1))
+        self._loss_sum = torch.zeros((), device=self.device)
+        self._loss_count = 0
+
+    def training_step(self, batch: dict[str, Tensor], _: int) -> Tensor:
+        weights = (batch["visibility"] > 0).float()
+        loss = self.model.training_loss(batch["image"], batch["points"], weights)
+        self._loss_sum += loss.detach()
+        self._loss_count += 1
+        return loss
+
+    def on_train_epoch_end(self) -> None:
+        self.log("train_loss", self.train_loss or 0.0)
+
+    def on_validation_epoch_start(self) -> None:
+        # loss x points, |error|, normalised squared error, points: sums, for batches differ.
+        self._sums = torch.zeros(4, dtype=torch.float64, device=self.device)
+
+    def validation_step(self, batch: dict[str, Tensor], _: int) -> None:
+        labelled = batch["visibility"] > 0
+        output = self.model(batch["image"])
+        count = labelled.sum()
+        loss = self.model.loss(output, batch["points"], labelled.float())
+        error = self.model.decode(output).points - batch["points"]
+        error = torch.where(labelled[..., None], error, 0.0)
+        relative = error / error.new_tensor(self.model.size)
+        sums = [loss * count, error.abs().mean(-1).sum(), relative.square().mean(-1).sum(), count]
+        self._sums += torch.stack([s.double() for s in sums])
+
+    def on_validation_epoch_end(self) -> None:
+        loss, mae, mse, count = self._sums.tolist()
+        count = max(count, 1.0)
+        self.totals = {"val_loss": loss / count, "val_mae": mae / count, "val_mse": mse / count}
+        self.log_dict(self.totals)
+
+    def configure_optimizers(self) -> Any:
+        optimiser = make_optimiser(self.model, self.settings.optimiser)
+        steps = int(self.trainer.estimated_stepping_batches)
+        per_epoch = max(steps // self.settings.trainer.epochs, 1)
+        schedule = make_schedule(optimiser, self.settings.optimiser, steps, per_epoch)
+        return {
+            "optimizer": optimiser,
+            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+        }
