@@ -28,7 +28,6 @@ ENVIRONMENT = "environment.json"
 METRICS = "metrics.json"
 HISTORY = "metrics.csv"
 WEIGHTS = "weights.safetensors"
-BEST = "checkpoints/best.ckpt"
 LAST = "checkpoints/last.ckpt"
 _PACKAGES = (
     "torch", "torchvision", "lightning", "segmentation-models-pytorch", "timm",
@@ -171,10 +170,10 @@ def weights_path(path: str | Path) -> Path:
         return path
     if not path.is_dir():
         raise CheckpointError(f"there is no run folder or checkpoint {path}")
-    for name in (WEIGHTS, BEST, LAST):
+    for name in (WEIGHTS, LAST):
         if (path / name).is_file():
             return path / name
-    raise CheckpointError(f"the run folder {path} holds no weights (no {WEIGHTS}, no {BEST})")
+    raise CheckpointError(f"the run folder {path} holds no weights (no {WEIGHTS}, no {LAST})")
 
 
 def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:

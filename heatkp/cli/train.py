@@ -74,7 +74,10 @@ def train(
 
     from heatkp.training import fit
 
-    where = settings.data.path or "drawn faces"
+    from heatkp.config import expand_path
+
+    path = settings.data.path
+    where = expand_path(path, "data.path") if path else "drawn faces"
     console.print(
         f"heatkp: head {settings.head.name}, {where}, "
         f"input {settings.data.size[0]}x{settings.data.size[1]}, {settings.trainer.epochs} epochs",

@@ -129,7 +129,7 @@ class Photometric:
         steps: list[Any] = []
         if s > 0:
             steps += [
-                A.RandomBrightnessContrast(0.4 * s, 0.4 * s, p=s),
+                A.RandomBrightnessContrast(0.35 * s, 0.35 * s, brightness_by_max=False, p=s),
                 A.RandomGamma((100 - 30 * s, 100 + 45 * s), p=0.4 * s),
                 A.HueSaturationValue(12 * s, 40 * s, 15 * s, p=0.6 * s),
                 A.ToGray(p=0.1 * s),

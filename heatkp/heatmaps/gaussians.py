@@ -99,17 +99,16 @@ class Window:
     columns: Tensor
     size: tuple[int, int]
 
-    @property
-    def whole(self) -> bool:
-        """Whether the window is the map."""
-        return (self.rows.shape[1], self.columns.shape[1]) == self.size
-
     def block(self, start: int, stop: int) -> Window:
         """The windows of maps start to stop."""
         part = slice(start, stop)
         return Window(
             self.top[part], self.left[part], self.rows[part], self.columns[part], self.size
         )
+
+    def entropy(self) -> Tensor:
+        """Entropy of each normalised Gaussian in nats, (N,)."""
+        return -sum(torch.special.xlogy(f, f).sum(1) for f in (self.rows, self.columns))
 
     def target(self) -> Tensor:
         """The Gaussians over their windows, (N, h w)."""
@@ -140,11 +139,15 @@ def _radius(sigma: Sigma, dtype: torch.dtype) -> float | None:
     if isinstance(sigma, Tensor):
         if torch.compiler.is_compiling():
             return None  # a size that depends on data would break the graph
-        largest = float(sigma.detach().amax()) if sigma.numel() else 1.0
+        if not sigma.numel():
+            return None
+        smallest, largest = (float(s) for s in sigma.detach().aminmax())
+        if smallest <= 0:
+            raise ValueError(f"sigma must be positive (map pixels), its smallest is {smallest:g}")
     else:
         largest = max(sigma) if isinstance(sigma, tuple) else float(sigma)
-    # exp(-r^2/2): 7e-10 at 6.5 for float32, 3e-18 at 9 for float64.
-    radius = largest * (9.0 if dtype == torch.float64 else 6.5)
+    # Mass beyond r sigma: 6e-10 at 6.2 for float32, 1e-15 at 8 for float64.
+    radius = largest * (8.0 if dtype == torch.float64 else 6.2)
     return radius if math.isfinite(radius) else None
 
 
@@ -161,7 +164,7 @@ def gaussian_window(
     deviations = parse_sigma(sigma, points, accurate).reshape(-1, 2)
     centres = points.to(accurate).reshape(-1, 2)
     radius = _radius(sigma, dtype)
-    reach = max(size) if radius is None else math.ceil(radius)
+    reach = max(size) if radius is None else math.ceil(radius - 0.5)  # from the nearest pixel
     h, w = min(height, 2 * reach + 1), min(width, 2 * reach + 1)
     nearest = centres.round().long()
     left = (nearest[:, 0] - reach).clamp(0, width - w)

@@ -2,7 +2,7 @@
 
 A loss decides what its maps mean, and with it how they may be read:
 
-- Cross-entropy and KL to a Gaussian ask for a distribution of Gaussian shape: every decoder.
+- Cross-entropy, KL and JS to a Gaussian ask for a distribution of Gaussian shape: every decoder.
 - Cross-entropy to the pixel asks for mass at the right place but for no shape beyond the four
   pixels: no decoder that fits a Gaussian to the neighbourhood of the peak.
 - The expectation loss (with the variance regulariser too) and the negative log-likelihood ask
@@ -79,6 +79,7 @@ _ANY = ("expectation", *_SHAPED)
 LOSSES: dict[str, LossInfo] = {
     "gaussian_cross_entropy": LossInfo(_losses.gaussian_cross_entropy, "logits", _ANY),
     "kl_divergence": LossInfo(_losses.kl_divergence, "logits", _ANY),
+    "js_divergence": LossInfo(_losses.js_divergence, "logits", _ANY),
     "pixel_cross_entropy": LossInfo(
         _losses.pixel_cross_entropy,
         "logits",
@@ -149,9 +150,7 @@ def check_pair(loss: str, decoder: str) -> None:
         )
 
 
-def decode(
-    name: str, maps: Tensor, *, kind: Kind = "logits", sigma: DecoderSigma = 1.0
-) -> Decoded:
+def decode(name: str, maps: Tensor, *, kind: Kind = "logits", sigma: DecoderSigma = 1.0) -> Decoded:
     """Read maps (B, K, H, W) with the decoder of that name.
 
     Args:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 import warnings
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,20 @@ def check_names(model: Model) -> None:
         raise SettingsError(
             f"model.encoder: there is no encoder {model.encoder!r}{_alike(model.encoder, names)}. "
             "Any encoder of segmentation-models-pytorch will do, or tu-NAME for one of timm's"
+        )
+
+
+def _check_options(model: Model) -> None:
+    """segmentation-models-pytorch ignores arguments that it does not know; we do not."""
+    network = smp.MODEL_ARCHITECTURES_MAPPING[model.architecture.lower()]
+    ours = {"self", "kwargs", "encoder_name", "encoder_weights", "in_channels", "classes"}
+    ours |= {"activation", "aux_params"}
+    allowed = sorted(set(inspect.signature(network.__init__).parameters) - ours)
+    unknown = sorted(set(model.options) - set(allowed))
+    if unknown and not model.encoder.startswith("tu-"):  # timm checks what it is given
+        raise SettingsError(
+            f"model.options: {model.architecture} has no {unknown[0]!r}; "
+            f"allowed: {', '.join(allowed)}"
         )
 
 
@@ -138,6 +153,7 @@ def _build(build: Any, model: Model, channels: int) -> nn.Module:
 def segmentation_network(model: Model, channels: int) -> nn.Module:
     """An SMP network whose last layer is the identity: images to features of its decoder."""
     check_names(model)
+    _check_options(model)
 
     def build(weights: Any, width: int, options: dict[str, Any]) -> tuple[nn.Module, nn.Module]:
         network = smp.create_model(

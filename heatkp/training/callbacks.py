@@ -23,7 +23,7 @@ from rich.progress import (
 )
 from torch import Tensor
 
-from heatkp.runs import write_text
+from heatkp.runs import save_weights, write_text
 from heatkp.training.module import KeypointModule
 
 COLUMNS = ("epoch", "train_loss", "val_loss", "val_mae", "val_mse", "lr", "seconds")
@@ -52,6 +52,31 @@ class LastCheckpoint(Callback):
         trainer.save_checkpoint(self.path)
 
 
+class BestWeights(Callback):
+    """Keeps the weights with the smallest validation error, as safetensors.
+
+    Must come before the moving average in the list of callbacks: that one puts the raw weights
+    back at the end of a validation, and it is the averaged ones that were measured.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.best = float("inf")
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": self.best}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.best = float(state_dict["best"])
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        assert isinstance(pl_module, KeypointModule)
+        error = pl_module.totals()["val_mae"]
+        if error < self.best or not self.path.exists():
+            self.best = error
+            save_weights(self.path, pl_module.model, pl_module.description)
+
+
 class History(Callback):
     """One row per epoch in metrics.csv; a resumed run continues the table."""
 
@@ -59,6 +84,7 @@ class History(Callback):
         self.path = path
         self.rows: list[dict[str, Any]] = []
         self._started = time.perf_counter()
+        self._validated = False
 
     def state_dict(self) -> dict[str, Any]:
         return {"rows": self.rows}
@@ -68,15 +94,17 @@ class History(Callback):
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._started = time.perf_counter()
-        if isinstance(pl_module, KeypointModule):
-            pl_module.totals = {}
+        self._validated = False
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._validated = True
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, KeypointModule)
         row = {
             "epoch": trainer.current_epoch,
             "train_loss": pl_module.train_loss,
-            **pl_module.totals,
+            **(pl_module.totals() if self._validated else {}),
             "lr": trainer.optimizers[0].param_groups[0]["lr"],
             "seconds": round(time.perf_counter() - self._started, 2),
         }

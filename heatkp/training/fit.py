@@ -14,7 +14,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, EarlyStopping
 from rich.console import Console
 
 from heatkp import runs
@@ -27,6 +27,7 @@ from heatkp.evaluation.metrics import summarise
 from heatkp.models import build_model
 from heatkp.models.encoders import input_statistics
 from heatkp.training.callbacks import (
+    BestWeights,
     History,
     LastCheckpoint,
     ProgressLine,
@@ -91,8 +92,7 @@ def _accelerator(device: str) -> str:
 
 
 def _callbacks(settings: Settings, run: Path, console: Console) -> list[Callback]:
-    folder = run / "checkpoints"
-    found: list[Callback] = []
+    found: list[Callback] = [BestWeights(run / runs.WEIGHTS)]
     if settings.trainer.ema:
         found.append(moving_average(settings.trainer.ema))
     if settings.trainer.early_stopping:
@@ -103,12 +103,8 @@ def _callbacks(settings: Settings, run: Path, console: Console) -> list[Callback
                 check_on_train_epoch_end=False,
             )
         )
-    best = ModelCheckpoint(
-        folder, "best", monitor="val_mae", save_weights_only=True,
-        enable_version_counter=False, save_on_train_epoch_end=False,
-    )  # fmt: skip
     history = History(run / runs.HISTORY)
-    return [*found, best, history, ProgressLine(console), LastCheckpoint(run / runs.LAST)]
+    return [*found, history, ProgressLine(console), LastCheckpoint(run / runs.LAST)]
 
 
 def _loggers(run: Path) -> Any:
@@ -150,6 +146,7 @@ def fit(prepared: Prepared, run: Path, console: Console, resume: Path | None = N
             plugins=[SafeCheckpointIO()],
             enable_progress_bar=False,
             enable_model_summary=False,
+            enable_checkpointing=False,
             num_sanity_val_steps=0,
             log_every_n_steps=1,
             default_root_dir=run,
@@ -169,8 +166,7 @@ def finish(prepared: Prepared, run: Path) -> dict[str, Any]:
     from heatkp.viz import figures
 
     settings, skeleton = prepared.settings, prepared.data.data.skeleton
-    best = runs.load_run(run / runs.BEST)
-    runs.save_weights(run / runs.WEIGHTS, best.model, prepared.module.description)
+    best = runs.load_run(run)
     errors = predict_dataset(best.model, prepared.data.val_set, settings.trainer.batch_size)
     metrics = summarise(errors, skeleton)
     metrics["split"] = "val"

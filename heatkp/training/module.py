@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import lightning.pytorch as pl
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
@@ -59,7 +60,7 @@ class KeypointModule(pl.LightningModule):
     ) -> None:
         super().__init__()
         self.model, self.settings, self.description = model, settings, description
-        self.totals: dict[str, float] = {}
+        self._sums = torch.zeros(4, dtype=torch.float64)
         self._loss_sum = torch.zeros(())
         self._loss_count = 0
 
@@ -73,11 +74,15 @@ class KeypointModule(pl.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         epoch = self.current_epoch
-        # Dropout and the like: the same in a run that was stopped and resumed.
-        torch.manual_seed(self.settings.trainer.seed * 1_000_003 + epoch)
         self.model.set_progress(epoch / max(self.settings.trainer.epochs - 1, 1))
         self._loss_sum = torch.zeros((), device=self.device)
         self._loss_count = 0
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        # Dropout and the like are the same in a run that was stopped and resumed. Seeding once
+        # per epoch would not do: loaders draw from the same generator when they start.
+        place = (self.settings.trainer.seed, self.current_epoch, batch_idx)
+        torch.manual_seed(int(np.random.SeedSequence(place).generate_state(1, np.uint64)[0] >> 1))
 
     def training_step(self, batch: dict[str, Tensor], _: int) -> Tensor:
         weights = (batch["visibility"] > 0).float()
@@ -104,11 +109,14 @@ class KeypointModule(pl.LightningModule):
         sums = [loss * count, error.abs().mean(-1).sum(), relative.square().mean(-1).sum(), count]
         self._sums += torch.stack([s.double() for s in sums])
 
-    def on_validation_epoch_end(self) -> None:
+    def totals(self) -> dict[str, float]:
+        """Means over the labelled points of the last validation."""
         loss, mae, mse, count = self._sums.tolist()
         count = max(count, 1.0)
-        self.totals = {"val_loss": loss / count, "val_mae": mae / count, "val_mse": mse / count}
-        self.log_dict(self.totals)
+        return {"val_loss": loss / count, "val_mae": mae / count, "val_mse": mse / count}
+
+    def on_validation_epoch_end(self) -> None:
+        self.log_dict(self.totals())
 
     def configure_optimizers(self) -> Any:
         optimiser = make_optimiser(self.model, self.settings.optimiser)

@@ -52,7 +52,7 @@ def show_image(axis: Axes, image: npt.NDArray[Any], title: str = "") -> None:
 
 
 def _marker(count: int) -> float:
-    return 60.0 if count < 6 else 14.0 if count < 30 else 5.0
+    return 30.0 if count < 6 else 14.0 if count < 30 else 5.0
 
 
 def _sides(skeleton: Skeleton) -> list[str]:
@@ -106,8 +106,12 @@ def predictions(errors: Errors, dataset: KeypointDataset, path: Path, count: int
         truth, found = errors.input_truth[index], errors.input[index]
         for k in np.flatnonzero(known):
             axis.plot(*np.stack([truth[k], found[k]]).T, color="white", lw=0.6)
-        axis.scatter(*truth[known].T, s=size, c=TRUTH, linewidths=0)
-        axis.scatter(*found.T, s=size, c=PREDICTED, linewidths=0)
+        if len(found) < 6:  # room for marks that do not hide each other
+            axis.scatter(*truth[known].T, s=60, facecolors="none", edgecolors=TRUTH, linewidths=1)
+            axis.scatter(*found.T, s=60, c=PREDICTED, marker="+", linewidths=1)
+        else:
+            axis.scatter(*truth[known].T, s=size, c=TRUTH, linewidths=0)
+            axis.scatter(*found.T, s=size, c=PREDICTED, linewidths=0)
     figure.suptitle(
         "Validation, best above and worst below; green truth, pink prediction; "
         "mean distance in input pixels",

@@ -17,7 +17,7 @@ from heatkp.data.synthetic import extras, light, model, render
 from heatkp.data.synthetic.canvas import Canvas
 from heatkp.data.synthetic.look import Look, sample_look
 from heatkp.data.synthetic.model import Floats, Traits, sample_traits
-from heatkp.data.synthetic.shape import Head, build_head, spline
+from heatkp.data.synthetic.shape import build_head, spline
 
 __all__ = ["MAX_SIZE", "MIN_SIZE", "Face", "draw_face"]
 
@@ -94,13 +94,15 @@ def draw_face(seed: int, index: int, size: int = 128) -> Face:
     if seed < 0 or index < 0:
         raise ValueError(f"seed {seed} and index {index} must be 0 or more")
     rng = np.random.default_rng([seed, index])
-    traits, look = sample_traits(rng), sample_look(rng)
+    return _draw(sample_traits(rng), sample_look(rng), size, rng)
+
+
+def _draw(traits: Traits, look: Look, size: int, rng: np.random.Generator) -> Face:
     head = build_head(traits)
     canvas = Canvas(size)
     painter = render.Painter(canvas, head, look, traits)
     hiding = _paint(painter, rng)
-    image = _develop(canvas, head, look, traits, rng, painter)
-
+    image = _develop(painter, rng)
     all78 = painter.points
     jaw58 = head.image(head.jaw58)
     rest58 = _WEIGHTS58 @ all78
@@ -144,19 +146,13 @@ def _visibility(
 def _paint(p: render.Painter, rng: np.random.Generator) -> list[Floats]:
     """All surfaces from back to front; returns the polygons that hide points."""
     size = p.canvas.size
-    extras.paint_background(p.canvas, p.look.background, rng)
-    if p.look.blur or p.look.background == "blobs":
-        k = 2 * round(0.02 * size) + 1
-        for layer in p.canvas.layers[:3]:
-            layer[:] = cv2.blur(layer, (k, k))
+    extras.paint_background(p.canvas, p.look.background, bool(rng.random() < 0.4), rng)
     strands = extras.crop(light.STRANDS, rng, size)
     clouds = extras.crop(light.CLOUDS, rng, size)
     extras.paint_curtain(p, strands)
     extras.paint_body(p)
     extras.paint_scalp(p, strands)
-    for side in (-1, 1):
-        if side * p.traits.yaw < 20:
-            extras.paint_ear(p, side)
+    extras.paint_ears(p)
     render.paint_skin(p, clouds)
     if p.look.freckles > 0.05:
         render.paint_freckles(p, rng)
@@ -167,38 +163,32 @@ def _paint(p: render.Painter, rng: np.random.Generator) -> list[Floats]:
     return hiding + extras.paint_occluder(p, rng)
 
 
-def _develop(
-    canvas: Canvas,
-    head: Head,
-    look: Look,
-    traits: Traits,
-    rng: np.random.Generator,
-    painter: render.Painter,
-) -> npt.NDArray[np.uint8]:
+def _develop(p: render.Painter, rng: np.random.Generator) -> npt.NDArray[np.uint8]:
     """Surface colours times light, through a camera."""
-    size = canvas.size
-    solids = [extras.hair_shell(painter)]
-    depth = light.scene_depth(head, solids)
-    lit, shine = light.shade(depth, head, look.light, look.ambient)
+    canvas, look, size = p.canvas, p.look, p.canvas.size
+    depth = light.scene_depth(p.head, [extras.hair_shell(p)])
+    lit, shine = light.shade(depth, p.head, look.light, look.ambient)
     on_head = canvas.layers[4]
     lit = (1 + on_head * (render.to_size(lit, size) - 1)) * canvas.layers[3]
     shine = render.to_size(shine, size) * on_head * (0.10 * (1 - look.ambient) + 0.03)
-    planes = []
-    y, x = rng.integers(0, 576 - MAX_SIZE, 2)
-    grain = light.GRAIN[:, y : y + size, x : x + size]
+    colours = []
     for c in range(3):
         # shadows on skin and in rooms are warm: blue light falls off fastest
         tone = lit + (0.03, 0.0, -0.03)[c] * (1 - lit)
-        plane = (canvas.layers[c] * tone + shine) * (look.exposure * float(look.cast[c]))
-        planes.append(plane)
+        plane = canvas.layers[c] * tone
+        plane += shine
+        plane *= look.exposure * float(look.cast[c])
+        colours.append(plane)
+    y, x = rng.integers(0, len(light.GRAIN) - MAX_SIZE, 2)
+    grain = light.GRAIN[y : y + size, x : x + size]
     if look.grey:
-        grey = 0.3 * planes[0] + 0.59 * planes[1] + 0.11 * planes[2]
-        planes = [grey, grey, grey]
-    picture = cv2.merge(planes)
-    sigma = look.blur * size
-    if sigma > 0.3:
-        picture = cv2.GaussianBlur(picture, (0, 0), sigma)
-    noise = cv2.merge([grain[0], grain[0] if look.grey else grain[1], grain[0] if look.grey else grain[2]])
-    picture = picture + noise * np.float32(look.noise)
-    image: npt.NDArray[np.uint8] = np.clip(picture * 255 + 0.5, 0, 255).astype(np.uint8)
+        colours = [0.3 * colours[0] + 0.59 * colours[1] + 0.11 * colours[2]] * 3
+        grain = cv2.merge([np.ascontiguousarray(grain[:, :, 0])] * 3)
+    picture = cv2.merge(colours)
+    if look.blur * size > 0.3:
+        picture = cv2.GaussianBlur(picture, (0, 0), look.blur * size)
+    # rounds and clips on the way to bytes
+    image: npt.NDArray[np.uint8] = cv2.addWeighted(
+        picture, 255.0, grain, 255.0 * look.noise, 0.0, dtype=cv2.CV_8U
+    )
     return image

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 
 from heatkp.data.synthetic.canvas import CIRCLE, Canvas, ribbon
-from heatkp.data.synthetic.light import CLOUDS, LEAVES, STRANDS, Ellipsoid
-from heatkp.data.synthetic.model import Floats
+from heatkp.data.synthetic.light import CLOUDS, LEAVES, Ellipsoid
+from heatkp.data.synthetic.model import Floats, floats
 from heatkp.data.synthetic.render import Painter
 from heatkp.data.synthetic.shape import COLUMNS, FIRST_JAW
 
@@ -20,31 +20,35 @@ def hair_shell(p: Painter) -> Ellipsoid:
     return Ellipsoid(SKULL.centre, (SKULL.radii[0] + d, SKULL.radii[1] + d, SKULL.radii[2] + d))
 
 
-def paint_background(canvas: Canvas, kind: str, rng: np.random.Generator) -> None:
-    """Something behind the head, out of focus or cluttered."""
-    size = canvas.size
+def paint_background(canvas: Canvas, kind: str, sharp: bool, rng: np.random.Generator) -> None:
+    """Something behind the head: painted small and enlarged, so mostly out of focus."""
+    small = Canvas(64 if sharp else 40)
+    size = small.size
     ramp = ((np.arange(size) + 0.5) / size).astype(np.float32)
-    first, second = (muted(rng) for _ in range(2))
-    lean = rng.uniform(-1, 1)
-    mix = np.clip((ramp[:, None] * (1 - abs(lean)) + ramp[None, :] * lean), 0, 1)
+    first, second = muted(rng), muted(rng)
+    lean = float(rng.uniform(-1, 1))
+    mix = ramp[:, None] * (1 - abs(lean)) + ramp * lean
     texture = crop(LEAVES if kind == "leaves" else CLOUDS, rng, size)
     strength = {"plain": 0.02, "leaves": 0.16}.get(kind, 0.06)
-    for c in range(3):
-        canvas.layers[c] = first[c] + (second[c] - first[c]) * mix + strength * texture
-    n = {"blobs": 7, "boxes": 6, "lines": 9}.get(kind, 0)
-    places = rng.uniform(0, 1, (n, 4)).astype(np.float32)
-    for place in places:
+    small.layers[:3] = first[:, None, None] + (second - first)[:, None, None] * mix
+    small.layers[:3] += np.float32(strength) * texture
+    places = rng.uniform(0, 1, ({"blobs": 6, "boxes": 6, "lines": 7}.get(kind, 0), 4))
+    for place in places.astype(np.float32):
         colour = muted(rng)
         centre, extent = place[:2], 0.05 + 0.25 * place[2:]
         if kind == "blobs":
-            canvas.fill(centre + CIRCLE * extent[0], colour, 0.8, soft=0.02)
+            small.fill(centre + CIRCLE * extent[0], colour, 0.8)
         elif kind == "boxes":
-            corners = np.float32([(-1, -1), (1, -1), (1, 1), (-1, 1)])
-            canvas.fill(centre + corners * extent, colour, 0.85)
+            small.fill(centre + _CORNERS * extent, colour, 0.85)
         else:
-            ends = np.stack([centre, centre[::-1] * np.float32((1.0, 2.0)) - 0.5])
-            canvas.fill(ribbon(ends, extent[0] * 0.3), colour, 0.85)
-    np.clip(canvas.layers[:3], 0, 1, out=canvas.layers[:3])
+            ends = np.stack([centre, centre[::-1] * floats((1.0, 2.0)) - 0.5])
+            small.fill(ribbon(ends, extent[0] * 0.3), colour, 0.85)
+    np.clip(small.layers[:3], 0, 1, out=small.layers[:3])
+    for layer, painted in zip(canvas.layers, small.layers[:3]):
+        cv2.resize(painted, (canvas.size, canvas.size), dst=layer)
+
+
+_CORNERS = floats([(-1, -1), (1, -1), (1, 1), (-1, 1)])
 
 
 def muted(rng: np.random.Generator) -> Floats:
@@ -57,6 +61,8 @@ def muted(rng: np.random.Generator) -> Floats:
 def crop(texture: Floats, rng: np.random.Generator, size: int, part: int = 128) -> Floats:
     """A random square of a texture, at the size of the picture."""
     y, x = rng.integers(0, texture.shape[0] - part, 2)
+    if size == part:
+        return texture[y : y + part, x : x + part]
     result: Floats = cv2.resize(texture[y : y + part, x : x + part], (size, size))
     return result
 
@@ -64,34 +70,37 @@ def crop(texture: Floats, rng: np.random.Generator, size: int, part: int = 128) 
 def paint_body(p: Painter) -> None:
     """Neck, shoulders and clothes; they follow the head only in part."""
     head, canvas, look = p.head, p.canvas, p.look
-    top = head.image(head.turn @ np.float32((0, 0.7, -0.45)))
-    bottom = top + np.float32((head.place[0, 1] * 0.5, p.unit)) * 2.85
+    top = head.image(head.turn @ floats((0, 0.7, -0.45)))
+    bottom = top + floats((head.place[0, 1] * 0.5, p.unit)) * 2.85
     u = p.unit
-    side = np.float32((u, 0))
+    side = floats((u, 0))
     neck = np.stack(
         [
-            *(top - side * 0.95, top + np.float32((-1.05, 1.9)) * u, bottom - side * 1.7),
-            *(bottom + np.float32((-1.6, 1.5)) * u, bottom + np.float32((1.6, 1.5)) * u),
-            *(bottom + side * 1.7, top + np.float32((1.05, 1.9)) * u, top + side * 0.95),
+            *(top - side * 0.95, top + floats((-1.05, 1.9)) * u, bottom - side * 1.7),
+            *(bottom + floats((-1.6, 1.5)) * u, bottom + floats((1.6, 1.5)) * u),
+            *(bottom + side * 1.7, top + floats((1.05, 1.9)) * u, top + side * 0.95),
         ]
     )
-    skin = look.skin * np.float32((0.97, 0.94, 0.92))
-    box = canvas.box([neck])
+    skin = look.skin * floats((0.97, 0.94, 0.92))
+    box = canvas.box(neck)
+    if box is None:
+        return
     cover = canvas.cover([neck], box)
     canvas.lay(box, cover, skin)
     canvas.surface(box, cover, 0.0)
     canvas.dim(box, cover, (1 - look.ambient) * (1 - 0.9 * float(look.light[2])))
-    for s in (-1, 1):
-        edge = np.stack([top + np.float32((s * 1.1, 0)) * u, bottom + np.float32((s * 1.15, 0)) * u])
-        dark = 0.35 - 0.3 * s * float(look.light[0])
-        soft = canvas.blur(canvas.cover([ribbon(edge, 0.5 * u)], box), 0.3 * u)
-        canvas.dim(box, cover * soft, dark)
+    # the side away from the light
+    s = -1.1 if look.light[0] > 0 else 1.1
+    edge = np.stack([top + floats((s, 0)) * u, bottom + floats((s, 0)) * u])
+    soft = canvas.blur(canvas.cover(ribbon(edge, 0.6 * u), box, rough=True), 0.3 * u)
+    canvas.dim(box, cover * soft, 0.25 + 0.35 * abs(float(look.light[0])))
     jaw = p.outline[:, FIRST_JAW:]
-    chin = np.concatenate([jaw[0], jaw[1, ::-1]]) + np.float32((0, 0.2 * u))
-    canvas.dim(box, cover * canvas.blur(canvas.cover([chin], box), 0.22 * u), 0.42)
+    chin = np.concatenate([jaw[0], jaw[1, ::-1]]) + floats((0, 0.2 * u))
+    under = canvas.blur(canvas.cover(chin, box, rough=True), 0.22 * u)
+    canvas.dim(box, cover * under, 0.42)
     collar = {"crew": 0.0, "vee": 0.55, "high": -0.75, "collar": 0.1}[look.neckline]
     height = {"crew": -0.15, "vee": -0.15, "high": -0.75, "collar": -0.35}[look.neckline]
-    cloth = np.float32(
+    cloth = floats(
         [
             *((-9, 7), (-4.4, 1.1), (-3.6, 0.45), (-1.45, -0.2), (-1.08, height)),
             *((0, 0.45 + collar), (1.08, height), (1.45, -0.2), (3.6, 0.45), (4.4, 1.1), (9, 7)),
@@ -104,28 +113,29 @@ def paint_body(p: Painter) -> None:
     canvas.fill(ribbon(rim, 0.12 * u), look.clothes * 0.7, 0.7, soft=0.02 * u)
     if look.neckline == "collar":
         for s in (-1, 1):
-            flap = np.float32([(s * 1.1, -0.4), (s * 0.1, 0.6), (s * 0.75, 1.1), (s * 1.45, 0.0)])
+            flap = floats([(s * 1.1, -0.4), (s * 0.1, 0.6), (s * 0.75, 1.1), (s * 1.45, 0.0)])
             canvas.fill(bottom + flap * u, np.minimum(look.clothes * 1.25, 1))
 
 
-_EAR = np.float32([(0.26 * c - 0.03, 0.54 * s) for c, s in CIRCLE])
+_EAR = floats([(0.26 * c - 0.03, 0.54 * s) for c, s in CIRCLE])
 _EAR[:, 0] *= 1 - 0.35 * np.clip(_EAR[:, 1] / 0.5, -0.3, 1)
 
 
-def paint_ear(p: Painter, side: int) -> None:
-    """The ear of one side (-1: image-left), half behind the cheek."""
+def paint_ears(p: Painter) -> None:
+    """The ears, half behind the cheeks."""
     head = p.head
     half = float(head.surface.rows[FIRST_JAW, 1])
 
-    def shape(scale: float) -> Floats:
+    def shape(scale: float, side: int) -> Floats:
         z, y = (_EAR * scale).T
         x = side * (half - 0.06 + (0.30 - z) * 0.42)
         solid = np.stack([x, y + 0.22, z - 0.12], 1).astype(np.float32)
         return head.image(head.view(solid)).astype(np.float32)
 
-    skin = p.look.skin * np.float32((0.96, 0.88, 0.86))
-    p.canvas.fill(shape(1.0), skin, dim=0.05, head=1)
-    p.canvas.fill(shape(0.62), p.shadow, 0.55, soft=0.04 * p.unit)
+    skin = p.look.skin * floats((0.96, 0.88, 0.86))
+    sides = [side for side in (-1, 1) if side * p.traits.yaw < 20]
+    p.canvas.fill([shape(1.0, side) for side in sides], skin, dim=0.05, head=1)
+    p.canvas.fill([shape(0.62, side) for side in sides], p.shadow, 0.55, soft=0.04 * p.unit)
 
 
 def _visible_hairline(p: Painter) -> tuple[Floats, Floats]:
@@ -153,7 +163,7 @@ def _cap(p: Painter) -> list[Floats]:
     """The hair on the skull: the shell's outline and the forehead's, pushed outwards."""
     shell = p.head.image(hair_shell(p).contour(p.head.turn, CIRCLE))
     top = p.outline[:, : FIRST_JAW + 3]
-    centre = p.head.image(p.head.turn @ np.float32((0, -0.6, 0)))
+    centre = p.head.image(p.head.turn @ floats((0, -0.6, 0)))
     # thinner towards the ears
     rows = np.linspace(2.2, 0, top.shape[1]).clip(0, 1)[:, None].astype(np.float32)
     rows = np.concatenate([rows[::-1], rows])
@@ -167,10 +177,10 @@ def paint_curtain(p: Painter, strands: Floats) -> None:
     if p.look.style != "long":
         return
     d = p.look.hair_depth
-    xs = np.float32([1.5 + d, 1.75 + d, 1.8 + d, 1.65 + d, 1.2])
-    ys = np.float32([-0.8, 0.4, 1.8, 3.2, 3.5])
+    xs = floats([1.5 + d, 1.75 + d, 1.8 + d, 1.65 + d, 1.2])
+    ys = floats([-0.8, 0.4, 1.8, 3.2, 3.5])
     solid = np.stack([xs, ys, np.full(5, -0.7, np.float32)], 1)
-    both = np.concatenate([solid, solid[::-1] * np.float32((-1, 1, 1))])
+    both = np.concatenate([solid, solid[::-1] * floats((-1, 1, 1))])
     _hairy(p, [p.head.image(p.head.view(both)).astype(np.float32)], strands)
 
 
@@ -185,18 +195,17 @@ def paint_scalp(p: Painter, strands: Floats) -> None:
 
 def _hairy(p: Painter, polygons: list[Floats], strands: Floats, shadow: float = 0.0) -> None:
     canvas = p.canvas
-    box = canvas.box(polygons, 0.02)
-    x0, y0, x1, y1 = box
-    if x1 <= x0:
+    box = canvas.box(polygons, 0.02) if polygons else None
+    if box is None:
         return
-    cover = canvas.cover(polygons, box)
+    x0, y0, x1, y1 = box
+    cover = canvas.cover(polygons, box, rough=True)
     soft = canvas.blur(cover, (0.05 if p.look.style == "curly" else 0.03) * p.unit)
     # strands reach over the edge here and there
     noise = strands[y0:y1, x0:x1]
     cover = np.clip(soft * 2.2 - 0.6 + 0.25 * noise * (1 - np.abs(2 * soft - 1)), 0, 1)
     if shadow:
-        x0s, y0s, x1s, y1s = box
-        canvas.layers[3, y0s:y1s, x0s:x1s] *= 1 - shadow * canvas.blur(cover, 0.1 * p.unit)
+        canvas.dim(box, canvas.blur(cover, 0.1 * p.unit), shadow)
     canvas.lay(box, cover, p.look.hair)
     canvas.surface(box, cover, 1.0)
     canvas.dim(box, cover * noise, -0.16)
@@ -230,9 +239,10 @@ def paint_hair_front(p: Painter, strands: Floats) -> list[Floats]:
 
 def _lock(p: Painter, side: int) -> Floats:
     d, part = p.look.hair_depth, abs(float(p.look.hairline[3]))
-    inner = [(1.42, -1.1, 0.7), (1.5 - 0.1 * part, 0.0, 0.35), (1.47 - 0.12 * part, 1.0, 0.3), (1.5, 2.2, 0.25)]
-    outer = [(1.5 + d, 3.2, -0.3), (1.8 + d, 1.8, -0.4), (1.75 + d, 0.3, -0.4), (1.55 + d, -1.1, -0.1)]
-    solid = np.float32([*inner, *outer]) * np.float32((side, 1, 1))
+    inner = [(1.42, -1.1, 0.7), (1.5 - 0.1 * part, 0.0, 0.35), (1.47 - 0.12 * part, 1.0, 0.3)]
+    outer = [(1.8 + d, 1.8, -0.4), (1.75 + d, 0.3, -0.4), (1.55 + d, -1.1, -0.1)]
+    solid = floats([*inner, (1.5, 2.2, 0.25), (1.5 + d, 3.2, -0.3), *outer])
+    solid *= floats((side, 1, 1))
     return p.head.image(p.head.view(solid)).astype(np.float32)
 
 
@@ -244,30 +254,31 @@ def paint_glasses(p: Painter) -> list[Floats]:
     rx, ry, power = (float(v) for v in look.glass_shape)
     corner = np.sign(CIRCLE) * np.abs(CIRCLE) ** (2 / power)
     lenses, arms = [], []
-    for side, indices in ((-1, (36, 39)), (1, (45, 42))):
+    for side in (-1, 1):
         flat = head.surface.bumps[8 if side < 0 else 9, :2]
         x = flat[0] + corner[:, 0] * rx
         y = flat[1] + 0.06 + corner[:, 1] * ry
         z = 2.18 - 0.18 * x * x
-        lenses.append(head.image(head.view(np.stack([x, y, z], 1).astype(np.float32))))
+        solid = np.stack([x, y, z], 1).astype(np.float32)
+        lenses.append(head.image(head.view(solid)).astype(np.float32))
         hinge = (side * (abs(flat[0]) + rx), float(flat[1]) - 0.08)
         arm = [(hinge[0], hinge[1], 2.18 - 0.18 * hinge[0] ** 2), (side * 1.66, -0.08, -0.1)]
         if side * p.traits.yaw < 8:
-            arms.append(head.image(head.view(np.float32(arm))))
-    bridge = np.float32([(-0.22, -0.03, 2.4), (0.0, -0.09, 2.45), (0.22, -0.03, 2.4)])
+            arms.append(head.image(head.view(floats(arm))))
+    bridge = floats([(-0.22, -0.03, 2.4), (0.0, -0.09, 2.45), (0.22, -0.03, 2.4)])
     frame = 0.07 * p.unit
     dark = look.glasses == "dark"
     if dark:
-        p.canvas.fill([x.astype(np.float32) for x in lenses], look.glass_colour * 0.4, 0.94)
+        p.canvas.fill(lenses, look.glass_colour * 0.4, 0.94)
     for lens in lenses:
-        p.canvas.fill(lens.astype(np.float32) + np.float32((0, 0.05 * p.unit)), None, soft=0.05 * p.unit, dim=0.08)
+        p.canvas.fill(lens + np.float32(0.05) * p.down, None, soft=0.05 * p.unit, dim=0.08)
         ring = np.concatenate([lens, lens[:2]]).astype(np.float32)
         p.canvas.fill(ribbon(ring, frame), look.glass_colour)
         glint = lens[[13, 14, 15, 16]] * 0.75 + lens.mean(0) * 0.25
         p.canvas.fill(ribbon(glint.astype(np.float32), 0.05 * p.unit), (1, 1, 1), 0.3, soft=0.01)
     for line in (*arms, head.image(head.view(bridge))):
         p.canvas.fill(ribbon(line.astype(np.float32), frame), look.glass_colour)
-    return [x.astype(np.float32) for x in lenses] if dark else []
+    return lenses if dark else []
 
 
 def paint_occluder(p: Painter, rng: np.random.Generator) -> list[Floats]:
@@ -280,47 +291,48 @@ def paint_occluder(p: Painter, rng: np.random.Generator) -> list[Floats]:
     if kind == "hand":
         return _hand(p, centre, draws)
     if kind == "scarf":
-        top = p.points[33] + np.float32((0, (0.15 + 0.3 * abs(draws[0])) * u))
-        line = [(-2.6, -0.1), (-1.2, 0.15 + 0.1 * draws[1]), (0, 0.1), (1.2, 0.15 + 0.1 * draws[2]), (2.6, -0.1)]
-        shape = np.float32([*line, (2.6, 3.4), (-2.6, 3.4)])
-        polygon = top + shape * u
-        colour = np.abs(draws[3:6]) * 0.8 + 0.1
+        top = p.points[33] + floats((0, (0.15 + 0.3 * abs(draws[0])) * u))
+        left, right = 0.15 + 0.1 * draws[1], 0.15 + 0.1 * draws[2]
+        heights = floats((-0.3, -0.1, left, 0.1, right, -0.1, -0.3))
+        line = np.stack([floats((-6, -2.6, -1.2, 0, 1.2, 2.6, 6)), heights], 1)
+        polygon = top + np.concatenate([line, floats([(6, 5), (-6, 5)])]) * np.float32(u)
+        colour = muted(rng)
         canvas.fill(polygon, colour, head=0)
         for k in range(4):
-            stripe = top + np.float32(line) * u + np.float32((0, (0.35 + 0.45 * k) * u))
+            stripe = top + line * np.float32(u) + floats((0, (0.35 + 0.45 * k) * u))
             canvas.fill(ribbon(stripe, 0.12 * u), colour * 0.6, 0.7, soft=0.03 * u)
         return [polygon]
-    at = centre + draws[:2] * np.float32((1.2, 1.5)) * u
+    at = centre + draws[:2] * floats((1.2, 1.5)) * u
     a = draws[2] * 0.6
-    spin = np.float32([(np.cos(a), np.sin(a)), (-np.sin(a), np.cos(a))])
-    extent = np.float32((0.5, 0.75)) * (1 + 0.4 * draws[3])
+    spin = floats([(np.cos(a), np.sin(a)), (-np.sin(a), np.cos(a))])
+    extent = floats((0.5, 0.75)) * (1 + 0.4 * draws[3])
     corner = np.sign(CIRCLE) * np.abs(CIRCLE) ** 0.35
     polygon = (at + ((corner * extent) @ spin) * u).astype(np.float32)
-    colour = np.abs(draws[4:7])
-    canvas.fill(polygon + np.float32((0.1, 0.1)) * u, None, soft=0.08 * u, dim=0.25)
+    colour, second = muted(rng), muted(rng)
+    canvas.fill(polygon + floats((0.1, 0.1)) * u, None, soft=0.08 * u, dim=0.25)
     canvas.fill(polygon, colour, head=0)
     label = (at + ((corner * extent * (0.75, 0.4)) @ spin) * u).astype(np.float32)
-    canvas.fill(label, np.abs(draws[7:10]), 0.9)
+    canvas.fill(label, second, 0.9)
     return [polygon]
 
 
 def _hand(p: Painter, centre: Floats, draws: Floats) -> list[Floats]:
     u, side = p.unit, np.sign(draws[0])
-    tip = centre + np.float32((side * (0.7 + 0.5 * abs(draws[1])), 0.9 + 0.5 * draws[2])) * u
-    direction = np.float32((side * 0.55, 0.85))
-    across = np.float32((-direction[1], direction[0]))
+    tip = centre + floats((side * (0.7 + 0.5 * abs(draws[1])), 0.9 + 0.5 * draws[2])) * u
+    direction = floats((side * 0.55, 0.85))
+    across = floats((-direction[1], direction[0]))
     polygons = []
     for k, length in enumerate((0.15, 0.0, 0.06, 0.3)):
         start = tip + (across * (k - 1.5) * 0.36 + direction * length) * u
         line = np.stack([start + direction * (s * u) for s in np.linspace(0, 1.6, 7)])
-        width = np.float32([0.18, 0.3, 0.34, 0.35, 0.36, 0.37, 0.38]) * u
+        width = floats([0.18, 0.3, 0.34, 0.35, 0.36, 0.37, 0.38]) * u
         polygons.append(ribbon(line, width).astype(np.float32))
     palm = tip + direction * (2.2 * u) + CIRCLE * np.float32(0.95 * u)
     polygons.append(palm.astype(np.float32))
     wrist = tip + np.outer([2.4, 6], direction).astype(np.float32) * u
     polygons.append(ribbon(wrist, 1.25 * u).astype(np.float32))
     p.canvas.fill(polygons, None, soft=0.1 * u, dim=0.3)
-    p.canvas.fill(polygons, p.look.skin * np.float32((0.95, 0.9, 0.89)), head=0)
+    p.canvas.fill(polygons, p.look.skin * floats((0.95, 0.9, 0.89)), head=0)
     for polygon in polygons[:4]:
         p.canvas.fill(ribbon(polygon[:7], 0.06 * u), p.shadow, 0.6, soft=0.02 * u)
     return polygons

@@ -7,11 +7,13 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from heatkp.data.synthetic.model import Floats
+from heatkp.data.synthetic.model import Floats, floats
 from heatkp.data.synthetic.shape import Head
 
-RASTER = 128
+RASTER = 84
 """Depth and light are computed at this fixed size, whatever the size of the picture."""
+_DENSE = (100, 124)
+_SQUARE = np.ones((3, 3), np.uint8)
 _NOTHING, _BACK = -9.0, -2.2
 
 _axis = ((np.arange(RASTER) + 0.5) / RASTER).astype(np.float32)
@@ -26,8 +28,8 @@ class Ellipsoid(NamedTuple):
 
     def posed(self, turn: Floats) -> tuple[Floats, Floats]:
         """Centre (3,) and covariance-like matrix (3, 3) in the view."""
-        centre = turn @ np.float32(self.centre)
-        scaled = turn * np.float32(self.radii)
+        centre = turn @ floats(self.centre)
+        scaled = turn * floats(self.radii)
         return centre, scaled @ scaled.T
 
     def contour(self, turn: Floats, circle: Floats) -> Floats:
@@ -44,31 +46,34 @@ def _ellipsoid_depth(solid: Ellipsoid, turn: Floats, view: Floats) -> Floats:
     thickness = np.sqrt(max(float(m[2, 2] - m[:2, 2] @ lean), 0.0))
     x, y = view[0] - centre[0], view[1] - centre[1]
     inside = 1 - (inverse[0, 0] * x + 2 * inverse[0, 1] * y) * x - inverse[1, 1] * y * y
-    z = centre[2] + lean[0] * x + lean[1] * y + np.float32(thickness) * np.sqrt(np.maximum(inside, 0))
+    z = centre[2] + lean[0] * x + lean[1] * y
+    z += np.float32(thickness) * np.sqrt(np.maximum(inside, 0))
     z[inside <= 0] = _NOTHING
-    return z.astype(np.float32)
+    result: Floats = z.astype(np.float32)
+    return result
 
 
 def _face_depth(head: Head) -> Floats:
     """Depth of the face itself, by scattering a dense grid, nearest last."""
-    rows, columns = head.grid.shape[:2]
-    dense = cv2.resize(head.grid, (columns * 2, rows * 2)).reshape(-1, 3)
-    at = np.rint(head.image(dense) * RASTER - 0.5).astype(np.int32)
-    z = dense[:, 2]
-    inside = ((at >= 0) & (at < RASTER)).all(1)
+    dense = cv2.resize(head.grid, _DENSE).reshape(-1, 3)
+    # what falls outside lands on a border that is cut off
+    place = head.place * np.float32(RASTER)
+    x, y, z = dense[:, 0], dense[:, 1], dense[:, 2]
+    column = np.clip(place[0, 0] * x + place[0, 1] * y + (place[0, 2] + 1), 0, RASTER + 1)
+    row = np.clip(place[1, 0] * x + place[1, 1] * y + (place[1, 2] + 1), 0, RASTER + 1)
+    at = row.astype(np.int32) * (RASTER + 2) + column.astype(np.int32)
     # 16-bit keys make numpy sort by radix, several times faster than by comparison
     order = np.argsort(((z + 6) * 5000).astype(np.uint16), kind="stable")
-    order = order[inside[order]]
-    depth = np.full(RASTER * RASTER, _NOTHING, np.float32)
-    depth[at[order, 1] * RASTER + at[order, 0]] = z[order]
-    return depth.reshape(RASTER, RASTER)
+    depth = np.full((RASTER + 2) ** 2, _NOTHING, np.float32)
+    depth[at[order]] = z[order]
+    return depth.reshape(RASTER + 2, RASTER + 2)[1:-1, 1:-1]
 
 
 def scene_depth(head: Head, solids: list[Ellipsoid]) -> Floats:
-    """z (128, 128) of what the camera sees of face and solids, continued outwards."""
+    """z (84, 84) of what the camera sees of face and solids, continued outwards."""
     depth = _face_depth(head)
     # close the gaps between scattered samples
-    depth = cv2.morphologyEx(depth, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
+    depth = cv2.morphologyEx(depth, cv2.MORPH_CLOSE, _SQUARE)
     depth = cv2.medianBlur(depth, 3)
     linear = np.linalg.inv(head.place[:, :2]).astype(np.float32)
     x, y = _PIXELS[0] - head.place[0, 2], _PIXELS[1] - head.place[1, 2]
@@ -77,14 +82,14 @@ def scene_depth(head: Head, solids: list[Ellipsoid]) -> Floats:
         np.maximum(depth, _ellipsoid_depth(solid, head.turn, view), out=depth)
     # the edge of the head continues outwards, or the step would show as a dark rim
     for _ in range(3):
-        beyond = depth < _BACK
-        depth[beyond] = cv2.dilate(depth, np.ones((3, 3), np.uint8))[beyond]
+        near = cv2.dilate(depth, _SQUARE) - np.float32(0.3)
+        np.copyto(depth, near, where=depth < _BACK)
     np.maximum(depth, _BACK, out=depth)
     return cv2.GaussianBlur(depth, (5, 5), 0)
 
 
 def shade(depth: Floats, head: Head, towards: Floats, ambient: float) -> tuple[Floats, Floats]:
-    """Light (128, 128), about 1 where it falls straight on, and shine (128, 128)."""
+    """Light (84, 84), about 1 where it falls straight on, and shine (84, 84)."""
     a, b = head.place[0, 0], head.place[1, 0]
     scale = float(np.hypot(a, b)) * RASTER  # pixels per unit
     # the light is fixed to the room, not to the rolled head: both are in image axes here
@@ -93,7 +98,7 @@ def shade(depth: Floats, head: Head, towards: Floats, ambient: float) -> tuple[F
     lx, ly, lz = (float(v) for v in towards)
     size = np.sqrt(slope_x * slope_x + slope_y * slope_y + 1)
     facing = (lz - lx * slope_x - ly * slope_y) / size
-    half = np.float32((lx, ly, lz + 1)) / np.float32(np.sqrt(lx * lx + ly * ly + (lz + 1) ** 2))
+    half = floats((lx, ly, lz + 1)) / np.float32(np.sqrt(lx * lx + ly * ly + (lz + 1) ** 2))
     gloss = np.maximum((half[2] - half[0] * slope_x - half[1] * slope_y) / size, 0)
     gloss *= gloss
     gloss *= gloss
@@ -102,7 +107,7 @@ def shade(depth: Floats, head: Head, towards: Floats, ambient: float) -> tuple[F
     np.maximum(facing, 0, out=facing)
     facing *= 1 - _cast_shadow(depth, (lx, ly, lz), scale)
     # what faces the camera gets some light from everywhere else, hollows less
-    hollow = cv2.blur(depth, (9, 9)) - depth
+    hollow = cv2.blur(depth, (7, 7)) - depth
     around = (0.62 + 0.38 / size) * (1 - np.clip(hollow * 0.9, -0.1, 0.45))
     light = ambient * around + (1 - ambient) * 1.12 * facing
     return cv2.blur(light, (3, 3)), shine * (facing > 0)
@@ -113,7 +118,7 @@ def _cast_shadow(depth: Floats, towards: tuple[float, float, float], scale: floa
     across = max(float(np.hypot(lx, ly)), 1e-3)
     rise = min(lz / across, 6.0)
     shadow = np.zeros_like(depth)
-    for distance in (0.12, 0.2, 0.3, 0.42, 0.56, 0.75):
+    for distance in (0.13, 0.24, 0.38, 0.55, 0.75):
         dx, dy = (round(v / across * distance * scale) for v in (lx, ly))
         moved = np.roll(depth, (-dy, -dx), (0, 1))
         np.maximum(shadow, moved - depth - np.float32(rise * distance), out=shadow)
@@ -134,7 +139,7 @@ def _noise(seed: int, size: int, octaves: tuple[int, ...]) -> Floats:
 CLOUDS = _noise(11, 256, (4, 9, 19, 40))
 """Smooth noise (256, 256), unit variance, for skin, walls and cloth."""
 LEAVES = _noise(12, 256, (6, 30, 60, 120))
-GRAIN = np.random.default_rng(13).standard_normal((3, 576, 576)).astype(np.float32)
+GRAIN = np.random.default_rng(13).standard_normal((576, 576, 3)).astype(np.float32)
 """Sensor noise, taken in random crops: drawing it afresh would cost more than all else."""
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from heatkp.data.synthetic.model import Floats
+from heatkp.data.synthetic.model import Floats, floats
 
 SKINS: Floats = np.array(
     [
@@ -50,7 +51,14 @@ IRISES: Floats = np.array(
     np.float32,
 )
 
-HAIR_STYLES = ("bald", "short", "short", "short", "receding", "fringe", "long", "long", "tied", "curly")
+HAIR_STYLES = (
+    *("bald", "short", "short", "short", "receding"),
+    *("fringe", "long", "long", "tied", "curly"),
+)
+BEARDS = ("none", "none", "none", "stubble", "stubble", "full", "moustache", "goatee")
+GLASSES = (*("none",) * 7, "clear", "clear", "dark")
+OCCLUDERS = (*("none",) * 17, "hand", "object", "scarf")
+BACKGROUNDS = ("plain", "blobs", "blobs", "boxes", "lines", "leaves")
 
 
 @dataclass(frozen=True)
@@ -94,6 +102,10 @@ def _between(table: Floats, at: float) -> Floats:
     return result
 
 
+def _pick(rng: np.random.Generator, choices: Sequence[str]) -> str:
+    return choices[int(rng.random() * len(choices))]
+
+
 def _light(rng: np.random.Generator) -> tuple[Floats, float]:
     hard = rng.random() < 0.3
     across = np.deg2rad(rng.uniform(-75, 75) if hard else rng.normal(0, 28))
@@ -112,17 +124,15 @@ def sample_look(rng: np.random.Generator) -> Look:
     hair = HAIRS[rng.integers(0, 3) if dark else rng.integers(0, len(HAIRS))]
     hair = np.clip(hair * rng.uniform(0.8, 1.2), 0, 1)
     iris = IRISES[rng.integers(0, 2) if dark else rng.integers(0, len(IRISES))]
-    style = str(rng.choice(HAIR_STYLES))
+    style = _pick(rng, HAIR_STYLES)
     red = np.array([0.62, 0.28, 0.27]) * rng.uniform(0.7, 1.25)
     made_up = rng.random() < 0.2
     lips = skin * (0.88, 0.66, 0.64) * 0.75 + red * 0.25
     lips = lips * 0.4 + red * np.array([1.1, 0.7, 0.8]) * 0.6 if made_up else lips
     soft_style = style in ("long", "fringe", "tied") and rng.random() < 0.75
-    beard = "none" if soft_style or made_up else str(
-        rng.choice(["none", "none", "none", "stubble", "stubble", "full", "moustache", "goatee"])
-    )
-    glasses = str(rng.choice(["none"] * 7 + ["clear", "clear", "dark"]))
-    occluder = str(rng.choice(["none"] * 17 + ["hand", "object", "scarf"]))
+    beard = "none" if soft_style or made_up else _pick(rng, BEARDS)
+    glasses = _pick(rng, GLASSES)
+    occluder = _pick(rng, OCCLUDERS)
     light, ambient = _light(rng)
     recede = rng.uniform(0.15, 0.45) if style in ("receding", "bald") else 0.0
     cast = 1 + rng.normal(0, 0.035, 3)
@@ -134,7 +144,7 @@ def sample_look(rng: np.random.Generator) -> Look:
         lips=np.clip(lips, 0, 1).astype(np.float32),
         style=style,
         hair_depth=float(rng.uniform(0.35, 0.6) if style == "curly" else rng.uniform(0.08, 0.28)),
-        hairline=np.float32(
+        hairline=floats(
             [
                 -1.45 + rng.uniform(-0.18, 0.12) - recede,
                 rng.uniform(-0.35, 0.15),
@@ -143,11 +153,10 @@ def sample_look(rng: np.random.Generator) -> Look:
             ]
         ),
         beard=beard,
-        beard_strength=float(rng.uniform(0.15, 0.4) if beard == "stubble" else rng.uniform(0.6, 0.9)),
+        beard_strength=float(rng.uniform(0.15, 0.4) * (1 if beard == "stubble" else 2.2)),
         glasses=glasses,
         glass_shape=rng.uniform((0.44, 0.30, 2.0), (0.56, 0.42, 4.5)).astype(np.float32),
-        glass_colour=(rng.uniform(0.03, 0.3, 3) if rng.random() < 0.7 else rng.uniform(0.1, 0.7, 3))
-        .astype(np.float32),
+        glass_colour=(rng.uniform(0.03, 0.6) * rng.uniform(0.5, 1, 3)).astype(np.float32),
         occluder=occluder,
         blush=float(rng.uniform(0.0, 0.5)),
         freckles=float(max(0.0, rng.uniform(-0.7, 0.5))),
@@ -157,8 +166,8 @@ def sample_look(rng: np.random.Generator) -> Look:
         exposure=float(rng.uniform(0.78, 1.1)),
         cast=(cast / cast.mean()).astype(np.float32),
         clothes=(rng.uniform(0.05, 0.95) * rng.uniform(0.45, 1.0, 3)).astype(np.float32),
-        neckline=str(rng.choice(["crew", "crew", "vee", "high", "collar"])),
-        background=str(rng.choice(["plain", "blobs", "blobs", "boxes", "lines", "leaves"])),
+        neckline=_pick(rng, ("crew", "crew", "vee", "high", "collar")),
+        background=_pick(rng, BACKGROUNDS),
         blur=float(rng.uniform(0, 1) ** 2 * 0.006),
         noise=float(rng.uniform(0.004, 0.028)),
         grey=bool(rng.random() < 0.08),

@@ -13,6 +13,12 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float32]
 
+
+def floats(values: npt.ArrayLike) -> Floats:
+    """An array of 32-bit floats."""
+    return np.array(values, np.float32)
+
+
 ROWS = np.array(
     [
         # y, half width, z of the edge, z of the midline (without nose, lips and chin)
@@ -244,16 +250,15 @@ def sample_traits(rng: np.random.Generator) -> Traits:
 
 def _scale(points: Floats, which: npt.NDArray[np.intp], sx: float, sy: float, at: int = -1) -> None:
     centre = points[which].mean(0) if at < 0 else points[at].copy()
-    points[which] = centre + (points[which] - centre) * np.float32((sx, sy))
+    points[which] = centre + (points[which] - centre) * floats((sx, sy))
 
 
 def _tilt(points: Floats, which: npt.NDArray[np.intp], slope: float) -> None:
     points[which, 1] += slope * (points[which, 0] - points[which, 0].mean())
 
 
-def frontal(traits: Traits) -> tuple[Floats, Floats]:
-    """The face seen from the front: points (78, 2), the jaw still empty, and rows (15, 4)."""
-    t = dict(zip(IDENTITY, traits.identity.tolist()))
+def _person(t: dict[str, float]) -> tuple[Floats, Floats]:
+    """Points and rows of the neutral face whose identity deviates from the mean by `t`."""
     points, rows = MEAN.copy(), ROWS.copy()
     for eye, brow, side in ((_RIGHT_EYE, _RIGHT_BROW, -1), (_LEFT_EYE, _LEFT_BROW, 1)):
         _scale(points, eye, 1 + 0.05 * t["eye_size"], 1 + 0.10 * t["eye_size"])
@@ -268,26 +273,49 @@ def frontal(traits: Traits) -> tuple[Floats, Floats]:
     _scale(points, _NOSE, 1, 1 + 0.06 * t["nose_length"], at=27)
     _scale(points, _MOUTH, 1 + 0.07 * t["mouth_width"], 1)
     points[_MOUTH, 1] += 0.045 * t["mouth_height"] + 0.04 * t["nose_length"]
+    # long faces and chins carry the mouth along
+    points[_MOUTH, 1] += 0.03 * t["face_length"] + 0.02 * t["chin_length"]
     lip_line = points[62, 1]
     for lip in (_UPPER_LIP, _LOWER_LIP):
         points[lip, 1] = lip_line + (points[lip, 1] - lip_line) * (1 + 0.16 * t["lip_fullness"])
+    points[:, 0] *= 1 + 0.018 * t["face_width"]
 
-    expression = traits.smile * SMILE + traits.open * OPEN + traits.grin * GRIN
-    expression = expression + traits.purse * PURSE
-    expression = expression + (RAISE if traits.brows > 0 else FROWN) * abs(traits.brows)
-    points += expression.astype(np.float32)
-    points[_MOUTH, 1] += traits.skew * points[_MOUTH, 0] * 2
-    for (upper, lower), closed in zip(UPPER_LIDS, np.repeat(traits.blink, 2)):
-        points[upper] += (points[lower] - points[upper]) * (np.float32(0.97) * closed)
-
-    rows[JAW_ROW + 3 :, 1] *= 1 + np.linspace(0.03, 0.08, 6) * t["jaw_width"]
+    rows[:, 1] *= 1 + 0.035 * t["face_width"] + 0.01 * t["cheeks"]
+    rows[JAW_ROW + 3 :, 1] *= (1 + np.linspace(0.03, 0.08, 6) * t["jaw_width"]).astype(np.float32)
     rows[JAW_ROW + 1 :, 0] *= 1 + 0.03 * t["face_length"] + 0.025 * t["chin_length"]
-    rows[:, 0] += OPEN_ROWS * traits.open
     rows[:JAW_ROW, 0] *= 1 + 0.02 * t["face_length"]
-    # the mouth's depth below the nose follows the chin, so that long faces stay even
-    points[_MOUTH, 1] *= 1 + 0.015 * t["face_length"] + 0.01 * t["chin_length"]
     rows[:, 2:] *= 1 + 0.03 * t["depth"]
-    width = 1 + 0.035 * t["face_width"]
-    rows[:, 1] *= width * (1 + 0.01 * t["cheeks"])
-    points[:, 0] *= 0.5 + 0.5 * width
+    return points, rows
+
+
+def _modes() -> tuple[Floats, Floats]:
+    """The linear identity modes (20, 78, 2) and (20, 15, 4): one standard deviation each."""
+    points, rows = [], []
+    for name in IDENTITY:
+        more, wide = _person({other: float(other == name) for other in IDENTITY})
+        points.append(more - MEAN)
+        rows.append(wide - ROWS)
+    return np.stack(points), np.stack(rows)
+
+
+POINT_MODES, ROW_MODES = _modes()
+EXPRESSIONS = np.stack([SMILE, OPEN, GRIN, PURSE, RAISE, FROWN])
+"""The linear expression modes (6, 78, 2)."""
+
+
+def frontal(traits: Traits) -> tuple[Floats, Floats]:
+    """The face seen from the front: points (78, 2), the jaw still empty, and rows (15, 4)."""
+    mood = floats(
+        [
+            *(traits.smile, traits.open, traits.grin, traits.purse),
+            *(max(traits.brows, 0.0), max(-traits.brows, 0.0)),
+        ]
+    )
+    points = MEAN + np.tensordot(traits.identity, POINT_MODES, 1)
+    points += np.tensordot(mood, EXPRESSIONS, 1)
+    rows = ROWS + np.tensordot(traits.identity, ROW_MODES, 1)
+    rows[:, 0] += OPEN_ROWS * np.float32(traits.open)
+    points[_MOUTH, 1] += np.float32(2 * traits.skew) * points[_MOUTH, 0]
+    for (upper, lower), closed in zip(UPPER_LIDS, np.repeat(traits.blink, 2)):
+        points[upper] += (points[lower] - points[upper]) * np.float32(0.97 * closed)
     return points, rows

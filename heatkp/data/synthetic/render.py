@@ -7,13 +7,16 @@ import numpy as np
 
 from heatkp.data.synthetic.canvas import CIRCLE, Canvas, ribbon, taper
 from heatkp.data.synthetic.look import Look
-from heatkp.data.synthetic.model import Floats, Traits
+from heatkp.data.synthetic.model import Floats, Traits, floats
 from heatkp.data.synthetic.shape import COLUMNS, FIRST_JAW, STEPS, Head, spline
 
-LID, LIP, LIP_INNER = spline(4, 6), spline(7, 5), spline(5, 5)
-BROW = spline(5, 5)
-_DARK = np.float32((0.06, 0.03, 0.03))
-_TOOTH = np.float32((0.90, 0.87, 0.80))
+LID, LIP, LIP_INNER = spline(4, 4), spline(7, 4), spline(5, 4)
+BROW, THREE = spline(5, 4), spline(3, 4)
+_BROW_PROFILE = np.interp(
+    np.linspace(0, 1, 17), [0, 0.35, 0.85, 1], [0.05, 0.12, 0.155, 0.10]
+).astype(np.float32)
+_DARK = floats((0.06, 0.03, 0.03))
+_TOOTH = floats((0.90, 0.87, 0.80))
 
 RIGHT_EYE, LEFT_EYE = (36, 37, 38, 39, 40, 41), (45, 44, 43, 42, 47, 46)
 RIGHT_BROW, LEFT_BROW = (17, 18, 19, 20, 21), (26, 25, 24, 23, 22)
@@ -28,12 +31,24 @@ class Painter:
         self.unit = float(np.hypot(head.place[0, 0], head.place[1, 0]))
         """One unit of the head frame, as a fraction of the image."""
         self.outline = head.image(head.outline).astype(np.float32)
+        self.right = head.place[:, :2] @ head.turn[:2, 0]
+        """One unit across the face as the image shows it: shorter the more it is turned."""
+        self.down = head.place[:, :2] @ head.turn[:2, 1]
+        """One unit down the face."""
+        self.circle: Floats = CIRCLE[::2] @ np.stack([self.right, self.down])
+        """A disc of radius 1 in the plane of the face (12, 2)."""
         self.nose = self._nose_over_cheek()
-        self.shadow = look.skin * np.float32((0.55, 0.42, 0.38))
+        self.shadow = look.skin * floats((0.55, 0.42, 0.38))
 
     def curve(self, weights: Floats, indices: tuple[int, ...] | list[int]) -> Floats:
         """A smooth curve (N, 2) through labelled points."""
         result: Floats = weights @ self.points[list(indices)]
+        return result
+
+    def disc(self, centre: Floats, rx: float, ry: float) -> Floats:
+        """An ellipse (24, 2) that lies in the plane of the face."""
+        axes = np.stack([self.right * np.float32(rx), self.down * np.float32(ry)])
+        result: Floats = centre + CIRCLE @ axes
         return result
 
     def surface(self, places: list[tuple[float, float]] | Floats, lift: float = 0.0) -> Floats:
@@ -78,18 +93,21 @@ def paint_skin(p: Painter, clouds: Floats) -> None:
     canvas, look = p.canvas, p.look
     polygons = face_polygons(p)
     box = canvas.box(polygons)
+    if box is None:
+        return
     cover = canvas.cover(polygons, box)
     x0, y0, x1, y1 = box
     canvas.surface(box, cover, 1.0)
     canvas.dim(box, cover * clouds[y0:y1, x0:x1], 0.018)
     canvas.lay(box, cover, look.skin)
-    red = look.skin * np.float32((1.0, 0.80, 0.80))
-    for at in (-0.85, 0.85):
-        if p.traits.yaw * at < 15 or abs(p.traits.yaw) < 25:
-            cheek = p.surface(CIRCLE * np.float32((0.34, 0.28)) + np.float32((at, 0.82)))
-            canvas.fill(cheek, red, look.blush * 0.8, soft=0.14 * p.unit)
-    tip = p.surface(CIRCLE * np.float32((0.16, 0.12)) + np.float32((0, 0.85)))
-    canvas.fill(tip, red, 0.3, soft=0.08 * p.unit)
+    red = look.skin * floats((1.0, 0.80, 0.80))
+    cheeks = [
+        p.disc((p.points[corner] + p.points[lid] + p.points[jaw]) / 3, 0.34, 0.28)
+        for corner, lid, jaw, side in ((48, 41, 2, -1), (54, 46, 14, 1))
+        if side * p.traits.yaw < 25
+    ]
+    canvas.fill(cheeks, red, look.blush * 0.8, soft=0.14 * p.unit)
+    canvas.fill(p.disc((p.points[30] + p.points[33]) / 2, 0.17, 0.14), red, 0.3, soft=0.08 * p.unit)
 
 
 def paint_freckles(p: Painter, rng: np.random.Generator) -> None:
@@ -100,145 +118,152 @@ def paint_freckles(p: Painter, rng: np.random.Generator) -> None:
     p.canvas.fill(dots, p.shadow, p.look.freckles)
 
 
-def paint_eye(p: Painter, indices: tuple[int, ...], side: int) -> None:
-    """Sclera, iris, lids and lashes of the eye on one side (-1: image-left)."""
-    canvas, look, unit = p.canvas, p.look, p.unit
-    upper = p.curve(LID, indices[:4])
-    lower = p.curve(LID, [indices[3], indices[4], indices[5], indices[0]])
-    eye = np.concatenate([upper, lower[1:-1]])
-    corners = p.points[[indices[0], indices[3]]]
-    middle = corners.mean(0)
-    up = np.float32((p.head.place[0, 1], p.head.place[1, 1])) * -1
-    across = p.head.place[:, 0]
+def eye_polygon(p: Painter, indices: tuple[int, ...]) -> tuple[Floats, Floats]:
+    """Upper lid from the outer corner in, lower lid from the inner corner out."""
+    return p.curve(LID, indices[:4]), p.curve(LID, (indices[3], *indices[4:], indices[0]))
 
-    canvas.fill(middle + (CIRCLE @ np.stack([across * 0.42, up * 0.30])), None, soft=0.1 * unit, dim=0.13)
-    box = canvas.box([eye], 0.02 * unit)
-    x0, y0, x1, y1 = box
-    if x1 > x0:
-        cover = canvas.cover([eye], box)
+
+def paint_eyes(p: Painter) -> None:
+    """Sclera, iris, lids and lashes."""
+    canvas, unit = p.canvas, p.unit
+    lids = [eye_polygon(p, indices) for indices in (RIGHT_EYE, LEFT_EYE)]
+    eyes = [np.concatenate([upper, lower[1:-1]]) for upper, lower in lids]
+    middles = [(upper[0] + upper[-1]) / 2 for upper, _ in lids]
+    box = canvas.box(eyes)
+    if box is not None:
+        cover = canvas.cover(eyes, box)
         if p.nose is not None:
-            cover *= 1 - canvas.cover([p.nose], box)
-        canvas.lay(box, cover, (0.87, 0.84, 0.81))
-        turn = p.head.turn
-        right, down = p.head.image(turn[:, 0] * 1.0) - p.head.place[:, 2], -up
-        size = 0.16
-        gaze = look.gaze + np.float32((0.06 * np.sin(np.deg2rad(-p.traits.yaw)), -0.02))
-        centre = middle + gaze[0] * right + gaze[1] * down + 0.02 * up
-        disc = CIRCLE @ np.stack([right, down * np.float32(turn[1, 1])])
-        canvas.lay(box, cover * canvas.cover([centre + disc * size], box), look.iris * 0.55)
-        canvas.lay(box, cover * canvas.cover([centre + disc * (size * 0.78)], box), look.iris * 1.25)
-        canvas.lay(box, cover * canvas.cover([centre + disc * (size * 0.42)], box), (0.02, 0.02, 0.02))
+            cover *= 1 - canvas.cover(p.nose, box)
+        canvas.patch(box, cover, (0.86, 0.83, 0.80), _eyeballs(p, lids, middles))
+    thin, full = taper(len(LID)), taper(len(LID), 0.35)
+    canvas.fill([ribbon(u, 0.05 * unit * full) for u, _ in lids], _DARK, 0.85)
+    rise = (0.075 + 0.035 * thin)[:, None] * p.down
+    creases = [ribbon((u - rise)[:-2], 0.04 * unit * thin[2:]) for u, _ in lids]
+    rims = [ribbon(w, 0.03 * unit * thin) for _, w in lids]
+    canvas.fill([*creases, *rims], p.shadow, 0.55)
+
+
+def _eyeballs(
+    p: Painter, lids: list[tuple[Floats, Floats]], middles: list[Floats]
+) -> list[tuple[Floats, Floats | tuple[float, float, float]]]:
+    """What is seen between the lids, back to front."""
+    look, unit = p.look, p.unit
+    parts: list[tuple[Floats, Floats | tuple[float, float, float]]] = []
+    glance = look.gaze + floats((-0.06 * p.head.turn[0, 2], 0.0))
+    toward = 0.055 if look.light[0] > 0 else -0.055
+    pupil = floats((0.02, 0.02, 0.02))
+    rim, inner = look.iris * np.float32(0.5), look.iris * np.float32(1.1)
+    irises = ((0.165, rim), (0.13, inner), (0.07, pupil))
+    for (upper, _), middle in zip(lids, middles):
+        centre = middle + glance[0] * p.right + (glance[1] - 0.02) * p.down
+        tear = upper[-1] + CIRCLE * np.float32(0.06 * unit)
+        parts.append((tear, look.lips * np.float32(0.9)))
         # the upper lid and its lashes shade the top of the eyeball
-        shade = ribbon(upper, 0.11 * unit)
-        canvas.lay(box, cover * canvas.blur(canvas.cover([shade], box), 0.03 * unit) * 0.6, _DARK)
-        spark = centre + up * 0.06 + across * (0.06 if look.light[0] > 0 else -0.06)
-        canvas.lay(box, cover * canvas.cover([spark + CIRCLE * (0.038 * unit)], box), (1, 1, 1))
-    lash = 0.5 + 0.5 * (look.brow.mean() < 0.3)
-    canvas.fill(ribbon(upper, 0.055 * unit * taper(len(upper), 0.35)), _DARK, 0.75 * lash + 0.1)
-    canvas.fill(ribbon(lower, 0.03 * unit * taper(len(lower))), p.shadow, 0.6)
-    fold = upper + up * (0.075 + 0.03 * taper(len(upper))[:, None])
-    canvas.fill(ribbon(fold[:-2], 0.035 * unit * taper(len(fold) - 2)), p.shadow, 0.55, soft=0.01 * unit)
-    bag = lower + up * -0.10
-    canvas.fill(ribbon(bag, 0.05 * unit * taper(len(bag))), p.shadow, 0.22, soft=0.025 * unit)
-    tear = corners[1] + CIRCLE * np.float32(0.035 * unit)
-    canvas.fill(tear, p.look.lips * 0.8, 0.5)
+        parts.append((ribbon(upper, 0.11 * unit), (0.60, 0.55, 0.52)))
+        for radius, colour in irises:
+            parts.append((centre + p.circle * np.float32(radius), colour))
+        spark = centre - 0.055 * p.down + p.right * np.float32(toward)
+        parts.append((spark + p.circle * np.float32(0.036), (1.0, 1.0, 1.0)))
+    return parts
 
 
-def paint_brow(p: Painter, indices: tuple[int, ...], thickness: float) -> None:
-    """A brow along its labelled line, from the outer end to the inner."""
-    line = p.curve(BROW, indices)
-    profile = np.interp(np.linspace(0, 1, len(line)), [0, 0.35, 0.85, 1], [0.35, 0.9, 1.15, 0.75])
-    width = (profile * 0.135 * thickness * p.unit).astype(np.float32)
-    hidden = p.head.hidden[list(indices)].mean()
-    p.canvas.fill(ribbon(line, width * 1.25), p.look.brow, 0.38 * (1 - hidden), soft=0.025 * p.unit)
-    p.canvas.fill(ribbon(line, width * 0.85), p.look.brow, 0.62 * (1 - hidden), soft=0.008 * p.unit)
+def paint_brows(p: Painter, thickness: float) -> None:
+    """Brows along their labelled lines, from the outer ends to the inner."""
+    brows = []
+    for indices in (RIGHT_BROW, LEFT_BROW):
+        line = p.curve(BROW, indices)
+        width = _BROW_PROFILE * np.float32(thickness * p.unit)
+        share = np.float32(1 - p.head.hidden[list(indices)].mean())
+        brows.append(ribbon(line, width * share))
+    p.canvas.fill(brows, p.look.brow, 0.78, soft=0.02 * p.unit)
 
 
 def paint_nose(p: Painter) -> None:
     """Nostrils, wings, the lower edge and, when turned, the profile before the cheek."""
     canvas, unit, yaw = p.canvas, p.unit, p.traits.yaw
     base = p.curve(BROW, (31, 32, 33, 34, 35))
-    canvas.fill(ribbon(base, 0.09 * unit * taper(len(base))), p.shadow, 0.5, soft=0.035 * unit)
-    open_up = float(np.clip(0.55 + p.traits.pitch / 25, 0.25, 1.2))
-    across, down = p.head.place[:, 0], p.head.place[:, 1]
-    for near, far, side in ((31, 32, -1), (35, 34, 1)):
-        turned = float(np.clip(1 - side * yaw / 40, 0.0, 1.3))
+    wings, holes = [ribbon(base, 0.08 * unit * taper(len(base)))], []
+    open_up = min(max(0.55 + p.traits.pitch / 25, 0.25), 1.2)
+    for near, far, side, first, second in ((31, 32, -1, 70, 71), (35, 34, 1, 75, 74)):
+        turned = min(max(1 - side * yaw / 40, 0.0), 1.0)
         if turned < 0.15:
             continue
-        centre = 0.35 * p.points[near] + 0.65 * p.points[far] - 0.055 * down
-        shape = np.stack([across * 0.09 * min(turned, 1.0), down * (0.05 * open_up)])
-        canvas.fill(centre + CIRCLE @ shape, _DARK + p.look.skin * 0.12, 0.8, soft=0.012 * unit)
-        first, second = (70, 71) if side < 0 else (75, 74)
-        wing = np.stack([p.points[first], p.points[second], p.points[near]])
-        wing = spline(3, 5) @ wing
-        canvas.fill(ribbon(wing, 0.05 * unit * taper(len(wing))), p.shadow, 0.55 * min(turned, 1), soft=0.015 * unit)
+        centre = 0.35 * p.points[near] + 0.65 * p.points[far] - 0.055 * p.down
+        holes.append(p.disc(centre, 0.09 * turned, 0.05 * open_up))
+        wing = THREE @ p.points[[first, second, near]]
+        wings.append(ribbon(wing, 0.05 * turned * unit * taper(len(wing))))
+    canvas.fill(wings, p.shadow, 0.5, soft=0.018 * unit)
+    canvas.fill(holes, _DARK + p.look.skin * 0.12, 0.8, soft=0.012 * unit)
     if p.nose is not None:
         edge = p.nose[: len(p.nose) // 2]
         canvas.fill(ribbon(edge, 0.035 * unit * taper(len(edge))), p.shadow, 0.5, soft=0.012 * unit)
 
 
-def lip_polygons(p: Painter) -> tuple[Floats, Floats, Floats, Floats]:
+def lip_curves(p: Painter) -> tuple[Floats, Floats, Floats, Floats]:
     """Upper and lower outer edge, upper and lower inner edge, each from image-left to right."""
-    upper = p.curve(LIP, range_(48, 55))
-    lower = p.curve(LIP, [48, 59, 58, 57, 56, 55, 54])
-    inner_upper = p.curve(LIP_INNER, range_(60, 65))
-    inner_lower = p.curve(LIP_INNER, [60, 67, 66, 65, 64])
-    return upper, lower, inner_upper, inner_lower
-
-
-def range_(first: int, last: int) -> list[int]:
-    """The indices first to last - 1."""
-    return list(range(first, last))
+    return (
+        p.curve(LIP, (48, 49, 50, 51, 52, 53, 54)),
+        p.curve(LIP, (48, 59, 58, 57, 56, 55, 54)),
+        p.curve(LIP_INNER, (60, 61, 62, 63, 64)),
+        p.curve(LIP_INNER, (60, 67, 66, 65, 64)),
+    )
 
 
 def paint_mouth(p: Painter) -> None:
     """Lips in two tones and, between them, teeth, tongue and the dark."""
-    canvas, look, unit, traits = p.canvas, p.look, p.unit, p.traits
-    upper, lower, inner_upper, inner_lower = lip_polygons(p)
-    down = p.head.place[:, 1]
-    canvas.fill(np.concatenate([upper, lower[::-1]]), look.lips)
-    canvas.fill(np.concatenate([upper, inner_upper[::-1]]), look.lips * 0.80)
-    box = canvas.box([upper, lower], 0.02)
-    if box[2] > box[0]:
-        hole = canvas.cover([np.concatenate([inner_upper, inner_lower[::-1]])], box)
-        canvas.lay(box, hole, (0.17, 0.06, 0.06))
-        gap = float(np.hypot(*(p.points[66] - p.points[62]))) / unit
-        if gap > 0.04:
-            drop = min(0.17, 0.06 + gap * 0.6)
-            teeth = np.concatenate([inner_upper, inner_upper[::-1] + down * drop])
-            canvas.lay(box, hole * canvas.blur(canvas.cover([teeth], box), 0.008 * unit), _TOOTH)
-            ends = canvas.cover([c + CIRCLE * (0.12 * unit) for c in p.points[[60, 64]]], box)
-            canvas.lay(box, hole * canvas.blur(ends, 0.05 * unit) * 0.8, (0.15, 0.05, 0.05))
-        if gap > 0.3:
-            tongue = np.concatenate([inner_lower[3:-3], inner_lower[-4:2:-1] - down * 0.16])
-            canvas.lay(box, hole * canvas.blur(canvas.cover([tongue], box), 0.02 * unit) * 0.8, (0.62, 0.30, 0.29))
-    line = (inner_upper + inner_lower) / 2
-    if traits.open + traits.grin < 0.1:
-        canvas.fill(ribbon(line, 0.04 * unit * taper(len(line), 0.3)), _DARK + look.lips * 0.25, 0.75)
-    for corner in (48, 54):
-        canvas.fill(p.points[corner] + CIRCLE * (0.035 * unit), p.shadow, 0.6, soft=0.02 * unit)
-    shine = (lower * 0.55 + p.curve(LIP, [60, 60, 67, 66, 65, 64, 64]) * 0.45)[9:-9]
-    canvas.fill(ribbon(shine, 0.05 * unit * taper(len(shine))), np.minimum(look.lips * 1.35 + 0.06, 1), 0.45, soft=0.015 * unit)
-    below = lower[6:-6] + down * 0.09
-    canvas.fill(ribbon(below, 0.09 * unit * taper(len(below))), p.shadow, 0.32, soft=0.04 * unit)
+    canvas, look, unit = p.canvas, p.look, p.unit
+    upper, lower, inner_upper, inner_lower = lip_curves(p)
+    below = lower[6:-6] + p.down * np.float32(0.10)
+    corners = [p.points[c] + CIRCLE * np.float32(0.05 * unit) for c in (48, 54)]
+    under = ribbon(below, 0.10 * unit * taper(len(below)))
+    canvas.fill([under, *corners], p.shadow, 0.35, soft=0.04 * unit)
+    outer = np.concatenate([upper, lower[::-1]])
+    box = canvas.box(outer)
+    if box is None:
+        return
+    gap = float(np.hypot(*(p.points[66] - p.points[62]))) / unit
+    dark = floats((0.17, 0.06, 0.06)) if gap > 0.04 else look.lips * np.float32(0.35)
+    parts: list[tuple[Floats, Floats | tuple[float, float, float]]] = []
+    parts.append((np.concatenate([inner_upper, inner_lower[::-1]]), dark))
+    if gap > 0.3:
+        parts.append((p.disc(p.points[66] - 0.05 * p.down, 0.3, 0.12), (0.62, 0.30, 0.29)))
+    if gap > 0.04:
+        # the teeth hang from behind the upper lip and fade towards the corners
+        drop = min(0.17, 0.06 + gap * 0.6) * p.down
+        hang = taper(len(inner_upper), 0.5)[:, None] * drop
+        for cut, tooth in ((0, 0.6), (2, 0.8), (4, 1.0)):
+            edge = inner_upper[cut : len(hang) - cut]
+            tips = edge + hang[cut : len(hang) - cut]
+            parts.append((np.concatenate([edge, tips[::-1]]), _TOOTH * np.float32(tooth)))
+    # lips last: they hide what lies behind them
+    parts.append((np.concatenate([upper, inner_upper[::-1]]), look.lips * np.float32(0.80)))
+    parts.append((np.concatenate([lower, inner_lower[::-1]]), look.lips))
+    if gap <= 0.04:
+        line = ((inner_upper + inner_lower) * 0.5).astype(np.float32)
+        parts.append((ribbon(line, 0.04 * unit * taper(len(line), 0.3)), dark))
+    canvas.patch(box, canvas.cover(outer, box), look.lips, parts)
+    shine = lower[9:-9] - p.down * np.float32(0.09)
+    canvas.fill(
+        ribbon(shine, 0.05 * unit * taper(len(shine))),
+        np.minimum(look.lips * 1.35 + 0.06, 1),
+        0.4,
+        soft=0.015 * unit,
+    )
 
 
 def paint_folds(p: Painter) -> None:
     """Lines from nose to mouth corners, deeper in a smile."""
     strength = 0.16 + 0.4 * max(p.traits.smile, 0)
+    folds = []
     for side, wing, corner in ((-1, 31, 48), (1, 35, 54)):
         if side * p.traits.yaw > 28:
             continue
-        across, down = p.head.place[:, 0] * side, p.head.place[:, 1]
-        line = np.stack(
-            [
-                p.points[wing] + across * 0.13 - down * 0.10,
-                (p.points[wing] + p.points[corner]) / 2 + across * 0.17 - down * 0.02,
-                p.points[corner] + across * 0.13 + down * 0.04,
-            ]
-        )
-        line = spline(3, 6) @ line
-        p.canvas.fill(ribbon(line, 0.07 * p.unit * taper(len(line))), p.shadow, strength, soft=0.03 * p.unit)
+        across, start, end = p.right * np.float32(side), p.points[wing], p.points[corner]
+        middle = (start + end) / 2 + across * 0.17 - p.down * 0.02
+        start = start + across * 0.13 - p.down * 0.10
+        line = THREE @ np.stack([start, middle, end + across * 0.13 + p.down * 0.04])
+        folds.append(ribbon(line, 0.07 * p.unit * taper(len(line))))
+    p.canvas.fill(folds, p.shadow, strength, soft=0.03 * p.unit)
 
 
 def paint_beard(p: Painter) -> None:
@@ -260,15 +285,15 @@ def paint_beard(p: Painter) -> None:
         start = FIRST_JAW + 2 * STEPS
         left, right = p.outline[0, start:], p.outline[1, start:]
         y0 = float(p.head.surface.rows[start, 0])
-        edge = p.surface([(1.15, y0 + 0.35), (0.85, y_mouth - 0.15), (0.66, y_mouth + 0.05)])
-        edge_left = p.surface([(-0.66, y_mouth + 0.05), (-0.85, y_mouth - 0.15), (-1.15, y0 + 0.35)])
-        chin = p.surface([(0.45, y_mouth + 0.24), (-0.45, y_mouth + 0.24)])
-        polygon = np.concatenate([left, right[::-1], edge, chin, edge_left])
+        half = floats([(1.15, y0 + 0.35), (0.85, y_mouth - 0.15), (0.66, y_mouth + 0.05)])
+        half = np.concatenate([half, floats([(0.45, y_mouth + 0.24)])])
+        inner = p.surface(np.concatenate([half, half[::-1] * floats((-1, 1))]))
+        polygon = np.concatenate([left, right[::-1], inner])
         p.canvas.fill(polygon, colour, strength, soft=soft)
     if kind == "goatee":
         y_chin = float(p.head.surface.rows[-1, 0])
-        ring = CIRCLE * np.float32((0.5, (y_chin - y_mouth - 0.2) / 2))
-        ring = ring + np.float32((0, (y_chin + y_mouth + 0.26) / 2))
+        ring = CIRCLE * floats((0.5, (y_chin - y_mouth - 0.2) / 2))
+        ring = ring + floats((0, (y_chin + y_mouth + 0.26) / 2))
         p.canvas.fill(p.surface(ring), colour, strength, soft=soft)
 
 
@@ -278,11 +303,8 @@ def paint_features(p: Painter, thickness: float) -> None:
     paint_folds(p)
     paint_nose(p)
     paint_mouth(p)
-    far_first = ((LEFT_EYE, 1), (RIGHT_EYE, -1)) if p.traits.yaw > 0 else ((RIGHT_EYE, -1), (LEFT_EYE, 1))
-    for eye, side in far_first:
-        paint_eye(p, eye, side)
-    for brow in (RIGHT_BROW, LEFT_BROW):
-        paint_brow(p, brow, thickness)
+    paint_eyes(p)
+    paint_brows(p, thickness)
 
 
 def to_size(layer: Floats, size: int) -> Floats:

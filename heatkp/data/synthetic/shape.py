@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from heatkp.data.synthetic import model
-from heatkp.data.synthetic.model import Floats, Traits
+from heatkp.data.synthetic.model import Floats, Traits, floats
 
 STEPS = 6
 """Grid rows per row of the model."""
@@ -88,6 +88,18 @@ FIRST_JAW = model.JAW_ROW * STEPS
 _JAW58 = FIRST_JAW + STEPS * np.linspace(2.5, 8, 7)
 
 
+_ANCHORS = np.array([(anchors[0], anchors[-1]) for anchors, *_ in _BUMPS]).T
+_BUMP_TABLE = np.array([(dx, dy, 1 / w, 1 / h, z) for _, dx, dy, w, h, z, _ in _BUMPS], np.float32)
+_BUMP_MODES = [model.IDENTITY.index(mode) if mode else -1 for *_, mode in _BUMPS]
+
+
+_LATTICE = np.linspace(-1.9, 1.9, 97, dtype=np.float32)
+_LATTICE_ROWS = (np.arange((len(model.ROWS) - 1) * STEPS + 1, dtype=np.int32) * 97)[:, None]
+
+
+_FADE = np.float32(3)  # bumps end where the chin and the crown narrow to a point
+
+
 class Surface(NamedTuple):
     """A face at rest in the head frame."""
 
@@ -110,37 +122,45 @@ class Surface(NamedTuple):
         u = np.abs(x) / np.maximum(half, 1e-3)
         inside = u < 1
         bulge = np.sqrt(np.maximum(1 - np.minimum(u, 1) ** 2.15, 0))
-        z = edge + (middle - edge) * bulge + self._relief(x, y) * bulge
+        relief = self._relief(x, y) * np.minimum(half * _FADE, 1)
+        z = edge + (middle - edge + relief) * bulge
         z[~inside | (y < self.rows[0, 0]) | (y > self.rows[-1, 0])] = -np.inf
-        return z.astype(np.float32)
+        result: Floats = z.astype(np.float32)
+        return result
 
     def grid(self) -> Floats:
         """Positions (85, 72, 3) on the surface."""
         y, half, edge, middle = (column[:, None] for column in self.rows.T)
         x = half * _COLUMN
+        # bumps are products of a bell along x and one along y: one matrix product on a lattice
         cx, cy, fx, fy, amount = (column[:, None] for column in self.bumps.T)
         across = np.exp(-(((self.rows[:, 0] - cy) * fy) ** 2)) * amount
-        along = (x[None] - cx[:, :, None]) * fx[:, :, None]
-        np.multiply(along, along, out=along)
-        np.negative(along, out=along)
-        np.exp(along, out=along)
-        along *= across[:, :, None]
-        z = edge + (middle - edge + along.sum(0)) * _BULGE
-        return np.stack([x, np.broadcast_to(y, x.shape), z], -1)
+        along = np.exp(-(((_LATTICE - cx) * fx) ** 2))
+        lattice = across.T @ along
+        at = (x - _LATTICE[0]) * np.float32(1 / (_LATTICE[1] - _LATTICE[0]))
+        np.clip(at, 0, len(_LATTICE) - 1.01, out=at)
+        low = at.astype(np.int32)
+        at -= low
+        low += _LATTICE_ROWS
+        flat = lattice.ravel()
+        left = flat.take(low)
+        low += 1
+        relief = (left + at * (flat.take(low) - left)) * np.minimum(half * _FADE, 1)
+        result: Floats = np.empty((*x.shape, 3), np.float32)
+        result[..., 0], result[..., 1] = x, y
+        result[..., 2] = edge + (middle - edge + relief) * _BULGE
+        return result
 
 
 def build_surface(traits: Traits, points: Floats, rows: Floats) -> Surface:
     """The surface that belongs to frontal points (78, 2) and rows (15, 4)."""
-    flipped = np.float32((1, -1, 1, 1))
+    flipped = floats((1, -1, 1, 1))
     padded = np.concatenate([rows[1:2] * flipped, rows, rows[-2:-1] * flipped])
     dense = _ROW_WEIGHTS @ padded
-    identity = dict(zip(model.IDENTITY, traits.identity.tolist()))
-    bumps = []
-    for anchors, dx, dy, width, height, amount, mode in _BUMPS:
-        x, y = points[list(anchors)].mean(0)
-        scale = 1 + 0.22 * identity.get(mode, 0.0)
-        bumps.append((x + dx, y + dy, 1 / width, 1 / height, amount * scale))
-    return Surface(dense, np.array(bumps, np.float32))
+    bumps = _BUMP_TABLE.copy()
+    bumps[:, :2] += (points[_ANCHORS[0]] + points[_ANCHORS[1]]) / 2
+    bumps[:, 4] *= 1 + 0.22 * np.append(traits.identity, np.float32(0))[_BUMP_MODES]
+    return Surface(dense, bumps)
 
 
 class Head(NamedTuple):
@@ -180,7 +200,7 @@ def _turning(yaw: float, pitch: float) -> Floats:
     a, b = np.deg2rad(yaw), np.deg2rad(pitch)
     about_y = np.array([[np.cos(a), 0, np.sin(a)], [0, 1, 0], [-np.sin(a), 0, np.cos(a)]])
     about_x = np.array([[1, 0, 0], [0, np.cos(b), -np.sin(b)], [0, np.sin(b), np.cos(b)]])
-    return (about_x @ about_y).astype(np.float32)
+    return floats(about_x @ about_y)
 
 
 def _contour(grid: Floats, side: int) -> Floats:
@@ -207,16 +227,18 @@ def _placement(points: Floats, traits: Traits) -> Floats:
     scale = traits.fill / float((high - low).max())
     room = 1 - scale * (high - low)
     # a little more room above, where the hair is; the factor lets some faces near the border
-    centre = np.float32((0.5, 0.54)) + np.float32(traits.shift) * room * np.float32((0.4, 0.3))
+    centre = floats((0.5, 0.54)) + floats(traits.shift) * room * floats((0.4, 0.3))
     offset = centre - scale * (low + high) / 2
     return np.hstack([roll * scale, offset[:, None]]).astype(np.float32)
+
+
+_ALONG = np.linspace(0.12, 1.2, 8, dtype=np.float32)[:, None, None]
 
 
 def _self_hidden(surface: Surface, points: Floats, turn: Floats) -> npt.NDArray[np.bool_]:
     """Which head-frame points (N, 3) have the face between them and the camera."""
     towards = turn[2]  # the camera's direction in the head frame
-    t = np.linspace(0.12, 1.3, 14, dtype=np.float32)[:, None, None]
-    ray = points + t * towards
+    ray = points + _ALONG * towards
     above = surface.depth(ray[..., 0], ray[..., 1]) - ray[..., 2]
     hidden: npt.NDArray[np.bool_] = (above > 0.03).any(0)
     return hidden
@@ -231,8 +253,8 @@ def build_head(traits: Traits) -> Head:
     grid = surface.grid() @ turn.T
     outline = np.stack([_contour(grid, -1), _contour(grid, 1)])
     solid[:17, 2] = 0
-    hidden = _self_hidden(surface, solid, turn)
-    hidden[:17] = False
+    hidden = np.zeros(model.COUNT, bool)
+    hidden[17:] = _self_hidden(surface, solid[17:], turn)
     points = solid @ turn.T
     jaw = outline[:, FIRST_JAW::STEPS]
     points[:17] = np.concatenate([jaw[0], jaw[1, -2::-1]])

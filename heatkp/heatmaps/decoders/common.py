@@ -90,9 +90,9 @@ def patches(
     rx, ry = reach
     columns = x[..., None] + torch.arange(-rx, rx + 1, device=maps.device)
     rows = y[..., None] + torch.arange(-ry, ry + 1, device=maps.device)
-    inside = ((rows >= 0) & (rows < height))[..., None] & (
-        (columns >= 0) & (columns < width)
-    )[..., None, :]
+    inside = ((rows >= 0) & (rows < height))[..., None] & ((columns >= 0) & (columns < width))[
+        ..., None, :
+    ]
     index = rows.clamp(0, height - 1)[..., None] * width + columns.clamp(0, width - 1)[..., None, :]
     taken = maps.flatten(2).gather(2, index.flatten(2)).view(index.shape).to(working_dtype(maps))
     return torch.where(inside, taken, torch.full_like(taken, fill))

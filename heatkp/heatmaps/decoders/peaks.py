@@ -26,9 +26,7 @@ from heatkp.heatmaps.decoders.common import (
 _FLAT = 1e-5
 
 
-def decode_argmax(
-    maps: Tensor, kind: Kind = "logits", sigma: DecoderSigma = 1.0
-) -> Decoded:
+def decode_argmax(maps: Tensor, kind: Kind = "logits", sigma: DecoderSigma = 1.0) -> Decoded:
     """The highest pixel of each map.
 
     Among equals the first in row-major order, so pixel (0, 0) of a flat map. `sigma` sets only
@@ -51,9 +49,7 @@ def decode_argmax(
     )
 
 
-def decode_quarter(
-    maps: Tensor, kind: Kind = "logits", sigma: DecoderSigma = 1.0
-) -> Decoded:
+def decode_quarter(maps: Tensor, kind: Kind = "logits", sigma: DecoderSigma = 1.0) -> Decoded:
     """The highest pixel, moved a quarter of a pixel towards its higher neighbour on each axis.
 
     No move along an axis whose neighbours are equal or on whose border the peak lies. The
@@ -72,9 +68,7 @@ def decode_quarter(
     maps = maps.detach()
     peak = find_peak(maps)
     near = patches(maps, peak.x, peak.y, (1, 1), fill=math.nan)
-    slope = torch.stack(
-        [near[..., 1, 2] - near[..., 1, 0], near[..., 2, 1] - near[..., 0, 1]], -1
-    )
+    slope = torch.stack([near[..., 1, 2] - near[..., 1, 0], near[..., 2, 1] - near[..., 0, 1]], -1)
     points = peak.points(near.dtype) + 0.25 * slope.nan_to_num(0.0).sign()
     return finish(points, peak_scores(maps, peak, kind, sigma), None, peak.value)
 
@@ -133,9 +127,7 @@ def _newton(
     return points, covariance.unflatten(-1, (2, 2))
 
 
-def decode_quadratic(
-    maps: Tensor, kind: Kind = "logits", sigma: DecoderSigma = 1.0
-) -> Decoded:
+def decode_quadratic(maps: Tensor, kind: Kind = "logits", sigma: DecoderSigma = 1.0) -> Decoded:
     """The summit of the paraboloid through the log of the map around its highest pixel.
 
     With f the log of the map, its central differences over 3 x 3 pixels give gradient d and

@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from heatkp.data.dataset import KeypointDataset
+from heatkp.data.loading import drawn_sample
+from heatkp.data.transforms import Framing
+from heatkp.evaluation.evaluate import metrics_table, predict_dataset, worst_points
+from heatkp.evaluation.metrics import Errors, error_curve, summarise
+from heatkp.models import Prediction
+from heatkp.skeletons import FACE68, Skeleton
+
+EYES = Skeleton(
+    "eyes", ("right", "left", "nose"), pairs=((1, 0),), normalisers={"inter-ocular": ((0,), (1,))}
+)
+
+
+def errors_of(found, truth, labelled=None, scale=0.5, boxes=None):
+    found, truth = np.asarray(found, float), np.asarray(truth, float)
+    n, k = truth.shape[:2]
+    return Errors(
+        photo=found, photo_truth=truth, input=found * scale, input_truth=truth * scale,
+        labelled=np.ones((n, k), bool) if labelled is None else np.asarray(labelled),
+        boxes=np.full((n, 4), np.nan) if boxes is None else np.asarray(boxes, float),
+        input_size=(100, 50),
+    )  # fmt: skip
+
+
+TRUTH = np.array([[[10, 10], [50, 10], [30, 30]], [[20, 20], [100, 20], [60, 60]]], float)
+
+
+def test_worked_example():
+    found = TRUTH.copy()
+    found[0, 2] += (3, 4)  # one point off by 5 pixels
+    metrics = summarise(errors_of(found, TRUTH), EYES)
+    assert metrics["mae_photo"] == pytest.approx(7 / 2 / 6)
+    assert metrics["mae_input"] == pytest.approx(7 / 2 / 6 / 2)
+    assert metrics["distance_photo"] == pytest.approx(5 / 6)
+    assert metrics["mse_normalised"] == pytest.approx(((1.5 / 100) ** 2 + (2 / 50) ** 2) / 2 / 6)
+    assert metrics["mae_normalised"] == pytest.approx((1.5 / 100 + 2 / 50) / 2 / 6)
+    block = metrics["normalised"]["inter-ocular"]
+    assert block["nme"] == pytest.approx(5 / 40 / 6)  # the first face's eyes are 40 px apart
+    assert block["pck"]["0.1"] == pytest.approx(5 / 6)
+    assert block["failure_rate"] == 0 and block["images"] == 2
+    # faces at NME 5/40/3 and 0: half the curve is full, the other half starts at 4.17 %
+    assert block["auc"] == pytest.approx((1 + (0.1 - 5 / 120) / 0.1) / 2, abs=2e-3)
+    assert metrics["points"][2]["distance_photo"] == pytest.approx(2.5)
+    assert "points-diagonal" in metrics["normalised"]
+    assert worst_points(metrics, 1) == "nose 2.50"
+
+
+def test_unlabelled_points_do_not_count():
+    found = TRUTH.copy()
+    found[0, 2] = 1e6
+    truth = TRUTH.copy()
+    truth[0, 2] = np.nan
+    labelled = np.ones((2, 3), bool)
+    labelled[0, 2] = False
+    metrics = summarise(errors_of(found, truth, labelled), EYES)
+    assert metrics["mae_photo"] == 0 and metrics["labelled_points"] == 5
+    assert metrics["normalised"]["inter-ocular"]["nme"] == 0
+
+
+def test_points_weigh_the_same_whatever_their_image():
+    """One image with one labelled point, one with three: four equal parts."""
+    found = TRUTH.copy()
+    found[..., 0] += [[4, 0, 0], [8, 8, 8]]
+    labelled = np.array([[True, False, False], [True, True, True]])
+    metrics = summarise(errors_of(found, TRUTH, labelled), EYES)
+    assert metrics["distance_photo"] == pytest.approx((4 + 24) / 4)
+
+
+def test_faces_without_the_length_are_counted_not_infinite():
+    truth = TRUTH.copy()
+    truth[0, 1] = truth[0, 0]  # full profile: both eyes in one place
+    metrics = summarise(errors_of(truth + 1, truth), EYES)
+    block = metrics["normalised"]["inter-ocular"]
+    assert (block["images"], block["images_without"]) == (1, 1)
+    assert block["nme"] == pytest.approx(np.sqrt(2) / 80)
+
+
+def test_nothing_labelled():
+    metrics = summarise(errors_of(TRUTH, TRUTH * np.nan, np.zeros((2, 3), bool)), EYES)
+    assert metrics["mae_photo"] is None and metrics["normalised"] == {}
+    assert metrics_table(metrics, "x").row_count == 5
+
+
+def test_box_diagonal():
+    boxes = [[0, 0, 30, 40], [0, 0, 30, 40]]
+    metrics = summarise(errors_of(TRUTH + [3, 4], TRUTH, boxes=boxes), EYES)
+    assert metrics["normalised"]["box-diagonal"]["nme"] == pytest.approx(0.1)
+
+
+def test_points_outside_the_input_are_counted():
+    truth = TRUTH.copy()
+    truth[0, 0] = (-10, 5)
+    assert summarise(errors_of(truth, truth), EYES)["outside_input"] == 1
+
+
+@given(st.lists(st.floats(0, 0.3), min_size=1, max_size=30))
+def test_error_curve_is_a_distribution(nme):
+    levels, shares = error_curve(np.array(nme))
+    assert (np.diff(shares) >= 0).all() and shares[-1] == np.mean(np.array(nme) <= 0.1)
+    assert levels[0] == 0 and levels[-1] == pytest.approx(0.1)
+
+
+class Oracle(torch.nn.Module):
+    """Knows the truth in input pixels and says it, off by a constant."""
+
+    def __init__(self, dataset, offset):
+        super().__init__()
+        self.anchor = torch.nn.Parameter(torch.zeros(1))
+        self.truth = [dataset[i]["points"] for i in range(len(dataset))]
+        self.offset, self.asked = torch.tensor(offset), 0
+
+    def forward(self, images):
+        start, self.asked = self.asked, self.asked + len(images)
+        return torch.stack(self.truth[start : self.asked]) + self.offset
+
+    def decode(self, output):
+        return Prediction(output, torch.ones(output.shape[:2]), None)
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 7])
+def test_predictions_come_back_to_the_photo(batch_size):
+    samples = [drawn_sample(0, i, FACE68) for i in range(7)]
+    dataset = KeypointDataset(samples, FACE68, Framing((96, 96), box_scale=1.3))
+    told = []
+    errors = predict_dataset(Oracle(dataset, [1.5, 0.0]), dataset, batch_size, progress=told.append)
+    assert told[-1] == 7
+    assert np.allclose(errors.input - errors.input_truth, [1.5, 0.0], atol=1e-4)
+    for i in range(7):
+        scale = np.linalg.det(Framing((96, 96), 1.3).matrix((128, 128), samples[i].box)[:, :2])
+        moved = errors.photo[i] - samples[i].points
+        assert np.allclose(moved, [1.5 / np.sqrt(scale), 0], atol=1e-3)
+    metrics = summarise(errors, FACE68)
+    assert metrics["mae_input"] == pytest.approx(0.75, abs=1e-4)
+    assert set(metrics["normalised"]) == {"inter-ocular", "inter-pupil", "box-diagonal"}

@@ -1,0 +1,243 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from heatkp import create_model, head_names
+from heatkp.cli.train import HEADS as NAMES_IN_HELP
+from heatkp.config import Head, parse_settings
+from heatkp.errors import CheckpointError, SettingsError
+from heatkp.models.encoders import input_statistics
+from heatkp.models.heads import HEADS, create_head
+from heatkp.training.module import make_optimiser, parameter_groups
+
+SMALL = {"encoder": "tu-mobilenetv3_small_050"}
+
+
+def images(size, batch=2, channels=3):
+    torch.manual_seed(0)
+    return torch.randint(0, 256, (batch, channels, size[1], size[0]), dtype=torch.uint8)
+
+
+def test_help_names_the_heads():
+    assert list(NAMES_IN_HELP) == head_names()
+
+
+@pytest.mark.parametrize("name", head_names())
+def test_every_head_trains_a_step_and_decodes(name):
+    torch.manual_seed(0)
+    model = create_model(name, points=5, size=(64, 48), stride=4 if name != "regression" else 2,
+                         **SMALL)  # fmt: skip
+    x = images((64, 48))
+    points = torch.rand(2, 5, 2) * torch.tensor([64.0, 48.0]) - 0.5
+    weights = torch.ones(2, 5)
+    weights[0, 0] = 0
+    points[0, 0] = torch.nan
+    optimiser = torch.optim.Adam(model.parameters(), 3e-3)
+    losses = []
+    for _ in range(12):
+        optimiser.zero_grad()
+        loss = model.training_loss(x, points, weights)
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
+    assert losses[-1] < 0.9 * losses[0], losses
+    model.eval()
+    found = model.decode(model(x))
+    assert found.points.shape == (2, 5, 2) and torch.isfinite(found.points).all()
+    if name == "regression":
+        assert found.scores.isnan().all() and found.covariance is None
+    else:
+        assert ((found.scores >= 0) & (found.scores <= 1)).all()
+
+
+@pytest.mark.parametrize("name", ["kl", "regression"])
+def test_a_batch_without_labels_gives_zero_not_nan(name):
+    model = create_model(name, points=3, size=(32, 32), **SMALL)
+    points = torch.full((2, 3, 2), torch.nan)
+    loss = model.training_loss(images((32, 32)), points, torch.zeros(2, 3))
+    loss.backward()
+    assert float(loss) == 0
+    for parameter in model.parameters():
+        assert parameter.grad is None or (parameter.grad == 0).all()
+
+
+@pytest.mark.parametrize("architecture", ["unet", "fpn", "linknet", "deeplabv3plus", "manet", "pan",
+                                          "unetplusplus", "segformer", "upernet", "pspnet"])  # fmt: skip
+def test_any_architecture_gives_maps_of_the_asked_size(architecture):
+    model = create_model(
+        "kl", points=2, size=(128, 160), architecture=architecture, encoder="resnet18", stride=4
+    ).eval()
+    with torch.no_grad():
+        assert model(images((128, 160))).shape == (2, 2, 40, 32)
+
+
+@pytest.mark.parametrize("stride", [1, 2, 4])
+@pytest.mark.parametrize("architecture", ["unet", "fpn"])
+@pytest.mark.parametrize("size", [(64, 64), (80, 60), (61, 35)])
+def test_map_size_and_stride(stride, architecture, size):
+    model = create_model("kl", points=2, size=size, architecture=architecture, stride=stride,
+                         **SMALL).eval()  # fmt: skip
+    with torch.no_grad():
+        maps = model(images(size))
+    assert maps.shape == (2, 2, -(-size[1] // stride), -(-size[0] // stride))
+
+
+def test_padding_is_unpadded_exactly():
+    """A picture of 80x60 gives the map that the same picture in a 96x64 frame gives there."""
+    torch.manual_seed(0)
+    model = create_model("kl", points=3, size=(80, 60), stride=2, encoder="resnet18").eval()
+    x = images((80, 60)).float()
+    mean = model.mean
+    framed = mean.expand(2, 3, 64, 96).clone()
+    framed[:, :, :60, :80] = x
+    with torch.no_grad():
+        small, large = model(x), model(framed)
+    assert torch.allclose(small, large[:, :, :30, :40], atol=1e-5)
+
+
+def test_upsampling_does_not_align_corners():
+    """A ramp over coarse features stays a ramp at the map's own pixel centres."""
+    model = create_model("ce", points=1, size=(64, 64), architecture="fpn", stride=1,
+                         encoder="resnet18").eval()  # fmt: skip
+    assert model.map_layer.factor == 4
+    coarse = ((torch.arange(16.0) + 0.5) * 4 - 0.5).expand(1, 1, 16, 16)  # x at their centres
+    model.map_layer.convolution = torch.nn.Identity()
+    with torch.no_grad():
+        fine = model.map_layer(coarse)
+    assert torch.allclose(fine[0, 0, 0, 2:-2], torch.arange(64.0)[2:-2])
+
+
+def test_raw_pixels_go_in():
+    model = create_model("kl", points=1, size=(32, 32), **SMALL).eval()
+    x = images((32, 32))
+    with torch.no_grad():
+        assert torch.equal(model(x), model(x.float()))
+
+
+def test_grey():
+    model = create_model("kl", points=1, size=(32, 32), channels=1, **SMALL).eval()
+    assert model.mean.shape == (1, 1, 1, 1)
+    assert model(images((32, 32), channels=1)).shape == (2, 1, 16, 16)
+
+
+def test_points_outside_the_input_do_not_count_for_maps_but_do_for_regression():
+    points = torch.tensor([[[10.0, 10.0], [40.0, 10.0]]])
+    x, weights = images((32, 32), batch=1), torch.ones(1, 2)
+    dense = create_model("kl", points=2, size=(32, 32), **SMALL).eval()
+    alone = dense.loss(dense(x), points, torch.tensor([[1.0, 0.0]]))
+    assert torch.equal(dense.loss(dense(x), points, weights), alone)
+    direct = create_model("regression", points=2, size=(32, 32), **SMALL).eval()
+    alone = direct.loss(direct(x), points, torch.tensor([[1.0, 0.0]]))
+    assert direct.loss(direct(x), points, weights) > alone
+
+
+def test_regression_starts_in_the_middle():
+    model = create_model("regression", points=4, size=(64, 48), hidden=[16], **SMALL).eval()
+    found = model.decode(model(images((64, 48)))).points
+    assert (found - torch.tensor([31.5, 23.5])).abs().max() < 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"head": "softmax"}, r"head\.name.*softmax.*argmax, softargmax"),
+        ({"architecture": "u-net"}, r"model\.architecture.*unet"),
+        ({"encoder": "mobilenet_v3"}, r"model\.encoder.*mobilenet_v2"),
+        ({"encoder": "tu-resnet81"}, r"model\.encoder.*resnet18"),
+        ({"stride": 3}, r"model\.stride"),
+        ({"options": {"decoder_chanels": 3}}, r"model\.options.*decoder_chanels.*decoder_channels"),
+        ({"options": {"nosuch": 3}, "encoder": "tu-resnet18"}, "cannot be built.*nosuch"),
+        ({"architecture": "pan"}, "cannot take an input of 64x64"),
+        ({"encoder_weights": "nowhere.pth"}, r"model\.encoder_weights"),
+        ({"mean": [0.5], "std": [0.5]}, r"model\.mean"),
+        ({"mean": [0.5, 0.5, 0.5]}, "give both"),
+        ({"head": "regression", "head_options": {"sigma": 2.0}}, r"head\.sigma"),
+        ({"head": "ce", "head_options": {"sigma": 2.0}}, r"head\.sigma"),
+        ({"head": "kl", "head_options": {"regulariser": "js"}}, r"head\.regulariser"),
+        ({"head": "argmax", "head_options": {"decoder": "expectation"}}, "allowed: quadratic"),
+        ({"head": "softargmax", "head_options": {"decoder": "nosuch"}}, r"head\.decoder"),
+    ],
+)
+def test_what_cannot_be_built_is_refused(arguments, words):
+    arguments = {"head": "kl", "encoder": "resnet18", **arguments}
+    with pytest.raises(SettingsError, match=words):
+        create_model(points=2, size=(64, 64), **arguments)
+
+
+def test_sigma_goes_from_start_to_end():
+    head = create_head(Head(name="kl", sigma=3.0, sigma_final=1.0), 2)
+    head.progress = 0.0
+    assert head.sigma == 3.0
+    head.progress = 0.5
+    assert head.sigma == 2.0
+    head.progress = 1.0
+    assert head.sigma == 1.0
+
+
+def test_every_registered_head_belongs_to_a_loss():
+    from heatkp.heatmaps import LOSSES, check_pair
+
+    for name in HEADS:
+        head = create_head(Head(name=name), 2)
+        assert head.loss_name in LOSSES
+        check_pair(head.loss_name, head.default_decoder)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(
+    ("encoder", "file", "mean"),
+    [
+        ("mobilenet_v2", "mobilenet_v2-b0353104.pth", 0.485),
+        ("tu-tf_efficientnet_lite0", "tf_efficientnet_lite0.safetensors", 0.5),
+    ],
+)
+def test_weights_from_a_file(weights_folder, encoder, file, mean, channels):
+    path = str(weights_folder / file)
+    loaded = create_model("kl", points=1, size=(64, 64), encoder=encoder, encoder_weights=path,
+                          channels=channels)  # fmt: skip
+    again = create_model("kl", points=1, size=(64, 64), encoder=encoder, encoder_weights=path,
+                         channels=channels)  # fmt: skip
+    fresh = create_model("kl", points=1, size=(64, 64), encoder=encoder, channels=channels)
+    a, b, c = (m.network.encoder.state_dict() for m in (loaded, again, fresh))
+    assert all(torch.equal(a[k], b[k]) for k in a)
+    assert sum(not torch.equal(a[k], c[k]) for k in a) > 100
+    settings = parse_settings({"model": {"encoder": encoder, "encoder_weights": path}})
+    assert input_statistics(settings.model)[0][0] == mean
+    first = next(iter(a.values()))
+    assert first.shape[1] == channels
+    direct = create_model("regression", points=1, size=(64, 64), encoder=encoder,
+                          encoder_weights=path, channels=channels)  # fmt: skip
+    assert torch.equal(next(iter(direct.encoder.state_dict().values())), first)
+
+
+def test_weights_of_another_encoder(weights_folder, tmp_path):
+    path = weights_folder / "mobilenet_v2-b0353104.pth"
+    with pytest.raises(CheckpointError, match="another encoder"):
+        create_model("kl", points=1, encoder="resnet18", encoder_weights=str(path))
+    broken = tmp_path / "broken.pth"
+    broken.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(CheckpointError, match="cannot read"):
+        create_model("kl", points=1, encoder="mobilenet_v2", encoder_weights=str(broken))
+
+
+@pytest.mark.parametrize("name", ["kl", "regression"])
+def test_export_takes_raw_pixels(name):
+    model = create_model(name, points=2, size=(64, 48), encoder="resnet18").eval()
+    x = images((64, 48), batch=1)
+    exported = torch.export.export(model, (x,)).module()
+    with torch.no_grad():
+        assert torch.allclose(exported(x), model(x), atol=1e-5)
+
+
+def test_biases_and_norms_do_not_decay():
+    model = create_model("kl", points=2, size=(32, 32), **SMALL)
+    decayed, free = parameter_groups(model, 0.1)
+    assert all(p.ndim > 1 for p in decayed["params"]) and decayed["weight_decay"] == 0.1
+    assert all(p.ndim <= 1 for p in free["params"]) and free["weight_decay"] == 0
+    total = sum(p.numel() for p in model.parameters())
+    assert sum(p.numel() for g in (decayed, free) for p in g["params"]) == total
+    for name, kind in (("adam", "Adam"), ("adamw", "AdamW"), ("sgd", "SGD")):
+        settings = parse_settings({"optimiser": {"name": name}}).optimiser
+        assert type(make_optimiser(model, settings)).__name__ == kind

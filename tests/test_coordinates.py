@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from heatkp import coordinates as co
+
+finite = st.floats(-500, 500)
+points = st.lists(st.tuples(finite, finite), min_size=1, max_size=8).map(np.array)
+sizes = st.tuples(st.integers(8, 640), st.integers(8, 640))
+strides = st.sampled_from([1, 2, 4])
+
+
+@st.composite
+def boxes(draw: st.DrawFn) -> np.ndarray:
+    x, y = draw(finite), draw(finite)
+    w, h = draw(st.floats(5, 500)), draw(st.floats(5, 500))
+    return np.array([x, y, x + w, y + h])
+
+
+@given(points, boxes(), sizes, strides, st.floats(-180, 180), st.floats(0.5, 2))
+def test_photo_to_map_and_back(p, box, size, stride, angle, zoom):
+    matrix = co.compose(co.box_to_frame(box, *size), co.rotation(angle), co.scaling(zoom, zoom))
+    on_map = co.input_to_map(co.apply(matrix, p), stride)
+    back = co.apply(co.invert(matrix), co.map_to_input(on_map, stride))
+    assert np.abs(back - p).max() < 1e-3
+
+
+@given(points, st.integers(1, 1000))
+def test_flip_twice_is_identity(p, width):
+    mirror = co.mirroring(width)
+    assert np.allclose(co.apply(mirror, co.apply(mirror, p)), p)
+    assert np.allclose(co.compose(mirror, mirror), np.eye(3)[:2])
+
+
+def test_flip_exchanges_first_and_last_pixel():
+    assert co.apply(co.mirroring(10), np.array([[0.0, 3.0]])).tolist() == [[9.0, 3.0]]
+
+
+@given(points, sizes, strides)
+def test_resizing_commutes_with_mapping(p, size, stride):
+    """Shrinking an image by the stride is the same as looking at its map."""
+    width, height = size[0] * stride, size[1] * stride
+    resize = co.box_to_frame(co.image_box(width, height), *size)
+    assert np.allclose(co.apply(resize, p), co.input_to_map(p, stride))
+
+
+@given(points, sizes)
+def test_normalise(p, size):
+    assert np.allclose(co.denormalise(co.normalise(p, *size), *size), p)
+    tensor = torch.from_numpy(p)
+    assert np.allclose(co.normalise(tensor, *size).numpy(), co.normalise(p, *size))
+
+
+def test_normalise_covers_the_image():
+    corners = np.array([[-0.5, -0.5], [639.5, 479.5]])
+    assert co.normalise(corners, 640, 480).tolist() == [[0, 0], [1, 1]]
+
+
+@given(boxes(), sizes)
+def test_box_fills_the_frame(box, size):
+    matrix = co.box_to_frame(box, *size)
+    corners = co.apply(matrix, box.reshape(2, 2))
+    assert np.allclose(corners, co.image_box(*size).reshape(2, 2), atol=1e-6)
+
+
+def test_stride_offset():
+    """The middle of map pixel 0 lies at (s - 1) / 2."""
+    for stride in (1, 2, 4):
+        assert co.map_to_input(np.zeros(2), stride).tolist() == [(stride - 1) / 2] * 2
+
+
+def test_bad_affines_are_refused():
+    with pytest.raises(ValueError, match="no area"):
+        co.box_to_frame([3, 3, 3, 8], 10, 10)
+    with pytest.raises(ValueError, match="cannot be inverted"):
+        co.invert(co.scaling(0, 1))
+
+
+def test_nan_stays_nan():
+    assert np.isnan(co.apply(co.rotation(10), np.array([[np.nan, np.nan]]))).all()

@@ -1,0 +1,208 @@
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from heatkp import runs
+from heatkp.config import Settings, parse_settings
+from heatkp.models import create_model
+from heatkp.training.module import make_optimiser, make_schedule
+from tests.conftest import TINY, heatkp
+
+
+def rows(run):
+    with (run / "metrics.csv").open(newline="") as file:
+        return [{k: v for k, v in r.items() if k != "seconds"} for r in csv.DictReader(file)]
+
+
+def test_a_run_leaves_everything(tiny_run):
+    for name in (
+        "settings.yaml", "environment.json", "metrics.csv", "metrics.json",
+        "weights.safetensors", "checkpoints/last.ckpt", "curves.png", "samples.png",
+        "predictions.png",
+    ):  # fmt: skip
+        assert (tiny_run / name).stat().st_size > 100, name
+    assert not list(tiny_run.rglob("*.part"))
+    settings = parse_settings(yaml.safe_load((tiny_run / "settings.yaml").read_text()))
+    assert settings.trainer.epochs == 2 and settings.model.mean == [0.5, 0.5, 0.5]
+    recorded = json.loads((tiny_run / "environment.json").read_text())
+    assert recorded["packages"]["torch"] == torch.__version__.split("+")[0] or recorded["packages"]
+    assert len(rows(tiny_run)) == 2
+    metrics = json.loads((tiny_run / "metrics.json").read_text())
+    assert metrics["images"] == 12 and len(metrics["points"]) == 68
+
+
+@pytest.mark.parametrize("extra", [[], ["--set", "trainer.ema=0.9"]], ids=["raw", "ema"])
+def test_kept_weights_are_the_best_that_were_measured(tmp_path, extra):
+    """The averaged weights are measured, so the averaged weights must be kept."""
+    run = tmp_path / "run"
+    result = heatkp("train", *TINY, *extra, "--epochs", 3, "--out", run)
+    assert result.exit_code == 0, result.output
+    best = min(float(r["val_mae"]) for r in rows(run))
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert metrics["mae_input"] == pytest.approx(best, rel=1e-5)
+
+
+def test_same_seed_same_result(tiny_run, tmp_path):
+    result = heatkp("train", *TINY, "--out", tmp_path / "again")
+    assert result.exit_code == 0, result.output
+    assert rows(tmp_path / "again") == rows(tiny_run)
+    other = heatkp("train", *TINY, "--seed", 5, "--out", tmp_path / "other")
+    assert other.exit_code == 0
+    assert rows(tmp_path / "other") != rows(tiny_run)
+
+
+KILLED = [*TINY, "--epochs", "5", "--set", "trainer.ema=0.9", "--set", "model.dropout=0.3"]
+
+
+def test_killed_and_resumed_equals_uninterrupted(tmp_path):
+    """SIGKILL in mid-epoch; the resumed run reaches the very metrics of one never stopped."""
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    script = (
+        "import os, signal, sys, torch; torch.set_num_threads(1)\n"
+        "from heatkp.training.module import KeypointModule as M\n"
+        "step, kill = M.training_step, sys.argv.pop(1) == 'kill'\n"
+        "def training_step(self, batch, i):\n"
+        "    if kill and self.current_epoch == 3 and i == 1:\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    return step(self, batch, i)\n"
+        "M.training_step = training_step\n"
+        "from heatkp.cli import main; main()\n"
+    )
+
+    def run(*arguments):
+        return subprocess.run([sys.executable, "-c", script, *map(str, arguments)]).returncode
+
+    assert run("live", "train", *KILLED, "--out", whole) == 0
+    assert run("kill", "train", *KILLED, "--out", cut) == -signal.SIGKILL
+    assert not (cut / "metrics.json").exists() and len(rows(cut)) == 3
+    assert run("live", "train", "--resume", cut) == 0
+    assert rows(cut) == rows(whole)
+    assert json.loads((cut / "metrics.json").read_text()) == json.loads(
+        (whole / "metrics.json").read_text()
+    )
+    a, b = (runs.load_run(r).model.state_dict() for r in (whole, cut))
+    assert all(torch.equal(a[k], b[k]) for k in a)
+
+
+def test_resume_before_the_first_checkpoint_starts_anew(tiny_run, tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+    shutil.copy(tiny_run / "settings.yaml", run)
+    result = heatkp("train", "--resume", run)
+    assert result.exit_code == 0, result.output
+    assert rows(run) == rows(tiny_run)
+
+
+def test_resume_refuses(tiny_run, run_copy, tmp_path):
+    for arguments, words in [
+        ([tiny_run], "is finished"),
+        ([tmp_path], "not a run folder"),
+        ([tiny_run, "--epochs", 3], "leave out the other options"),
+    ]:
+        result = heatkp("train", "--resume", *arguments)
+        assert result.exit_code == 2 and words in result.output.replace("\n", " ")
+    (run_copy / "metrics.json").unlink()
+    (run_copy / "checkpoints" / "last.ckpt").write_bytes(b"rubbish")
+    result = heatkp("train", "--resume", run_copy)
+    assert result.exit_code == 2 and "last.ckpt" in result.output
+
+
+def test_early_stopping(tmp_path):
+    run = tmp_path / "run"
+    result = heatkp(
+        "train", *TINY, "--epochs", 30, "--lr", 1e-9, "--set", "trainer.early_stopping=2",
+        "--set", "optimiser.schedule=constant", "--out", run,
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    assert len(rows(run)) < 30
+
+
+def test_validation_can_be_rarer(tmp_path):
+    run = tmp_path / "run"
+    result = heatkp("train", *TINY, "--epochs", 4, "--set", "trainer.validate_every=2",
+                    "--out", run)  # fmt: skip
+    assert result.exit_code == 0, result.output
+    assert [bool(r["val_mae"]) for r in rows(run)] == [False, True, False, True]
+    result = heatkp("train", *TINY, "--epochs", 3, "--set", "trainer.validate_every=2")
+    assert result.exit_code == 2 and "does not divide" in result.output
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        ["optimiser.accumulate=2", "optimiser.clip=1.0", "optimiser.name=sgd"],
+        ["trainer.precision=bf16", "optimiser.schedule=cosine", "optimiser.warmup_epochs=1"],
+        ["trainer.deterministic=true", "data.grey=true", "data.crop=box"],
+        ["data.workers=1", "head.sigma=2", "head.sigma_final=1", "data.skeleton=face58"],
+        ["data.points=nose", "head.regulariser=none"],
+    ],
+)
+def test_other_settings_run(tmp_path, extra):
+    flags = [f for e in extra for f in ("--set", e)]
+    result = heatkp("train", *TINY, "--epochs", 1, *flags, "--out", tmp_path / "run")
+    assert result.exit_code == 0, result.output
+    loss = float(rows(tmp_path / "run")[0]["train_loss"])
+    assert np.isfinite(loss)
+
+
+def test_starting_from_another_run(tiny_run, tmp_path):
+    flags = [*TINY, "--epochs", 1, "--lr", 1e-9, "--out"]
+    result = heatkp("train", *flags, tmp_path / "a", "--set", f"model.init={tiny_run}")
+    assert result.exit_code == 0, result.output
+    trained = json.loads((tiny_run / "metrics.json").read_text())["mae_input"]
+    again = json.loads((tmp_path / "a" / "metrics.json").read_text())["mae_input"]
+    assert abs(again - trained) < 1.0
+    for extra, words in [
+        (["--head", "kl"], "trained with head 'softargmax', this run has 'kl'"),
+        (["--set", "data.points=nose"], "has 68 points, this run has 1"),
+        (["--set", "model.encoder=resnet18"], "does not fit the model"),
+    ]:
+        result = heatkp("train", *flags, tmp_path / "b", "--set", f"model.init={tiny_run}", *extra)
+        assert result.exit_code == 2 and words in " ".join(result.output.split()), result.output
+        assert not (tmp_path / "b").exists()
+
+
+def test_schedules():
+    model = create_model("kl", points=1, size=(32, 32), encoder="tu-mobilenetv3_small_050")
+
+    def rates(**settings):
+        chosen = parse_settings({"optimiser": {"lr": 1.0, **settings}}).optimiser
+        optimiser = make_optimiser(model, chosen)
+        schedule = make_schedule(optimiser, chosen, 20, 5)
+        found = []
+        for _ in range(20):
+            found.append(optimiser.param_groups[0]["lr"])
+            optimiser.step()
+            schedule.step()
+        return np.array(found)
+
+    one = rates(schedule="onecycle")
+    assert one.max() == pytest.approx(1, abs=0.02) and one[0] < 0.1 and one[-1] < 0.02
+    assert (rates(schedule="constant") == 1).all()
+    warm = rates(schedule="constant", warmup_epochs=1)
+    assert (np.diff(warm[:6]) > 0).all() and (warm[5:] == 1).all()
+    cosine = rates(schedule="cosine")
+    assert cosine[0] == 1 and (np.diff(cosine) < 0).all() and cosine[-1] < 0.01
+
+
+def test_settings_of_a_run_are_those_of_its_weights(run_copy):
+    values = yaml.safe_load((run_copy / "settings.yaml").read_text())
+    values["head"]["name"] = "kl"
+    (run_copy / "settings.yaml").write_text(yaml.safe_dump(values))
+    result = heatkp("eval", run_copy)
+    assert result.exit_code == 2 and "trained with head 'softargmax'" in result.output
+
+
+def test_defaults_are_valid():
+    assert Settings().head.name == "softargmax"
+
