@@ -42,10 +42,15 @@ class Framing:
         return cls((data.size[0], data.size[1]), scale, data.keep_aspect)
 
     def region(self, image_size: tuple[int, int], box: npt.ArrayLike | None) -> npt.NDArray[Any]:
-        """The region (x0, y0, x1, y1) of a photo of the given (W, H), in its pixels."""
+        """The region (x0, y0, x1, y1) of a photo of the given (W, H), in its pixels.
+
+        Raises `ValueError` for a box without area.
+        """
         edges = co.image_box(*image_size)
         if self.box_scale is not None and box is not None:
             given = np.asarray(box, np.float64)
+            if not (given[2:] > given[:2]).all():
+                raise ValueError(f"box {given.tolist()} has no area")
             half = (given[2:] - given[:2]) * self.box_scale / 2
             centre = (given[2:] + given[:2]) / 2
             edges = np.concatenate([centre - half, centre + half])
@@ -58,7 +63,7 @@ class Framing:
         return edges
 
     def matrix(self, image_size: tuple[int, int], box: npt.ArrayLike | None = None) -> co.Matrix:
-        """Photo pixels to input pixels. Raises `ValueError` for a box without area."""
+        """Photo pixels to input pixels. Raises `ValueError` as `region` does."""
         return co.box_to_frame(self.region(image_size, box), *self.size)
 
 

@@ -79,13 +79,18 @@ def _stencil_centre(position: Tensor, extent: int, reach: int) -> Tensor:
 
 
 def _newton(
-    heights: Tensor, centre: tuple[Tensor, Tensor], peak: Peak, size: tuple[int, int], step: int
+    heights: Tensor,
+    centre: tuple[Tensor, Tensor],
+    peak: Peak,
+    size: tuple[int, int],
+    step: int,
+    furthest: tuple[float, float],
 ) -> tuple[Tensor, Tensor]:
     """The summit of the paraboloid through the logs of 9 of the pixels around a centre.
 
     heights (B, K, 2 s + 1, 2 s + 1) are logarithms; first and mixed derivatives come from the
     pixels beside the centre, second ones from those `step` away. Returns points (B, K, 2), no
-    further than one pixel from the peak along each axis, and covariances -H^-1.
+    further than `furthest` from the peak along x and y, and covariances -H^-1.
     """
     c, s = step, step
     dx = (heights[..., c, c + 1] - heights[..., c, c - 1]) / 2
@@ -116,7 +121,8 @@ def _newton(
         start = torch.stack([highest[..., 0], start[..., 1]], -1)
     if height <= 2 * s:
         start = torch.stack([start[..., 0], highest[..., 1]], -1)
-    found = (start + offset).clamp(highest - 1, highest + 1)
+    limit = highest.new_tensor(furthest)
+    found = (start + offset).clamp(highest - limit, highest + limit)
     edge = found.new_tensor([width - 0.5, height - 0.5])
     found = found.clamp(torch.full_like(edge, -0.5), edge)
     points = torch.where(concave[..., None], found, highest)
@@ -165,7 +171,7 @@ def decode_quadratic(maps: Tensor, kind: Kind = "logits", sigma: DecoderSigma = 
         logs = torch.nn.functional.logsigmoid(near)
     else:
         logs = near - peak.value.to(near.dtype)[..., None, None]
-    points, covariance = _newton(logs, (x, y), peak, (height, width), 1)
+    points, covariance = _newton(logs, (x, y), peak, (height, width), 1, (1.0, 1.0))
     return finish(points, peak_scores(maps, peak, kind, sigma), covariance, peak.value)
 
 
@@ -193,8 +199,8 @@ def decode_dark(
     neighbours, second ones two pixels apart). For softmax logits the probabilities are smoothed.
     Unlike there, beyond the border counts as missing and not as 0, and near it the stencil moves
     inside; within 3 blurs of the border the smoothing still pulls the answer inwards. Where the
-    log is not concave, the answer is the highest pixel; none is further than one pixel from it
-    along an axis.
+    log is not concave, the answer is the highest pixel; none is further from it along an axis
+    than one pixel or one blur, whichever is more.
 
     Args:
         maps: (B, K, H, W).
@@ -223,7 +229,9 @@ def decode_dark(
     rows, columns = _kernel(by, ry, near), _kernel(bx, rx, near).mT
     smooth = (rows @ heights @ columns) / (rows @ present @ columns)
     floor = 1e-10 * smooth.amax((2, 3), keepdim=True).clamp(min=1e-20)
-    points, covariance = _newton(smooth.clamp(floor).log(), (x, y), peak, (height, width), 2)
+    points, covariance = _newton(
+        smooth.clamp(floor).log(), (x, y), peak, (height, width), 2, (max(1.0, bx), max(1.0, by))
+    )
     own = torch.diag(covariance.new_tensor([bx**2, by**2]))
     left = covariance - own
     proper = (left.diagonal(dim1=-2, dim2=-1) > 0).all(-1) & (torch.linalg.det(left) > 0)
@@ -259,8 +267,8 @@ def decode_matched(
     centre exactly, at the borders too; for a map with white noise it is the least-squares fit.
     Z is the probabilities for softmax and sigmoid logits, and the values, negative ones
     included, for Gaussian maps. A step that does not raise the correlation is shortened; the
-    answer stays within one pixel of the highest one along each axis, and is that pixel where the
-    window is flat.
+    answer stays within one pixel or one sigma, whichever is more, of the highest pixel along each
+    axis, and is that pixel where the window is flat.
 
     Args:
         maps: (B, K, H, W).
@@ -294,11 +302,10 @@ def decode_matched(
     px, py = peak.x[..., None] + xs, peak.y[..., None] + ys
     xs = torch.where((px >= 0) & (px < width), xs, torch.full_like(px, far))
     ys = torch.where((py >= 0) & (py < height), ys, torch.full_like(py, far))
-    low = torch.stack([-1 - 0 * peak.x, -1 - 0 * peak.y], -1).to(near.dtype)
-    low = low.maximum(-0.5 - peak.points(near.dtype))
-    high = torch.ones_like(low).minimum(
-        near.new_tensor([width - 0.5, height - 0.5]) - peak.points(near.dtype)
-    )
+    highest = peak.points(near.dtype)
+    limit = near.new_tensor([max(1.0, sx), max(1.0, sy)])
+    low = (-0.5 - highest).maximum(-limit)
+    high = (near.new_tensor([width - 0.5, height - 0.5]) - highest).minimum(limit)
     tiny = torch.finfo(near.dtype).tiny
 
     def evaluate(offset: Tensor) -> tuple[Tensor, Tensor]:
@@ -332,12 +339,8 @@ def decode_matched(
         step = torch.where(better[..., None], following, step)
         best = torch.where(better, value, best)
         scale = torch.where(better, torch.ones_like(scale), scale / 4)
-    inside = torch.where(outside, peak.value.to(near.dtype)[..., None, None], near)
-    if kind == "logits":
-        inside = torch.where(outside, torch.ones_like(near), near)
-    elif kind == "sigmoid_logits":
-        inside = torch.where(outside, peak.value.to(near.dtype).sigmoid()[..., None, None], near)
-    flat = inside.amin((2, 3)) == inside.amax((2, 3))
+    lowest = torch.where(outside, math.inf, near).amin((2, 3))
+    flat = lowest == torch.where(outside, -math.inf, near).amax((2, 3))
     offset = torch.where(flat[..., None], torch.zeros_like(offset), offset)
-    points = peak.points(near.dtype) + offset
-    return finish(points, peak_scores(maps, peak, kind, sigma), None, peak.value)
+    scores = peak_scores(maps, peak, kind, sigma)
+    return finish(highest + offset, scores, None, peak.value)

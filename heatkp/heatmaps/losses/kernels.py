@@ -147,6 +147,17 @@ def squared_kernel(maps: Tensor, out: Tensor, window: Window) -> Tensor:
     return difference.square().sum(1).to(target.dtype) / 2
 
 
+def absolute_kernel(maps: Tensor, out: Tensor, window: Window) -> Tensor:
+    """Sum of |Z - u|, gradient its sign."""
+    flat, sign = maps.flatten(1), out.view(len(out), -1)
+    pixels, target = window.index(), window.target()
+    inner = flat.gather(1, pixels).to(target.dtype) - target
+    outer = flat.abs().scatter_(1, pixels, 0.0).sum(1)
+    torch.sign(flat, out=sign)
+    sign.scatter_(1, pixels, inner.sign().to(out.dtype))
+    return inner.abs().sum(1) + outer
+
+
 def bernoulli_kernel(maps: Tensor, out: Tensor, window: Window) -> Tensor:
     """Sum of softplus(Z) - u Z, gradient sigmoid(Z) - u."""
     flat, probability = maps.flatten(1), out.view(len(out), -1)

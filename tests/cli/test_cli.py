@@ -1,0 +1,174 @@
+"""What a user types, right and wrong."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from tests.conftest import TINY, heatkp, write_imm
+
+
+def refused(arguments, *words, out=None):
+    """Exit code 2, one clear message, no traceback, nothing written."""
+    result = heatkp(*arguments)
+    text = " ".join(result.output.split())
+    assert result.exit_code == 2, result.output
+    assert "Traceback" not in text and "Error" in text
+    for word in words:
+        assert word in text, text
+    if out is not None:
+        assert not out.exists()
+
+
+def spoil(folder, what):
+    path = folder / "02-1m.asf"
+    text = path.read_text()
+    if what == "cut":
+        path.write_text(text[: len(text) // 2])
+    elif what == "nan":
+        lines = text.split("\n")
+        lines[9] = "0 4 nan 0.5 6 0 1"
+        path.write_text("\n".join(lines))
+    elif what == "image":
+        (folder / "02-1m.jpg").write_bytes(b"not a picture")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("what", "words"),
+    [
+        ("cut", ["02-1m.asf", "cut off"]),
+        ("nan", ["02-1m.asf", "nan"]),
+        ("image", ["02-1m.jpg is not an image"]),
+    ],
+)
+def test_bad_files(tmp_path, what, words):
+    folder = spoil(write_imm(tmp_path / "imm"), what)
+    out = tmp_path / "run"
+    refused(["train", *TINY, "--data", folder, "--out", out], *words, out=out)
+
+
+def test_bad_data(tmp_path):
+    out = tmp_path / "run"
+    train = ["train", *TINY, "--out", out]
+    refused([*train, "--data", tmp_path / "none"], "no file or folder", out=out)
+    few = write_imm(tmp_path / "few", count=57)
+    refused([*train, "--data", few], "57 points", out=out)
+    imm = write_imm(tmp_path / "imm", people=2)
+    refused([*train, "--data", imm, "--set", "data.validation=0.01"], "split is empty", out=out)
+
+
+def test_bad_settings(tmp_path):
+    out = tmp_path / "run"
+    train = ["train", *TINY, "--out", out]
+    refused([*train, "--head", "softmax"], "softmax", "softargmax", out=out)
+    refused([*train, "--set", "model.strid=2"], "model.strid", "unknown key", "stride", out=out)
+    refused([*train, "--set", "nonsense"], "section.key=value", out=out)
+    refused([*train, "--set", "trainer.device=cuda"], "cuda is not available", out=out)
+    config = tmp_path / "a.yaml"
+    config.write_text("head:\n  nmae: kl\n")
+    refused([*train, "--config", config], "a.yaml", "head.nmae", "name", out=out)
+    config.write_text("head: [\n")
+    refused([*train, "--config", config], "not valid YAML", out=out)
+    refused([*train, "--config", tmp_path / "b.yaml"], "cannot read", out=out)
+    refused(["train", "--epochs", "many"], "not a valid integer")
+
+
+def test_run_folder_that_exists(tiny_run):
+    before = sorted(p.name for p in tiny_run.iterdir())
+    refused(["train", *TINY, "--out", tiny_run], "exists already", "--resume")
+    assert sorted(p.name for p in tiny_run.iterdir()) == before
+
+
+def test_default_folders_are_numbered(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        assert heatkp("train", *TINY, "--epochs", 1, "--head", "kl").exit_code == 0
+    assert sorted(p.name for p in (tmp_path / "runs").iterdir()) == ["kl-1", "kl-2"]
+
+
+def test_eval(tiny_run, tmp_path):
+    out = tmp_path / "a.json"
+    result = heatkp("eval", tiny_run, "--out", out)
+    assert result.exit_code == 0, result.output
+    for word in ("MAE, photo", "NME, inter-ocular", "PCK", "failures", "Largest errors"):
+        assert word in result.output
+    stored = json.loads((tiny_run / "metrics.json").read_text())
+    found = json.loads(out.read_text())
+    for key in ("mae_photo", "mse_normalised", "images"):
+        assert found[key] == pytest.approx(stored[key], rel=1e-5)
+    weights = heatkp("eval", tiny_run / "weights.safetensors", "--split", "all", "--out", out)
+    assert weights.exit_code == 0, weights.output
+    assert json.loads(out.read_text())["images"] == 36
+    last = heatkp("eval", tiny_run / "checkpoints" / "last.ckpt", "--out", out)
+    assert last.exit_code == 0, last.output
+
+
+def test_eval_writes_into_the_run(run_copy):
+    assert heatkp("eval", run_copy, "--decoder", "argmax").exit_code == 0
+    assert json.loads((run_copy / "eval-val.json").read_text())["decoder"] == "argmax"
+
+
+def test_eval_on_other_data(tiny_run, tmp_path):
+    assert heatkp("data", "synth", tmp_path / "faces", "--n", 10, "--seed", 9).exit_code == 0
+    out = tmp_path / "a.json"
+    result = heatkp("eval", tiny_run, "--data", tmp_path / "faces", "--split", "all", "--out", out)
+    assert result.exit_code == 0, result.output
+    assert json.loads(out.read_text())["images"] == 10
+
+
+def test_bad_eval(tiny_run, run_copy, tmp_path):
+    refused(["eval", tmp_path / "none"], "no run folder or checkpoint")
+    refused(["eval", tmp_path], "holds no weights")
+    rubbish = tmp_path / "a.safetensors"
+    rubbish.write_bytes(b"rubbish")
+    refused(["eval", rubbish], "cannot be read")
+    pickle = tmp_path / "a.ckpt"
+    pickle.write_bytes(b"\x80\x04cos\nsystem\n.")
+    refused(["eval", pickle], "a.ckpt")
+    refused(["eval", tiny_run, "--decoder", "nosuch"], "head.decoder", "expectation")
+    refused(["eval", tiny_run, "--data", write_imm(tmp_path / "imm")], "face68", "face58")
+    refused(["eval", tiny_run, "--out", tmp_path / "no" / "a.json"], "cannot write")
+    weights = run_copy / "weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    refused(["eval", run_copy], "cannot be read")
+
+
+def test_a_picture_that_breaks_later_is_named(tmp_path, monkeypatch):
+    """Found by a loader's worker, an error still reads like one."""
+    assert heatkp("data", "synth", tmp_path / "faces", "--n", 30, "--size", 64).exit_code == 0
+    broken = tmp_path / "faces" / "images" / "000003.png"
+    broken.write_bytes(broken.read_bytes()[:200])
+    out = tmp_path / "run"
+    refused(["train", *TINY, "--data", tmp_path / "faces", "--out", out], "000003.png", out=out)
+    flags = ["--set", "data.cache_mb=0", "--set", "data.workers=1"]
+    result = heatkp("train", *TINY, "--data", tmp_path / "faces", "--out", out, *flags)
+    assert result.exit_code == 2
+    assert "000003.png" in result.output and "Traceback" not in result.output
+
+
+def test_debug_shows_the_traceback(tmp_path, capfd):
+    result = heatkp("--debug", "eval", tmp_path / "none")
+    assert result.exit_code == 2 and "Traceback" in result.output + capfd.readouterr().err
+
+
+def test_an_unforeseen_error_says_so(monkeypatch, tmp_path):
+    from heatkp import runs
+
+    monkeypatch.setattr(runs, "load_run", lambda path: 1 / 0)
+    result = heatkp("eval", tmp_path)
+    assert result.exit_code == 1 and "ZeroDivisionError" in result.output
+    assert "--debug" in result.output and "Traceback" not in result.output
+
+
+def test_training_on_imm_like_files(tmp_path):
+    imm = write_imm(tmp_path / "imm", people=10)
+    out = tmp_path / "run"
+    result = heatkp("train", *TINY, "--data", imm, "--set", "data.points=nose", "--set",
+                    "data.split=person", "--head", "kl", "--epochs", 1, "--out", out)  # fmt: skip
+    assert result.exit_code == 0, result.output
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["images"] == 4 and np.isfinite(metrics["mse_normalised"])
+    assert [p["name"] for p in metrics["points"]] == ["nose_tip"]

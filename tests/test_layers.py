@@ -1,0 +1,64 @@
+"""Imports run one way, and the command line starts without torch."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+
+import pytest
+
+ORDER = [
+    {"errors", "coordinates"},
+    {"skeletons"},
+    {"heatmaps", "config"},
+    {"data", "models"},
+    {"runs", "evaluation"},
+    {"inference", "viz"},
+    {"training"},
+    {"cli"},
+]
+LEVEL = {name: level for level, names in enumerate(ORDER) for name in names}
+
+
+def imported(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("heatkp"):
+            names = [node.module] if "." in node.module else [f"heatkp.{a.name}" for a in node.names]
+            yield from (n.split(".")[1] for n in names)
+
+
+def test_imports_run_downwards(root):
+    seen = 0
+    for path in sorted((root / "heatkp").rglob("*.py")):
+        own = path.relative_to(root / "heatkp").parts[0].removesuffix(".py")
+        if own == "__init__":
+            continue
+        for name in imported(path):
+            assert LEVEL[name] <= LEVEL[own], f"{path} imports heatkp.{name}"
+            assert LEVEL[name] < LEVEL[own] or name == own or {name, own} <= {
+                "errors", "coordinates", "runs", "evaluation"}, f"{path}: heatkp.{name}"  # fmt: skip
+            seen += 1
+    assert seen > 50
+
+
+@pytest.mark.parametrize("arguments", [[], ["train"], ["eval"], ["data"], ["data", "synth"]])
+def test_help_needs_no_torch(arguments):
+    script = (
+        "import sys; from heatkp.cli import main\n"
+        "try: main(sys.argv[1:])\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch', 'numpy', 'pydantic', 'rich', 'cv2'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, *arguments, "--help"], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Usage" in done.stdout and (not arguments or "Example" in done.stdout or
+                                       arguments == ["data"])  # fmt: skip
+
+
+def test_no_file_is_too_long(root):
+    for path in (root / "heatkp").rglob("*.py"):
+        assert len(path.read_text().splitlines()) <= 400, path
