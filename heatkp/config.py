@@ -116,7 +116,8 @@ class Model(_Section):
     """Subtracted from pixels in [0, 1]; by default what the encoder's weights expect."""
     std: list[Positive] | None = None
     loss_chunk: Annotated[int, Field(ge=0)] = 0
-    """Samples whose full-size maps exist at once in a training step; 0: the whole batch."""
+    """Samples whose maps exist at once in a training step; 0: the whole batch. Same result,
+    less memory."""
     init: str | None = None
     """A run folder or weights file to start from instead of fresh weights."""
 
@@ -294,9 +295,7 @@ def expand_path(path: str, place: str) -> Path:
     return Path(expanded)
 
 
-def load_settings(
-    path: str | Path | None = None, overrides: Iterable[str] = ()
-) -> Settings:
+def load_settings(path: str | Path | None = None, overrides: Iterable[str] = ()) -> Settings:
     """Settings of a YAML file (or the defaults), with `section.key=value` overrides applied."""
     values = read_yaml(path) if path is not None else {}
     for assignment in overrides:

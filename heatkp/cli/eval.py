@@ -10,7 +10,7 @@ EXAMPLES = """\b
 Examples:
   heatkp eval runs/softargmax-1
   heatkp eval runs/kl-1 --data imm/ --split all
-  heatkp eval runs/kl-1/weights.safetensors --decoder argmax
+  heatkp eval runs/kl-1/weights.safetensors --decoder dark --flip-test
 """
 
 
@@ -22,10 +22,17 @@ Examples:
     help="Which samples; other data may be used whole.",
 )  # fmt: skip
 @click.option("--decoder", help="Read the maps by another decoder than the head's own.")
+@click.option("--flip-test", is_flag=True, help="Average with the mirrored image.")
 @click.option("--batch-size", type=click.IntRange(1), default=16, show_default=True)
 @click.option("--out", type=click.Path(), help="JSON file.  [default: RUN/eval-SPLIT.json]")
 def evaluate(
-    run: str, data: str | None, split: str, decoder: str | None, batch_size: int, out: str | None
+    run: str,
+    data: str | None,
+    split: str,
+    decoder: str | None,
+    flip_test: bool,
+    batch_size: int,
+    out: str | None,
 ) -> None:
     """Measure a trained model: MAE, MSE, NME, PCK, failures; a table here and JSON in the run."""
     import json
@@ -60,19 +67,18 @@ def evaluate(
     samples = found.part(split)
     if not any((s.visibility > 0).any() for s in samples):
         raise DataError(f"no {split} sample has a labelled point: nothing to measure")
-    dataset = KeypointDataset(
-        samples, found.skeleton, Framing.of(settings), grey=settings.grey
-    )
+    dataset = KeypointDataset(samples, found.skeleton, Framing.of(settings), grey=settings.grey)
     with Progress(console=console, transient=True) as progress:
         task = progress.add_task("evaluating", total=len(dataset))
         errors = predict_dataset(
             loaded.model,
             dataset,
             batch_size,
+            flip_test,
             progress=lambda done: progress.update(task, completed=done),
         )
     metrics = summarise(errors, found.skeleton)
-    metrics["split"], metrics["data"], metrics["decoder"] = split, data, decoder
+    metrics.update(split=split, data=data, decoder=decoder, flip_test=flip_test)
     target = Path(out) if out else Path(run) if Path(run).is_dir() else Path(run).parent
     if not out:
         target = target / f"eval-{split}.json"

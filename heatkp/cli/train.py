@@ -31,7 +31,9 @@ _FLAGS = {
 @click.command(epilog=EXAMPLES)
 @click.option("--config", type=click.Path(), help="YAML file of settings; see configs/.")
 @click.option("--head", help=f"One of: {', '.join(HEADS)}.  [default: softargmax]")
-@click.option("--data", type=click.Path(), help="Folder or file of labelled photos; none: drawn faces.")
+@click.option(
+    "--data", type=click.Path(), help="Folder or file of labelled photos; none: drawn faces."
+)
 @click.option("--epochs", type=int, help="Passes over the training samples.")
 @click.option("--batch-size", type=int, help="Samples per step.")
 @click.option("--lr", type=float, help="Largest learning rate.")
@@ -43,7 +45,11 @@ _FLAGS = {
 )  # fmt: skip
 @click.option("--resume", type=click.Path(), metavar="RUN", help="Continue a run that was stopped.")
 def train(
-    config: str | None, out: str | None, assignments: tuple[str, ...], resume: str | None, **flags: object
+    config: str | None,
+    out: str | None,
+    assignments: tuple[str, ...],
+    resume: str | None,
+    **flags: object,
 ) -> None:
     """Train a model, evaluate it, and leave settings, metrics, weights and pictures in a folder."""
     from heatkp.errors import SettingsError
@@ -72,9 +78,8 @@ def train(
         values.setdefault(section, {})[key] = value
     settings = parse_settings(values, config or "settings")
 
-    from heatkp.training import fit
-
     from heatkp.config import expand_path
+    from heatkp.training import fit
 
     path = settings.data.path
     where = expand_path(path, "data.path") if path else "drawn faces"

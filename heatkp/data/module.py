@@ -29,9 +29,7 @@ class KeypointDataModule(pl.LightningDataModule):
         self.train_set = self._dataset(data.train, settings.augmentation)
         self.val_set = self._dataset(data.val, None)
 
-    def _dataset(
-        self, samples: list[Sample], augmentation: Augmentation | None
-    ) -> KeypointDataset:
+    def _dataset(self, samples: list[Sample], augmentation: Augmentation | None) -> KeypointDataset:
         s = self.settings
         return KeypointDataset(
             samples,

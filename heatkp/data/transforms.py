@@ -84,9 +84,11 @@ def shrink(image: Image, factor: int) -> tuple[Image, co.Matrix]:
     height, width = image.shape[:2]
     right, below = -width % factor, -height % factor
     if right or below:
-        image = cv2.copyMakeBorder(image, 0, below, 0, right, cv2.BORDER_REPLICATE)
+        image = np.asarray(
+            cv2.copyMakeBorder(image, 0, below, 0, right, cv2.BORDER_REPLICATE), np.uint8
+        )
     small = ((width + right) // factor, (height + below) // factor)
-    reduced = cv2.resize(image, small, interpolation=cv2.INTER_AREA)
+    reduced = np.asarray(cv2.resize(image, small, interpolation=cv2.INTER_AREA), np.uint8)
     offset = 0.5 / factor - 0.5
     return reduced, np.array([[1 / factor, 0.0, offset], [0.0, 1 / factor, offset]])
 
@@ -96,9 +98,10 @@ def warp(image: Image, matrix: co.Matrix, size: tuple[int, int]) -> Image:
 
     Bilinear, with edge pixels continued outside the photo.
     """
-    return cv2.warpAffine(
+    seen = cv2.warpAffine(
         image, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
+    return np.asarray(seen, np.uint8)
 
 
 def random_affine(
@@ -145,8 +148,9 @@ class Photometric:
             steps.append(A.GaussNoise(std_range=(0.01, 0.06), p=settings.noise))
         if settings.occlusion > 0:
             steps.append(
-                A.CoarseDropout((1, 2), (0.1, 0.3), (0.1, 0.3), "random_uniform",
-                                p=settings.occlusion)
+                A.CoarseDropout(
+                    (1, 2), (0.1, 0.3), (0.1, 0.3), "random_uniform", p=settings.occlusion
+                )
             )
         self._compose = A.Compose(steps, seed=0) if steps else None
 

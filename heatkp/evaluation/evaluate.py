@@ -13,9 +13,23 @@ from heatkp import coordinates as co
 from heatkp.data.dataset import KeypointDataset
 from heatkp.evaluation.metrics import Errors
 from heatkp.models import KeypointModel
+from heatkp.skeletons import Skeleton
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+
+def predict_both_ways(
+    model: KeypointModel, images: torch.Tensor, skeleton: Skeleton
+) -> torch.Tensor:
+    """Points (B, K, 2), the mean of what is found in the images and in their mirror images.
+
+    Points found in the mirror image are mirrored back and exchange left and right labels.
+    """
+    straight = model.decode(model(images)).points
+    mirrored = model.decode(model(images.flip(-1))).points
+    back = torch.stack([images.shape[-1] - 1 - mirrored[..., 0], mirrored[..., 1]], -1)
+    return (straight + back[:, torch.from_numpy(skeleton.flip)]) / 2
 
 
 @torch.inference_mode()
@@ -23,17 +37,25 @@ def predict_dataset(
     model: KeypointModel,
     dataset: KeypointDataset,
     batch_size: int = 16,
-    workers: int = 0,
+    flip_test: bool = False,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Errors:
-    """Predictions of all samples beside their truth. `progress` is told how many are done."""
+    """Predictions of all samples beside their truth.
+
+    `flip_test` averages with the mirrored image; `progress` is told how many samples are done.
+    """
     device = next(model.parameters()).device
     training = model.training
     model.eval()
     found, truth, matrices = [], [], []
-    for batch in DataLoader(dataset, batch_size=batch_size, num_workers=workers):
-        prediction = model.decode(model(batch["image"].to(device)))
-        found.append(prediction.points.double().cpu().numpy())
+    for batch in DataLoader(dataset, batch_size=batch_size):
+        images = batch["image"].to(device)
+        points = (
+            predict_both_ways(model, images, dataset.skeleton)
+            if flip_test
+            else model.decode(model(images)).points
+        )
+        found.append(points.double().cpu().numpy())
         truth.append(batch["points"].double().numpy())
         matrices.append(batch["matrix"].numpy())
         progress(sum(map(len, found)))

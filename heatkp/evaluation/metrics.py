@@ -83,9 +83,7 @@ def error_curve(nme: Array, limit: float = FAILURE) -> tuple[Array, Array]:
     return levels, shares
 
 
-def _normalised(
-    distance: Array, labelled: npt.NDArray[np.bool_], lengths: Array
-) -> dict[str, Any]:
+def _normalised(distance: Array, labelled: npt.NDArray[np.bool_], lengths: Array) -> dict[str, Any]:
     usable = labelled & np.isfinite(lengths)[:, None]
     relative = distance / lengths[:, None]
     per_image = image_nme(distance, labelled, lengths)

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from heatkp.heatmaps.precision import accurate_dtype, working_dtype
+
 Sigma = float | tuple[float, float] | Tensor
 """Standard deviation in map pixels: a number, a pair (sx, sy), a tensor broadcastable to (B, K),
 or one of three dimensions broadcastable to (B, K, 2) that holds (sx, sy)."""
@@ -48,11 +50,6 @@ def parse_sigma(sigma: Sigma, points: Tensor, dtype: torch.dtype) -> Tensor:
         ) from error
 
 
-def accurate_dtype(tensor: Tensor) -> torch.dtype:
-    """float64 for what is small enough to afford it; float32 where a device has no float64."""
-    return torch.float32 if tensor.device.type == "mps" else torch.float64
-
-
 def inside_map(points: Tensor, size: tuple[int, int]) -> Tensor:
     """Which points (B, K, 2) are finite and within a map of size (H, W): bool (B, K).
 
@@ -77,7 +74,7 @@ def usable_weights(points: Tensor, weights: Tensor | None, size: tuple[int, int]
     [[1.0, 0.0]]
     """
     inside = inside_map(points, size)
-    dtype = points.dtype if points.dtype == torch.float64 else torch.float32
+    dtype = working_dtype(points)
     if weights is None:
         return inside.to(dtype)
     weights = weights.to(dtype)
@@ -221,6 +218,6 @@ def render_gaussians(
     zero = centres.new_zeros(len(centres))
     rows = _factors(centres[:, 1], deviations[:, 1], zero, height, normalised)
     columns = _factors(centres[:, 0], deviations[:, 0], zero, width, normalised)
-    dtype = points.dtype if points.dtype == torch.float64 else torch.float32
+    dtype = working_dtype(points)
     maps = (rows[:, :, None] * columns[:, None, :]).view(*points.shape[:2], height, width)
     return torch.where(inside[..., None, None], maps, torch.zeros_like(maps)).to(dtype)

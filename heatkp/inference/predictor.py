@@ -60,7 +60,7 @@ class Predictor:
     def predict(self, images: Picture, boxes: npt.ArrayLike | None = None) -> Keypoints: ...
     @overload
     def predict(
-        self, images: Sequence[Picture], boxes: Sequence[npt.ArrayLike] | None = None
+        self, images: list[Any] | tuple[Any, ...], boxes: Sequence[npt.ArrayLike] | None = None
     ) -> list[Keypoints]: ...
 
     @torch.inference_mode()

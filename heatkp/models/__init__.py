@@ -34,9 +34,7 @@ def _build(
 def build_model(settings: Settings, points: int) -> KeypointModel:
     """The model of a run for K points. Raises `SettingsError` for what cannot be built."""
     size = (settings.data.size[0], settings.data.size[1])
-    return _build(
-        settings.model, settings.head, points, size, 1 if settings.data.grey else 3
-    )
+    return _build(settings.model, settings.head, points, size, 1 if settings.data.grey else 3)
 
 
 def create_model(

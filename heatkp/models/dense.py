@@ -11,6 +11,7 @@ from heatkp.config import Model
 from heatkp.coordinates import input_to_map, map_to_input
 from heatkp.errors import SettingsError
 from heatkp.models.base import KeypointModel, Prediction
+from heatkp.models.chunked import chunked_sum
 from heatkp.models.encoders import input_statistics, segmentation_network
 from heatkp.models.heads import Head
 
@@ -55,7 +56,7 @@ class DenseModel(KeypointModel):
         self, settings: Model, head: Head, points: int, size: tuple[int, int], channels: int
     ) -> None:
         super().__init__(points, size, channels, input_statistics(settings))
-        self.stride = settings.stride
+        self.stride, self.loss_chunk = settings.stride, settings.loss_chunk
         self.network = segmentation_network(settings, channels)
         self.multiple = max(int(self.network.encoder.output_stride), self.stride)  # type: ignore
         found = self._measure(size)
@@ -100,15 +101,38 @@ class DenseModel(KeypointModel):
     def forward(self, images: Tensor) -> Tensor:
         return self.maps(self.features(images), (images.shape[2], images.shape[3]))
 
+    def _counted(self, points: Tensor, weights: Tensor) -> Tensor:
+        """Weights without points outside the input: the map cannot hold them.
+
+        The input's frame decides, not the map's, which may reach further where the stride does
+        not divide the size.
+        """
+        limit = points.new_tensor(self.size) - 0.5
+        return weights * ((points >= -0.5) & (points <= limit)).all(-1)
+
     def loss(self, output: Tensor, points: Tensor, weights: Tensor) -> Tensor:
-        # A point outside the input is on no map; the input's frame decides, not the map's,
-        # which may reach further where the stride does not divide the size.
-        height, width = self.size[1], self.size[0]
-        limit = points.new_tensor([width, height]) - 0.5
-        inside = ((points >= -0.5) & (points <= limit)).all(-1)
-        weights = weights * inside
+        weights = self._counted(points, weights)
         values = self.head.loss(output, input_to_map(points, self.stride), weights)
         return hm.masked_mean(values, weights)
+
+    def training_loss(self, images: Tensor, points: Tensor, weights: Tensor) -> Tensor:
+        if not self.loss_chunk:
+            return super().training_loss(images, points, weights)
+        shape = (images.shape[2], images.shape[3])
+        weights = self._counted(points, weights)
+
+        def summed(features: Tensor, points: Tensor, weights: Tensor) -> Tensor:
+            return self.head.loss(self.maps(features, shape), points, weights).sum()
+
+        total = chunked_sum(
+            summed,
+            nn.ModuleList([self.map_layer, self.head]),
+            self.features(images),
+            input_to_map(points, self.stride),
+            weights,
+            self.loss_chunk,
+        )
+        return total / weights.sum().clamp(min=torch.finfo(weights.dtype).tiny)
 
     def decode(self, output: Tensor) -> Prediction:
         found = self.head.decode(output)

@@ -5,7 +5,7 @@ To add one, subclass `Head`, say which loss it uses, and decorate it with `regis
 
 from __future__ import annotations
 
-from typing import ClassVar, TypeVar
+from typing import ClassVar, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -47,7 +47,9 @@ class Head(nn.Module):
         if settings.sigma_final is not None and self.default_sigma is None:
             raise SettingsError(f"head.sigma_final: head {self.name!r} has no Gaussian")
         if (settings.regulariser or settings.regulariser_weight) and self.name != "softargmax":
-            raise SettingsError(f"head.regulariser: only head 'softargmax' has one, not {self.name!r}")
+            raise SettingsError(
+                f"head.regulariser: only head 'softargmax' has one, not {self.name!r}"
+            )
         self.progress = 1.0
         self.decoder = settings.decoder or self.default_decoder
         self.use_decoder(self.decoder)
@@ -111,14 +113,14 @@ class SoftargmaxHead(Head):
     default_decoder = "expectation"
 
     @property
-    def regulariser(self) -> str:
-        """What keeps the map compact; `none` lets it be anything with the right mean."""
-        return self.settings.regulariser or "js"
+    def regulariser(self) -> Literal["variance", "js"] | None:
+        """What keeps the map compact; without one it may be anything with the right mean."""
+        chosen = self.settings.regulariser or "js"
+        return None if chosen == "none" else chosen
 
     @property
     def loss_name(self) -> str:
-        kind = "" if self.regulariser == "none" else f"_{self.regulariser}"
-        return self.trained_by + kind
+        return self.trained_by + (f"_{self.regulariser}" if self.regulariser else "")
 
     def loss(self, maps: Tensor, points: Tensor, weights: Tensor) -> Tensor:
         weight = self.settings.regulariser_weight
@@ -127,7 +129,7 @@ class SoftargmaxHead(Head):
             points,
             weights,
             kind="smooth_l1",
-            regulariser=None if self.regulariser == "none" else self.regulariser,
+            regulariser=self.regulariser,
             regulariser_weight=1.0 if weight is None else weight,
             sigma=self.sigma,
         )
@@ -215,7 +217,9 @@ class NLLHead(Head):
         self.log_sigma = nn.Parameter(torch.full((points,), float(start)).log())
 
     def loss(self, maps: Tensor, points: Tensor, weights: Tensor) -> Tensor:
-        return hm.gaussian_nll(maps, points, weights, self.log_sigma.exp().expand(maps.shape[0], -1))
+        return hm.gaussian_nll(
+            maps, points, weights, self.log_sigma.exp().expand(maps.shape[0], -1)
+        )
 
 
 def head_names() -> list[str]:

@@ -176,7 +176,9 @@ def finish(prepared: Prepared, run: Path) -> dict[str, Any]:
     return metrics
 
 
-def train(settings: Settings, out: str | Path | None, console: Console) -> tuple[Path, dict[str, Any]]:
+def train(
+    settings: Settings, out: str | Path | None, console: Console
+) -> tuple[Path, dict[str, Any]]:
     """Train and evaluate a new run; gives its folder and metrics.
 
     Raises `SettingsError`, `DataError` or `CheckpointError` before anything is written.

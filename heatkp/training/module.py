@@ -29,7 +29,9 @@ def make_optimiser(model: nn.Module, settings: Optimiser) -> Optimizer:
     """The optimiser that settings name."""
     groups = parameter_groups(model, settings.weight_decay)
     if settings.name == "sgd":
-        return SGD(groups, lr=settings.lr, momentum=settings.momentum, nesterov=settings.momentum > 0)
+        return SGD(
+            groups, lr=settings.lr, momentum=settings.momentum, nesterov=settings.momentum > 0
+        )
     return (AdamW if settings.name == "adamw" else Adam)(groups, lr=settings.lr)
 
 

@@ -107,8 +107,9 @@ def test_eval(tiny_run, tmp_path):
 
 
 def test_eval_writes_into_the_run(run_copy):
-    assert heatkp("eval", run_copy, "--decoder", "argmax").exit_code == 0
-    assert json.loads((run_copy / "eval-val.json").read_text())["decoder"] == "argmax"
+    assert heatkp("eval", run_copy, "--decoder", "argmax", "--flip-test").exit_code == 0
+    written = json.loads((run_copy / "eval-val.json").read_text())
+    assert written["decoder"] == "argmax" and written["flip_test"] is True
 
 
 def test_eval_on_other_data(tiny_run, tmp_path):

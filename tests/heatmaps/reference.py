@@ -1,4 +1,4 @@
-"""The losses as their definitions say: targets drawn over the whole map, in float64, by autograd."""
+"""The losses as their definitions say: dense targets, float64, autograd."""
 
 from __future__ import annotations
 

@@ -205,4 +205,3 @@ def test_settings_of_a_run_are_those_of_its_weights(run_copy):
 
 def test_defaults_are_valid():
     assert Settings().head.name == "softargmax"
-

@@ -38,9 +38,7 @@ def parse_asf(path: Path) -> tuple[npt.NDArray[np.float64], str]:
         raise DataError(f"{path}, line {number}: wanted the number of points, found {first!r}")
     count = int(first)
     if count != len(FACE58):
-        raise DataError(
-            f"{path}, line {number}: has {count} points; IMM faces have {len(FACE58)}"
-        )
+        raise DataError(f"{path}, line {number}: has {count} points; IMM faces have {len(FACE58)}")
     if len(lines) != count + 2:
         raise DataError(
             f"{path}: {max(len(lines) - 2, 0)} of {count} point lines and an image name wanted "

@@ -8,15 +8,17 @@ from. Nothing but the sensor's noise depends on the size of the picture.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from heatkp.data.synthetic import extras, light, model, render
+from heatkp.data.synthetic import backdrop, extras, light, model, render
 from heatkp.data.synthetic.canvas import Canvas
 from heatkp.data.synthetic.look import Look, sample_look
-from heatkp.data.synthetic.model import Floats, Traits, sample_traits
+from heatkp.data.synthetic.model import Floats, Traits, floats, sample_traits
+from heatkp.data.synthetic.painter import LEFT_EYE, RIGHT_EYE, Painter
 from heatkp.data.synthetic.shape import build_head, spline
 
 __all__ = ["MAX_SIZE", "MIN_SIZE", "Face", "draw_face"]
@@ -63,7 +65,7 @@ def _weights58() -> tuple[Floats, list[int]]:
         for k, sample in enumerate(at):
             weights[first + k, through] = sampled[sample]
 
-    for first, eye in ((0, render.LEFT_EYE), (8, render.RIGHT_EYE)):
+    for first, eye in ((0, LEFT_EYE), (8, RIGHT_EYE)):
         # four and three points between the corners: at quarters of each lid
         curve(first, [0, 3, 6, 9, 12], list(eye[:4]), 4)
         curve(first + 5, [3, 6, 9], [eye[3], eye[4], eye[5], eye[0]], 4)
@@ -100,7 +102,7 @@ def draw_face(seed: int, index: int, size: int = 128) -> Face:
 def _draw(traits: Traits, look: Look, size: int, rng: np.random.Generator) -> Face:
     head = build_head(traits)
     canvas = Canvas(size)
-    painter = render.Painter(canvas, head, look, traits)
+    painter = Painter(canvas, head, look, traits)
     hiding = _paint(painter, rng)
     image = _develop(painter, rng)
     all78 = painter.points
@@ -143,12 +145,12 @@ def _visibility(
     return np.where(covered, 1, 2).astype(np.uint8)
 
 
-def _paint(p: render.Painter, rng: np.random.Generator) -> list[Floats]:
+def _paint(p: Painter, rng: np.random.Generator) -> list[Floats]:
     """All surfaces from back to front; returns the polygons that hide points."""
     size = p.canvas.size
-    extras.paint_background(p.canvas, p.look.background, bool(rng.random() < 0.4), rng)
-    strands = extras.crop(light.STRANDS, rng, size)
-    clouds = extras.crop(light.CLOUDS, rng, size)
+    backdrop.paint_background(p.canvas, p.look.background, bool(rng.random() < 0.4), rng)
+    strands = backdrop.crop(light.STRANDS, rng, size)
+    clouds = backdrop.crop(light.CLOUDS, rng, size)
     extras.paint_curtain(p, strands)
     extras.paint_body(p)
     extras.paint_scalp(p, strands)
@@ -163,32 +165,39 @@ def _paint(p: render.Painter, rng: np.random.Generator) -> list[Floats]:
     return hiding + extras.paint_occluder(p, rng)
 
 
-def _develop(p: render.Painter, rng: np.random.Generator) -> npt.NDArray[np.uint8]:
+_WARMTH = floats((0.03, 0.0, -0.03))[:, None, None]
+
+
+def _develop(p: Painter, rng: np.random.Generator) -> npt.NDArray[np.uint8]:
     """Surface colours times light, through a camera."""
     canvas, look, size = p.canvas, p.look, p.canvas.size
     depth = light.scene_depth(p.head, [extras.hair_shell(p)])
     lit, shine = light.shade(depth, p.head, look.light, look.ambient)
     on_head = canvas.layers[4]
-    lit = (1 + on_head * (render.to_size(lit, size) - 1)) * canvas.layers[3]
-    shine = render.to_size(shine, size) * on_head * (0.10 * (1 - look.ambient) + 0.03)
-    colours = []
-    for c in range(3):
-        # shadows on skin and in rooms are warm: blue light falls off fastest
-        tone = lit + (0.03, 0.0, -0.03)[c] * (1 - lit)
-        plane = canvas.layers[c] * tone
-        plane += shine
-        plane *= look.exposure * float(look.cast[c])
-        colours.append(plane)
+    lit = render.to_size(lit, size)
+    lit -= 1
+    lit *= on_head
+    lit += 1
+    lit *= canvas.layers[3]
+    shine = render.to_size(shine, size)
+    shine *= on_head
+    shine *= np.float32((0.10 * (1 - look.ambient) + 0.03) * look.exposure)
+    # shadows on skin and in rooms are warm: blue light falls off fastest
+    planes = canvas.layers[:3]
+    gain = (np.float32(look.exposure) * look.cast)[:, None, None]
+    tone = lit * (gain * (1 - _WARMTH))
+    tone += gain * _WARMTH
+    planes *= tone
+    planes += shine
+    colours = list(planes)
     y, x = rng.integers(0, len(light.GRAIN) - MAX_SIZE, 2)
     grain = light.GRAIN[y : y + size, x : x + size]
     if look.grey:
         colours = [0.3 * colours[0] + 0.59 * colours[1] + 0.11 * colours[2]] * 3
-        grain = cv2.merge([np.ascontiguousarray(grain[:, :, 0])] * 3)
+        grain = cast(Floats, cv2.merge([np.ascontiguousarray(grain[:, :, 0])] * 3))
     picture = cv2.merge(colours)
     if look.blur * size > 0.3:
         picture = cv2.GaussianBlur(picture, (0, 0), look.blur * size)
     # rounds and clips on the way to bytes
-    image: npt.NDArray[np.uint8] = cv2.addWeighted(
-        picture, 255.0, grain, 255.0 * look.noise, 0.0, dtype=cv2.CV_8U
-    )
-    return image
+    image = cv2.addWeighted(picture, 255.0, grain, 255.0 * look.noise, 0.0, dtype=cv2.CV_8U)
+    return cast(npt.NDArray[np.uint8], image)

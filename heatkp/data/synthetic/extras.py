@@ -1,14 +1,15 @@
-"""Around the face: hair, ears, neck, clothes, glasses, things in front, background."""
+"""Around the face: hair, ears, neck, clothes, glasses, things in front."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
 
-from heatkp.data.synthetic.canvas import CIRCLE, Canvas, ribbon
-from heatkp.data.synthetic.light import CLOUDS, LEAVES, Ellipsoid
+from heatkp.data.synthetic.backdrop import muted
+from heatkp.data.synthetic.canvas import CIRCLE, Part, ribbon, ribbons
+from heatkp.data.synthetic.light import Ellipsoid
 from heatkp.data.synthetic.model import Floats, floats
-from heatkp.data.synthetic.render import Painter
+from heatkp.data.synthetic.painter import Painter
 from heatkp.data.synthetic.shape import COLUMNS, FIRST_JAW
 
 SKULL = Ellipsoid((0.0, -0.74, -0.30), (1.60, 1.70, 1.90))
@@ -20,84 +21,29 @@ def hair_shell(p: Painter) -> Ellipsoid:
     return Ellipsoid(SKULL.centre, (SKULL.radii[0] + d, SKULL.radii[1] + d, SKULL.radii[2] + d))
 
 
-def paint_background(canvas: Canvas, kind: str, sharp: bool, rng: np.random.Generator) -> None:
-    """Something behind the head: painted small and enlarged, so mostly out of focus."""
-    small = Canvas(64 if sharp else 40)
-    size = small.size
-    ramp = ((np.arange(size) + 0.5) / size).astype(np.float32)
-    first, second = muted(rng), muted(rng)
-    lean = float(rng.uniform(-1, 1))
-    mix = ramp[:, None] * (1 - abs(lean)) + ramp * lean
-    texture = crop(LEAVES if kind == "leaves" else CLOUDS, rng, size)
-    strength = {"plain": 0.02, "leaves": 0.16}.get(kind, 0.06)
-    small.layers[:3] = first[:, None, None] + (second - first)[:, None, None] * mix
-    small.layers[:3] += np.float32(strength) * texture
-    places = rng.uniform(0, 1, ({"blobs": 6, "boxes": 6, "lines": 7}.get(kind, 0), 4))
-    for place in places.astype(np.float32):
-        colour = muted(rng)
-        centre, extent = place[:2], 0.05 + 0.25 * place[2:]
-        if kind == "blobs":
-            small.fill(centre + CIRCLE * extent[0], colour, 0.8)
-        elif kind == "boxes":
-            small.fill(centre + _CORNERS * extent, colour, 0.85)
-        else:
-            ends = np.stack([centre, centre[::-1] * floats((1.0, 2.0)) - 0.5])
-            small.fill(ribbon(ends, extent[0] * 0.3), colour, 0.85)
-    np.clip(small.layers[:3], 0, 1, out=small.layers[:3])
-    for layer, painted in zip(canvas.layers, small.layers[:3]):
-        cv2.resize(painted, (canvas.size, canvas.size), dst=layer)
-
-
-_CORNERS = floats([(-1, -1), (1, -1), (1, 1), (-1, 1)])
-
-
-def muted(rng: np.random.Generator) -> Floats:
-    """A colour of walls, cloth and things: any brightness, seldom vivid."""
-    vivid = rng.random() ** 2.5
-    result: Floats = (rng.uniform(0.05, 0.95) * (1 - vivid * rng.random(3))).astype(np.float32)
-    return result
-
-
-def crop(texture: Floats, rng: np.random.Generator, size: int, part: int = 128) -> Floats:
-    """A random square of a texture, at the size of the picture."""
-    y, x = rng.integers(0, texture.shape[0] - part, 2)
-    if size == part:
-        return texture[y : y + part, x : x + part]
-    result: Floats = cv2.resize(texture[y : y + part, x : x + part], (size, size))
-    return result
-
-
 def paint_body(p: Painter) -> None:
     """Neck, shoulders and clothes; they follow the head only in part."""
     head, canvas, look = p.head, p.canvas, p.look
     top = head.image(head.turn @ floats((0, 0.7, -0.45)))
     bottom = top + floats((head.place[0, 1] * 0.5, p.unit)) * 2.85
     u = p.unit
-    side = floats((u, 0))
-    neck = np.stack(
-        [
-            *(top - side * 0.95, top + floats((-1.05, 1.9)) * u, bottom - side * 1.7),
-            *(bottom + floats((-1.6, 1.5)) * u, bottom + floats((1.6, 1.5)) * u),
-            *(bottom + side * 1.7, top + floats((1.05, 1.9)) * u, top + side * 0.95),
-        ]
-    )
-    skin = look.skin * floats((0.97, 0.94, 0.92))
+    neck = _NECK_ENDS @ np.array([top, bottom]) + _NECK * np.float32(u)
     box = canvas.box(neck)
     if box is None:
         return
-    cover = canvas.cover([neck], box)
-    canvas.lay(box, cover, skin)
-    canvas.surface(box, cover, 0.0)
-    canvas.dim(box, cover, (1 - look.ambient) * (1 - 0.9 * float(look.light[2])))
-    # the side away from the light
+    cover = canvas.cover(neck, box, rough=True)
+    canvas.lay(box, cover, look.skin * _NECK_TONE, head=0.0)
+    # less light reaches it, least on the side away from the light and under the chin
+    dark = (1 - look.ambient) * (1 - 0.9 * float(look.light[2]))
     s = -1.1 if look.light[0] > 0 else 1.1
-    edge = np.stack([top + floats((s, 0)) * u, bottom + floats((s, 0)) * u])
-    soft = canvas.blur(canvas.cover(ribbon(edge, 0.6 * u), box, rough=True), 0.3 * u)
-    canvas.dim(box, cover * soft, 0.25 + 0.35 * abs(float(look.light[0])))
+    edge = np.array([top + floats((s * u, 0)), bottom + floats((s * u, 0))])
     jaw = p.outline[:, FIRST_JAW:]
     chin = np.concatenate([jaw[0], jaw[1, ::-1]]) + floats((0, 0.2 * u))
-    under = canvas.blur(canvas.cover(chin, box, rough=True), 0.22 * u)
-    canvas.dim(box, cover * under, 0.42)
+    strengths = (0.25 + 0.35 * abs(float(look.light[0])), 0.42)
+    found = canvas.mask([ribbon(edge, 0.6 * u), chin], 0.24 * u, [int(255 * s) for s in strengths])
+    canvas.dim(box, cover, dark)
+    if found is not None:
+        canvas.dim_over(found, box, cover)
     collar = {"crew": 0.0, "vee": 0.55, "high": -0.75, "collar": 0.1}[look.neckline]
     height = {"crew": -0.15, "vee": -0.15, "high": -0.75, "collar": -0.35}[look.neckline]
     cloth = floats(
@@ -108,17 +54,33 @@ def paint_body(p: Painter) -> None:
     )
     if look.neckline == "high":
         cloth[5] = 0, height + 0.22
-    canvas.fill(bottom + cloth * u, look.clothes, head=0)
-    rim = bottom + cloth[4:7] * u
-    canvas.fill(ribbon(rim, 0.12 * u), look.clothes * 0.7, 0.7, soft=0.02 * u)
+    parts: list[Part] = [(bottom + cloth * u, look.clothes, 1.0)]
+    parts.append((ribbon(bottom + cloth[4:7] * u, 0.12 * u), look.clothes * 0.8, 1.0))
     if look.neckline == "collar":
         for s in (-1, 1):
             flap = floats([(s * 1.1, -0.4), (s * 0.1, 0.6), (s * 0.75, 1.1), (s * 1.45, 0.0)])
-            canvas.fill(bottom + flap * u, np.minimum(look.clothes * 1.25, 1))
+            parts.append((bottom + flap * u, np.minimum(look.clothes * 1.25, 1), 1.0))
+    canvas.paint(parts, head=0.0, rough=True)
 
 
+_NECK = floats(
+    [
+        *((-0.95, 0), (-1.05, 1.9), (-1.7, 0), (-1.6, 1.5)),
+        *((1.6, 1.5), (1.7, 0), (1.05, 1.9), (0.95, 0)),
+    ]
+)
+_NECK_ENDS = floats([(1, 0), (1, 0), (0, 1), (0, 1), (0, 1), (0, 1), (1, 0), (1, 0)])
+"""Whether each corner of the neck hangs on its top or on its bottom."""
+_NECK_TONE = floats((0.97, 0.94, 0.92))
 _EAR = floats([(0.26 * c - 0.03, 0.54 * s) for c, s in CIRCLE])
 _EAR[:, 0] *= 1 - 0.35 * np.clip(_EAR[:, 1] / 0.5, -0.3, 1)
+_EARS = np.concatenate(
+    [
+        np.stack([(0.30 - z) * 0.42 - 0.06, y + 0.22, z - 0.12], 1)
+        for z, y in ((_EAR * scale).T for scale in (1.0, 0.62))
+    ]
+).astype(np.float32)
+"""Outline of an ear and of its inside, x counted from the side of the head."""
 
 
 def paint_ears(p: Painter) -> None:
@@ -126,32 +88,38 @@ def paint_ears(p: Painter) -> None:
     head = p.head
     half = float(head.surface.rows[FIRST_JAW, 1])
 
-    def shape(scale: float, side: int) -> Floats:
-        z, y = (_EAR * scale).T
-        x = side * (half - 0.06 + (0.30 - z) * 0.42)
-        solid = np.stack([x, y + 0.22, z - 0.12], 1).astype(np.float32)
-        return head.image(head.view(solid)).astype(np.float32)
-
-    skin = p.look.skin * floats((0.96, 0.88, 0.86))
+    skin, inner = p.look.skin * _EAR_TONE, p.look.skin * _EAR_TONE * 0.45 + p.shadow * 0.55
     sides = [side for side in (-1, 1) if side * p.traits.yaw < 20]
-    p.canvas.fill([shape(1.0, side) for side in sides], skin, dim=0.05, head=1)
-    p.canvas.fill([shape(0.62, side) for side in sides], p.shadow, 0.55, soft=0.04 * p.unit)
+    solid = np.concatenate([_EARS * floats((side, 1, 1)) for side in sides])
+    solid[:, 0] += np.repeat(floats(sides), len(_EARS)) * np.float32(half)
+    outlines = head.image(head.view(solid)).reshape(-1, len(_EAR), 2)
+    parts: list[Part] = [
+        (outline, colour, 1.0) for outline, colour in zip(outlines, (skin, inner) * len(sides))
+    ]
+    p.canvas.paint(parts, head=1.0, rough=True)
+
+
+_EAR_TONE = floats((0.94, 0.86, 0.84))
+
+
+_ACROSS = np.linspace(-1, 1, COLUMNS)
+_ACROSS_COLUMNS = floats(
+    np.interp(_ACROSS, np.sin(np.linspace(-np.pi / 2, np.pi / 2, COLUMNS)), np.arange(COLUMNS))
+)[None]
+"""Even steps across the forehead, and the columns of the head's grid there."""
 
 
 def _visible_hairline(p: Painter) -> tuple[Floats, Floats]:
     """The hairline in the image from left to right (N, 2), and its heights in the head."""
     head, (middle, sides, turn, parting) = p.head, p.look.hairline
-    u = np.linspace(-1, 1, COLUMNS)
+    u = _ACROSS
     wave = 0.05 * np.sin(u * 9 + 5 * parting) + 0.03 * np.sin(u * 23 + 9 * parting)
     y = middle + (sides - middle) * np.abs(u) ** turn + wave * (1 - u * u)
     y = y + 0.12 * np.exp(-(((u - 0.4 * parting) / 0.16) ** 2))
     if p.look.style == "receding":
         y -= 0.45 * np.exp(-(((np.abs(u) - 0.55) / 0.2) ** 2))
     rows = np.interp(y, head.surface.rows[:, 0], np.arange(len(head.surface.rows)))
-    columns = np.interp(u, np.sin(np.linspace(-np.pi / 2, np.pi / 2, COLUMNS)), np.arange(COLUMNS))
-    at = cv2.remap(
-        head.grid, columns[None].astype(np.float32), rows[None].astype(np.float32), cv2.INTER_LINEAR
-    )[0]
+    at = cv2.remap(head.grid, _ACROSS_COLUMNS, floats(rows[None]), cv2.INTER_LINEAR)[0]
     x = at[:, 0]
     centre = COLUMNS // 2
     at[centre:, 0] = np.maximum.accumulate(x[centre:])
@@ -161,15 +129,20 @@ def _visible_hairline(p: Painter) -> tuple[Floats, Floats]:
 
 def _cap(p: Painter) -> list[Floats]:
     """The hair on the skull: the shell's outline and the forehead's, pushed outwards."""
+    if p.cap:
+        return p.cap
     shell = p.head.image(hair_shell(p).contour(p.head.turn, CIRCLE))
     top = p.outline[:, : FIRST_JAW + 3]
     centre = p.head.image(p.head.turn @ floats((0, -0.6, 0)))
-    # thinner towards the ears
-    rows = np.linspace(2.2, 0, top.shape[1]).clip(0, 1)[:, None].astype(np.float32)
-    rows = np.concatenate([rows[::-1], rows])
-    thick = 1 + rows * (p.look.hair_depth / 1.7)
+    thick = 1 + _FULLER * np.float32(p.look.hair_depth / 1.7)
     arch = np.concatenate([top[0][::-1], top[1]])
-    return [shell.astype(np.float32), (centre + (arch - centre) * thick).astype(np.float32)]
+    p.cap = [shell, centre + (arch - centre) * thick]
+    return p.cap
+
+
+_FULLER = np.linspace(2.2, 0, FIRST_JAW + 3).clip(0, 1)[:, None].astype(np.float32)
+_FULLER = np.concatenate([_FULLER[::-1], _FULLER])
+"""How much of the hair's depth a point of the arch gets: thinner towards the ears."""
 
 
 def paint_curtain(p: Painter, strands: Floats) -> None:
@@ -195,20 +168,23 @@ def paint_scalp(p: Painter, strands: Floats) -> None:
 
 def _hairy(p: Painter, polygons: list[Floats], strands: Floats, shadow: float = 0.0) -> None:
     canvas = p.canvas
-    box = canvas.box(polygons, 0.02) if polygons else None
-    if box is None:
+    found = canvas.mask(polygons, max((0.05 if p.look.style == "curly" else 0.03) * p.unit, 0.004))
+    if found is None:
         return
+    box, soft = found
     x0, y0, x1, y1 = box
-    cover = canvas.cover(polygons, box, rough=True)
-    soft = canvas.blur(cover, (0.05 if p.look.style == "curly" else 0.03) * p.unit)
-    # strands reach over the edge here and there
     noise = strands[y0:y1, x0:x1]
-    cover = np.clip(soft * 2.2 - 0.6 + 0.25 * noise * (1 - np.abs(2 * soft - 1)), 0, 1)
     if shadow:
-        canvas.dim(box, canvas.blur(cover, 0.1 * p.unit), shadow)
-    canvas.lay(box, cover, p.look.hair)
-    canvas.surface(box, cover, 1.0)
-    canvas.dim(box, cover * noise, -0.16)
+        canvas.dim(box, canvas.blur(soft, 0.1 * p.unit) * np.float32(1 / 255), shadow)
+    # strands reach over the edge here and there
+    cover: Floats = soft * np.float32(2.2 / 255)
+    cover += noise * np.float32(0.25)
+    cover -= np.float32(0.6)
+    np.minimum(cover, 1, out=cover)
+    np.maximum(cover, 0, out=cover)
+    canvas.lay(box, cover, p.look.hair, head=1.0)
+    cover *= noise
+    canvas.dim(box, cover, -0.16)
 
 
 def paint_hair_front(p: Painter, strands: Floats) -> list[Floats]:
@@ -222,7 +198,7 @@ def paint_hair_front(p: Painter, strands: Floats) -> list[Floats]:
     if look.style == "fringe":
         line = line.copy()
         inner = slice(10, -10)
-        u = np.linspace(-1, 1, COLUMNS)[inner]
+        u = _ACROSS[inner]
         drop = 0.72 + 0.1 * np.sin(17 * u + look.hairline[3] * 7)
         line[inner] += p.head.place[:, 1] * (drop * (1 - u**4))[:, None].astype(np.float32)
     polygon = np.concatenate([line, cap[::-1]])
@@ -265,20 +241,24 @@ def paint_glasses(p: Painter) -> list[Floats]:
         arm = [(hinge[0], hinge[1], 2.18 - 0.18 * hinge[0] ** 2), (side * 1.66, -0.08, -0.1)]
         if side * p.traits.yaw < 8:
             arms.append(head.image(head.view(floats(arm))))
-    bridge = floats([(-0.22, -0.03, 2.4), (0.0, -0.09, 2.45), (0.22, -0.03, 2.4)])
-    frame = 0.07 * p.unit
-    dark = look.glasses == "dark"
+    frame, dark = 0.07 * p.unit, look.glasses == "dark"
+    bridge = head.image(head.view(_BRIDGE))
+    p.canvas.fill([lens + _LENS_DROP * p.down for lens in lenses], soft=0.05 * p.unit, dim=0.08)
+    glints = [lens[13:17] * 0.75 + lens.mean(0) * 0.25 for lens in lenses]
+    lines = [np.concatenate([lens, lens[:2]]) for lens in lenses] + [*arms, bridge, *glints]
+    widths = [frame] * (len(lines) - 2) + [0.05 * p.unit] * 2
+    outlines = ribbons(lines, widths)
+    parts: list[Part] = []
     if dark:
-        p.canvas.fill(lenses, look.glass_colour * 0.4, 0.94)
-    for lens in lenses:
-        p.canvas.fill(lens + np.float32(0.05) * p.down, None, soft=0.05 * p.unit, dim=0.08)
-        ring = np.concatenate([lens, lens[:2]]).astype(np.float32)
-        p.canvas.fill(ribbon(ring, frame), look.glass_colour)
-        glint = lens[[13, 14, 15, 16]] * 0.75 + lens.mean(0) * 0.25
-        p.canvas.fill(ribbon(glint.astype(np.float32), 0.05 * p.unit), (1, 1, 1), 0.3, soft=0.01)
-    for line in (*arms, head.image(head.view(bridge))):
-        p.canvas.fill(ribbon(line.astype(np.float32), frame), look.glass_colour)
+        parts += [(lens, look.glass_colour * 0.4, 0.94) for lens in lenses]
+    parts += [(glint, (1, 1, 1), 0.3) for glint in outlines[-2:]]
+    parts += [(outline, look.glass_colour, 1.0) for outline in outlines[:-2]]
+    p.canvas.paint(parts, rough=True)
     return lenses if dark else []
+
+
+_BRIDGE = floats([(-0.22, -0.03, 2.4), (0.0, -0.09, 2.45), (0.22, -0.03, 2.4)])
+_LENS_DROP = np.float32(0.05)
 
 
 def paint_occluder(p: Painter, rng: np.random.Generator) -> list[Floats]:
@@ -297,10 +277,10 @@ def paint_occluder(p: Painter, rng: np.random.Generator) -> list[Floats]:
         line = np.stack([floats((-6, -2.6, -1.2, 0, 1.2, 2.6, 6)), heights], 1)
         polygon = top + np.concatenate([line, floats([(6, 5), (-6, 5)])]) * np.float32(u)
         colour = muted(rng)
-        canvas.fill(polygon, colour, head=0)
-        for k in range(4):
-            stripe = top + line * np.float32(u) + floats((0, (0.35 + 0.45 * k) * u))
-            canvas.fill(ribbon(stripe, 0.12 * u), colour * 0.6, 0.7, soft=0.03 * u)
+        canvas.fill(polygon, colour, head=0.0)
+        first = top + line * np.float32(u)
+        stripes = [first + floats((0, (0.35 + 0.45 * k) * u)) for k in range(4)]
+        canvas.fill(ribbons(stripes, [0.12 * u] * 4), colour * 0.6, 0.7, soft=0.03 * u)
         return [polygon]
     at = centre + draws[:2] * floats((1.2, 1.5)) * u
     a = draws[2] * 0.6
@@ -310,7 +290,7 @@ def paint_occluder(p: Painter, rng: np.random.Generator) -> list[Floats]:
     polygon = (at + ((corner * extent) @ spin) * u).astype(np.float32)
     colour, second = muted(rng), muted(rng)
     canvas.fill(polygon + floats((0.1, 0.1)) * u, None, soft=0.08 * u, dim=0.25)
-    canvas.fill(polygon, colour, head=0)
+    canvas.fill(polygon, colour, head=0.0)
     label = (at + ((corner * extent * (0.75, 0.4)) @ spin) * u).astype(np.float32)
     canvas.fill(label, second, 0.9)
     return [polygon]
@@ -332,7 +312,7 @@ def _hand(p: Painter, centre: Floats, draws: Floats) -> list[Floats]:
     wrist = tip + np.outer([2.4, 6], direction).astype(np.float32) * u
     polygons.append(ribbon(wrist, 1.25 * u).astype(np.float32))
     p.canvas.fill(polygons, None, soft=0.1 * u, dim=0.3)
-    p.canvas.fill(polygons, p.look.skin * floats((0.95, 0.9, 0.89)), head=0)
-    for polygon in polygons[:4]:
-        p.canvas.fill(ribbon(polygon[:7], 0.06 * u), p.shadow, 0.6, soft=0.02 * u)
+    p.canvas.fill(polygons, p.look.skin * floats((0.95, 0.9, 0.89)), head=0.0)
+    creases = ribbons([polygon[:7] for polygon in polygons[:4]], [0.06 * u] * 4)
+    p.canvas.fill(creases, p.shadow, 0.6, soft=0.02 * u)
     return polygons

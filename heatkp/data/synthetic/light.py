@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import math
+from typing import NamedTuple, cast
 
 import cv2
 import numpy as np
@@ -10,14 +11,13 @@ import numpy as np
 from heatkp.data.synthetic.model import Floats, floats
 from heatkp.data.synthetic.shape import Head
 
-RASTER = 84
+RASTER = 64
 """Depth and light are computed at this fixed size, whatever the size of the picture."""
-_DENSE = (100, 124)
-_SQUARE = np.ones((3, 3), np.uint8)
+_DENSE = (76, 94)
+_SQUARE, _WIDER = np.ones((3, 3), np.uint8), np.ones((5, 5), np.uint8)
 _NOTHING, _BACK = -9.0, -2.2
 
-_axis = ((np.arange(RASTER) + 0.5) / RASTER).astype(np.float32)
-_PIXELS: Floats = np.stack(np.broadcast_arrays(_axis[None, :], _axis[:, None])).astype(np.float32)
+_AXIS: Floats = ((np.arange(RASTER) + 0.5) / RASTER).astype(np.float32)
 
 
 class Ellipsoid(NamedTuple):
@@ -35,95 +35,133 @@ class Ellipsoid(NamedTuple):
     def contour(self, turn: Floats, circle: Floats) -> Floats:
         """Its outline in the view (N, 2)."""
         centre, matrix = self.posed(turn)
-        result: Floats = centre[:2] + circle @ np.linalg.cholesky(matrix[:2, :2]).T
-        return result.astype(np.float32)
+        (a, b), (_, d) = matrix[:2, :2].tolist()
+        first = math.sqrt(a)
+        root = floats([(first, b / first), (0, math.sqrt(d - b * b / a))])
+        result: Floats = centre[:2] + circle @ root
+        return result
 
 
-def _ellipsoid_depth(solid: Ellipsoid, turn: Floats, view: Floats) -> Floats:
+def _ellipsoid_depth(solid: Ellipsoid, turn: Floats, view: tuple[Floats, Floats]) -> Floats:
     centre, m = solid.posed(turn)
-    inverse = np.linalg.inv(m[:2, :2]).astype(np.float32)
-    lean = inverse @ m[:2, 2]
-    thickness = np.sqrt(max(float(m[2, 2] - m[:2, 2] @ lean), 0.0))
+    (a, b), (_, d) = m[:2, :2].tolist()
+    area = a * d - b * b
+    lean_x, lean_y = (d * m[0, 2] - b * m[1, 2]) / area, (a * m[1, 2] - b * m[0, 2]) / area
+    thickness = np.sqrt(max(float(m[2, 2] - m[0, 2] * lean_x - m[1, 2] * lean_y), 0.0))
     x, y = view[0] - centre[0], view[1] - centre[1]
-    inside = 1 - (inverse[0, 0] * x + 2 * inverse[0, 1] * y) * x - inverse[1, 1] * y * y
-    z = centre[2] + lean[0] * x + lean[1] * y
-    z += np.float32(thickness) * np.sqrt(np.maximum(inside, 0))
-    z[inside <= 0] = _NOTHING
-    result: Floats = z.astype(np.float32)
+    inside = 1 - (np.float32(d / area) * x - np.float32(2 * b / area) * y) * x
+    inside -= np.float32(a / area) * y * y
+    outside = inside <= 0
+    np.maximum(inside, 0, out=inside)
+    np.sqrt(inside, out=inside)
+    inside *= np.float32(thickness)
+    inside += np.float32(lean_x) * x + np.float32(lean_y) * y + centre[2]
+    inside[outside] = _NOTHING
+    result: Floats = inside
     return result
 
 
 def _face_depth(head: Head) -> Floats:
-    """Depth of the face itself, by scattering a dense grid, nearest last."""
-    dense = cv2.resize(head.grid, _DENSE).reshape(-1, 3)
+    """Depth of the face itself, by scattering a dense grid, what may hide the rest last."""
     # what falls outside lands on a border that is cut off
-    place = head.place * np.float32(RASTER)
-    x, y, z = dense[:, 0], dense[:, 1], dense[:, 2]
-    column = np.clip(place[0, 0] * x + place[0, 1] * y + (place[0, 2] + 1), 0, RASTER + 1)
-    row = np.clip(place[1, 0] * x + place[1, 1] * y + (place[1, 2] + 1), 0, RASTER + 1)
-    at = row.astype(np.int32) * (RASTER + 2) + column.astype(np.int32)
-    # 16-bit keys make numpy sort by radix, several times faster than by comparison
-    order = np.argsort(((z + 6) * 5000).astype(np.uint16), kind="stable")
+    to_raster = np.zeros((3, 4), np.float32)
+    to_raster[:2, :2] = head.place[:, :2] * np.float32(RASTER)
+    to_raster[:2, 3] = head.place[:, 2] * np.float32(RASTER) + 1
+    to_raster[2, 2] = 1
+    dense = cv2.transform(cv2.resize(head.grid, _DENSE), to_raster)
+    # a turned nose stands before the far cheek: columns go from the far side to the near one
+    order = -1 if head.turn[0, 2] > 0 else 1
+    column, row, z = cv2.split(dense)
+    at = np.clip(row, 0, RASTER + 1).astype(np.int32)
+    at *= RASTER + 2
+    at += np.clip(column, 0, RASTER + 1).astype(np.int32)
     depth = np.full((RASTER + 2) ** 2, _NOTHING, np.float32)
-    depth[at[order]] = z[order]
+    depth[at.T[::order].ravel()] = z.T[::order].ravel()
     return depth.reshape(RASTER + 2, RASTER + 2)[1:-1, 1:-1]
 
 
 def scene_depth(head: Head, solids: list[Ellipsoid]) -> Floats:
-    """z (84, 84) of what the camera sees of face and solids, continued outwards."""
+    """z (64, 64) of what the camera sees of face and solids, continued outwards."""
     depth = _face_depth(head)
     # close the gaps between scattered samples
-    depth = cv2.morphologyEx(depth, cv2.MORPH_CLOSE, _SQUARE)
-    depth = cv2.medianBlur(depth, 3)
+    depth = cast(Floats, cv2.morphologyEx(depth, cv2.MORPH_CLOSE, _SQUARE))
+    depth = cast(Floats, cv2.medianBlur(depth, 3))
     linear = np.linalg.inv(head.place[:, :2]).astype(np.float32)
-    x, y = _PIXELS[0] - head.place[0, 2], _PIXELS[1] - head.place[1, 2]
-    view = np.stack([linear[0, 0] * x + linear[0, 1] * y, linear[1, 0] * x + linear[1, 1] * y])
+    x, y = _AXIS - head.place[0, 2], (_AXIS - head.place[1, 2])[:, None]
+    view = (linear[0, 0] * x + linear[0, 1] * y, linear[1, 0] * x + linear[1, 1] * y)
     for solid in solids:
         np.maximum(depth, _ellipsoid_depth(solid, head.turn, view), out=depth)
-    # the edge of the head continues outwards, or the step would show as a dark rim
-    for _ in range(3):
-        near = cv2.dilate(depth, _SQUARE) - np.float32(0.3)
+    # the edge of the head continues outwards, further than any filter below reaches in: a step
+    # there would show as a rim
+    for square in (_SQUARE, _SQUARE, _WIDER, _WIDER):
+        near = cv2.dilate(depth, square) - np.float32(0.1 * (len(square) - 1))
         np.copyto(depth, near, where=depth < _BACK)
     np.maximum(depth, _BACK, out=depth)
-    return cv2.GaussianBlur(depth, (5, 5), 0)
+    return cast(Floats, cv2.GaussianBlur(depth, (5, 5), 0))
 
 
 def shade(depth: Floats, head: Head, towards: Floats, ambient: float) -> tuple[Floats, Floats]:
-    """Light (84, 84), about 1 where it falls straight on, and shine (84, 84)."""
+    """Light (64, 64), about 1 where it falls straight on, and shine (64, 64)."""
     a, b = head.place[0, 0], head.place[1, 0]
     scale = float(np.hypot(a, b)) * RASTER  # pixels per unit
     # the light is fixed to the room, not to the rolled head: both are in image axes here
     slope_x = cv2.Sobel(depth, cv2.CV_32F, 1, 0, ksize=3, scale=scale / 8)
     slope_y = cv2.Sobel(depth, cv2.CV_32F, 0, 1, ksize=3, scale=scale / 8)
     lx, ly, lz = (float(v) for v in towards)
-    size = np.sqrt(slope_x * slope_x + slope_y * slope_y + 1)
-    facing = (lz - lx * slope_x - ly * slope_y) / size
-    half = floats((lx, ly, lz + 1)) / np.float32(np.sqrt(lx * lx + ly * ly + (lz + 1) ** 2))
-    gloss = np.maximum((half[2] - half[0] * slope_x - half[1] * slope_y) / size, 0)
-    gloss *= gloss
-    gloss *= gloss
-    shine = gloss * gloss
-    shine *= shine
+    level = slope_x * slope_x
+    level += slope_y * slope_y
+    level += 1
+    np.sqrt(level, out=level)
+    np.divide(1, level, out=level)
+    across = cv2.addWeighted(slope_x, -lx, slope_y, -ly, 0.0)
+    facing = cast(Floats, across + np.float32(lz))
+    facing *= level
+    # halfway between light and camera; the power is the eighth
+    shine = cast(Floats, across + np.float32(lz + 1))
+    shine *= level
+    shine *= np.float32(1 / np.sqrt(lx * lx + ly * ly + (lz + 1) ** 2))
+    np.maximum(shine, 0, out=shine)
+    for _ in range(4):
+        shine *= shine
     np.maximum(facing, 0, out=facing)
     facing *= 1 - _cast_shadow(depth, (lx, ly, lz), scale)
+    shine *= facing > 0
     # what faces the camera gets some light from everywhere else, hollows less
-    hollow = cv2.blur(depth, (7, 7)) - depth
-    around = (0.62 + 0.38 / size) * (1 - np.clip(hollow * 0.9, -0.1, 0.45))
-    light = ambient * around + (1 - ambient) * 1.12 * facing
-    return cv2.blur(light, (3, 3)), shine * (facing > 0)
+    hollow = cast(Floats, cv2.blur(depth, (7, 7)))
+    hollow -= depth
+    hollow *= np.float32(-0.9)
+    np.minimum(hollow, 0.1, out=hollow)
+    np.maximum(hollow, -0.45, out=hollow)
+    hollow += 1
+    level *= np.float32(0.38 * ambient)
+    level += np.float32(0.62 * ambient)
+    level *= hollow
+    facing *= np.float32((1 - ambient) * 1.12)
+    level += facing
+    return cast(Floats, cv2.blur(level, (3, 3))), shine
 
 
 def _cast_shadow(depth: Floats, towards: tuple[float, float, float], scale: float) -> Floats:
     lx, ly, lz = towards
     across = max(float(np.hypot(lx, ly)), 1e-3)
     rise = min(lz / across, 6.0)
-    shadow = np.zeros_like(depth)
-    for distance in (0.13, 0.24, 0.38, 0.55, 0.75):
-        dx, dy = (round(v / across * distance * scale) for v in (lx, ly))
-        moved = np.roll(depth, (-dy, -dx), (0, 1))
-        np.maximum(shadow, moved - depth - np.float32(rise * distance), out=shadow)
-    soft: Floats = np.minimum(shadow * 5, 0.85)
-    return cv2.blur(soft, (3, 3))
+    pace = scale / across
+    steps = [(d, round(lx * d * pace), round(ly * d * pace)) for d in _DISTANCES]
+    reach = max(max(abs(dx), abs(dy)) for _, dx, dy in steps)
+    wide = cv2.copyMakeBorder(depth, reach, reach, reach, reach, cv2.BORDER_CONSTANT, value=_BACK)
+    n = len(depth)
+    above = np.full_like(depth, _NOTHING)
+    for distance, dx, dy in steps:
+        moved = wide[reach + dy : reach + dy + n, reach + dx : reach + dx + n]
+        np.maximum(above, moved - np.float32(rise * distance), out=above)
+    above -= depth
+    above *= 5
+    np.maximum(above, 0, out=above)
+    np.minimum(above, 0.85, out=above)
+    return cast(Floats, cv2.blur(above, (3, 3)))
+
+
+_DISTANCES = (0.13, 0.24, 0.38, 0.55, 0.75)
 
 
 def _noise(seed: int, size: int, octaves: tuple[int, ...]) -> Floats:

@@ -301,21 +301,27 @@ def _modes() -> tuple[Floats, Floats]:
 POINT_MODES, ROW_MODES = _modes()
 EXPRESSIONS = np.stack([SMILE, OPEN, GRIN, PURSE, RAISE, FROWN])
 """The linear expression modes (6, 78, 2)."""
+_MEANS = np.concatenate([MEAN.ravel(), ROWS.ravel()])
+_MODES = np.zeros((len(IDENTITY) + len(EXPRESSIONS), len(_MEANS)), np.float32)
+_MODES[: len(IDENTITY), : MEAN.size] = POINT_MODES.reshape(len(IDENTITY), -1)
+_MODES[: len(IDENTITY), MEAN.size :] = ROW_MODES.reshape(len(IDENTITY), -1)
+_MODES[len(IDENTITY) :, : MEAN.size] = EXPRESSIONS.reshape(len(EXPRESSIONS), -1)
+_LIDS = np.array(UPPER_LIDS).T
 
 
 def frontal(traits: Traits) -> tuple[Floats, Floats]:
     """The face seen from the front: points (78, 2), the jaw still empty, and rows (15, 4)."""
-    mood = floats(
-        [
-            *(traits.smile, traits.open, traits.grin, traits.purse),
-            *(max(traits.brows, 0.0), max(-traits.brows, 0.0)),
-        ]
+    weights = np.empty(len(_MODES), np.float32)
+    weights[: len(IDENTITY)] = traits.identity
+    weights[len(IDENTITY) :] = (
+        *(traits.smile, traits.open, traits.grin, traits.purse),
+        *(max(traits.brows, 0.0), max(-traits.brows, 0.0)),
     )
-    points = MEAN + np.tensordot(traits.identity, POINT_MODES, 1)
-    points += np.tensordot(mood, EXPRESSIONS, 1)
-    rows = ROWS + np.tensordot(traits.identity, ROW_MODES, 1)
+    flat = _MEANS + weights @ _MODES
+    points, rows = flat[: MEAN.size].reshape(MEAN.shape), flat[MEAN.size :].reshape(ROWS.shape)
     rows[:, 0] += OPEN_ROWS * np.float32(traits.open)
     points[_MOUTH, 1] += np.float32(2 * traits.skew) * points[_MOUTH, 0]
-    for (upper, lower), closed in zip(UPPER_LIDS, np.repeat(traits.blink, 2)):
-        points[upper] += (points[lower] - points[upper]) * np.float32(0.97 * closed)
+    upper, lower = _LIDS
+    closed = np.repeat(floats(traits.blink), 2)[:, None]
+    points[upper] += (points[lower] - points[upper]) * (closed * np.float32(0.97))
     return points, rows

@@ -11,6 +11,7 @@ outline of the cheek.
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -84,8 +85,12 @@ def _row_spline() -> Floats:
 _ROW_WEIGHTS = _row_spline()
 _COLUMN = np.sin(np.linspace(-np.pi / 2, np.pi / 2, COLUMNS)).astype(np.float32)
 _BULGE = np.sqrt(np.maximum(1 - np.abs(_COLUMN) ** 2.15, 0)).astype(np.float32)
+_ROW_NUMBERS = np.arange(len(_ROW_WEIGHTS), dtype=np.float64)
 FIRST_JAW = model.JAW_ROW * STEPS
 _JAW58 = FIRST_JAW + STEPS * np.linspace(2.5, 8, 7)
+_JAW58_LOW = _JAW58.astype(int)
+_JAW58_HIGH = np.minimum(_JAW58_LOW + 1, len(_ROW_NUMBERS) - 1)
+_JAW58_SHARE = (_JAW58 - _JAW58_LOW).astype(np.float32)[:, None]
 
 
 _ANCHORS = np.array([(anchors[0], anchors[-1]) for anchors, *_ in _BUMPS]).T
@@ -118,14 +123,19 @@ class Surface(NamedTuple):
 
     def depth(self, x: Floats, y: Floats) -> Floats:
         """z at frontal places; minus infinity beside the head."""
-        half, edge, middle = (np.interp(y, self.rows[:, 0], r) for r in self.rows.T[1:])
+        at = np.interp(y, self.rows[:, 0], _ROW_NUMBERS)
+        low = np.minimum(at.astype(np.int32), len(_ROW_NUMBERS) - 2)
+        share = (at - low).astype(np.float32)[..., None]
+        lower = self.rows[low]
+        row = lower + share * (self.rows[low + 1] - lower)
+        half, edge, middle = row[..., 1], row[..., 2], row[..., 3]
         u = np.abs(x) / np.maximum(half, 1e-3)
         inside = u < 1
-        bulge = np.sqrt(np.maximum(1 - np.minimum(u, 1) ** 2.15, 0))
+        bulge = np.sqrt(1 - np.minimum(u, 1) ** np.float32(2.15))
         relief = self._relief(x, y) * np.minimum(half * _FADE, 1)
         z = edge + (middle - edge + relief) * bulge
         z[~inside | (y < self.rows[0, 0]) | (y > self.rows[-1, 0])] = -np.inf
-        result: Floats = z.astype(np.float32)
+        result: Floats = z
         return result
 
     def grid(self) -> Floats:
@@ -197,31 +207,35 @@ class Head(NamedTuple):
 
 def _turning(yaw: float, pitch: float) -> Floats:
     """Positive yaw turns the nose to the right of the picture, positive pitch lifts it."""
-    a, b = np.deg2rad(yaw), np.deg2rad(pitch)
-    about_y = np.array([[np.cos(a), 0, np.sin(a)], [0, 1, 0], [-np.sin(a), 0, np.cos(a)]])
-    about_x = np.array([[1, 0, 0], [0, np.cos(b), -np.sin(b)], [0, np.sin(b), np.cos(b)]])
-    return floats(about_x @ about_y)
+    a, b = math.radians(yaw), math.radians(pitch)
+    (ca, sa), (cb, sb) = (math.cos(a), math.sin(a)), (math.cos(b), math.sin(b))
+    # first about the vertical, then about the line through the ears
+    return floats([(ca, 0, sa), (sb * sa, cb, -sb * ca), (-cb * sa, sb, cb * ca)])
 
 
-def _contour(grid: Floats, side: int) -> Floats:
-    """Where each cross-section of the view reaches furthest to a side: (85, 3)."""
-    beyond = int(np.searchsorted(_COLUMN, FAR_LIMIT))
-    half = grid[:, beyond:] if side > 0 else grid[:, : COLUMNS - beyond][:, ::-1]
-    reach = side * half[:, :, 0]
-    best = np.clip(reach.argmax(1), 1, reach.shape[1] - 2)
-    index = np.arange(len(grid))
-    before, at, after = (half[index, best + k] for k in (-1, 0, 1))
-    slope = (after - before)[:, :1] * (0.5 * side)
-    curve = (before - 2 * at + after)[:, :1] * side
-    t = np.clip(-slope / np.minimum(curve, -1e-6), -1, 1)
-    result: Floats = at + t * (after - before) / 2 + t * t * (before - 2 * at + after) / 2
+_BEYOND = int(np.searchsorted(_COLUMN, FAR_LIMIT))
+_SIDES = floats((-1, 1))[:, None, None]
+_SIDE, _ROW = np.arange(2)[:, None], np.arange(len(_ROW_WEIGHTS))[None]
+
+
+def _contours(grid: Floats) -> Floats:
+    """Where each cross-section of the view reaches furthest to either side: (2, 85, 3)."""
+    halves = np.stack([grid[:, COLUMNS - _BEYOND - 1 :: -1], grid[:, _BEYOND:]])
+    reach = halves[..., 0] * _SIDES
+    best = np.minimum(np.maximum(reach.argmax(2), 1), reach.shape[2] - 2)
+    before, at, after = (halves[_SIDE, _ROW, best + k] for k in (-1, 0, 1))
+    change = (after - before) / 2
+    bend = before - 2 * at + after
+    slope, curve = change[..., :1] * _SIDES, bend[..., :1] * _SIDES
+    t = np.minimum(np.maximum(-slope / np.minimum(curve, np.float32(-1e-6)), -1), 1)
+    result: Floats = at + t * change + t * t * bend / 2
     return result
 
 
 def _placement(points: Floats, traits: Traits) -> Floats:
     """Similarity that turns the view by the roll and lets the points fill their share."""
-    a = np.deg2rad(traits.roll)
-    roll = np.array([[np.cos(a), -np.sin(a)], [np.sin(a), np.cos(a)]], np.float32)
+    a = math.radians(traits.roll)
+    roll = floats([(math.cos(a), -math.sin(a)), (math.sin(a), math.cos(a))])
     rolled = points[:, :2] @ roll.T
     low, high = rolled.min(0), rolled.max(0)
     scale = traits.fill / float((high - low).max())
@@ -229,10 +243,10 @@ def _placement(points: Floats, traits: Traits) -> Floats:
     # a little more room above, where the hair is; the factor lets some faces near the border
     centre = floats((0.5, 0.54)) + floats(traits.shift) * room * floats((0.4, 0.3))
     offset = centre - scale * (low + high) / 2
-    return np.hstack([roll * scale, offset[:, None]]).astype(np.float32)
+    return np.concatenate([roll * np.float32(scale), offset[:, None]], 1, dtype=np.float32)
 
 
-_ALONG = np.linspace(0.12, 1.2, 8, dtype=np.float32)[:, None, None]
+_ALONG = np.linspace(0.14, 1.2, 6, dtype=np.float32)[:, None, None]
 
 
 def _self_hidden(surface: Surface, points: Floats, turn: Floats) -> npt.NDArray[np.bool_]:
@@ -251,7 +265,7 @@ def build_head(traits: Traits) -> Head:
     solid = np.concatenate([flat, surface.depth(flat[:, 0], flat[:, 1])[:, None]], 1)
     turn = _turning(traits.yaw, traits.pitch)
     grid = surface.grid() @ turn.T
-    outline = np.stack([_contour(grid, -1), _contour(grid, 1)])
+    outline = _contours(grid)
     solid[:17, 2] = 0
     hidden = np.zeros(model.COUNT, bool)
     hidden[17:] = _self_hidden(surface, solid[17:], turn)
@@ -259,9 +273,7 @@ def build_head(traits: Traits) -> Head:
     jaw = outline[:, FIRST_JAW::STEPS]
     points[:17] = np.concatenate([jaw[0], jaw[1, -2::-1]])
     # between two rows of the outline: on the straight edge that is drawn
-    low = np.floor(_JAW58).astype(int)
-    share = (_JAW58 - low)[:, None]
-    sides = outline[:, low] * (1 - share) + outline[:, np.minimum(low + 1, 84)] * share
-    jaw58 = np.concatenate([sides[0], sides[1, -2::-1]]).astype(np.float32)
+    sides = outline[:, _JAW58_LOW] * (1 - _JAW58_SHARE) + outline[:, _JAW58_HIGH] * _JAW58_SHARE
+    jaw58 = np.concatenate([sides[0], sides[1, -2::-1]])
     place = _placement(points[:68], traits)
     return Head(surface, grid, points, jaw58, outline, hidden, turn, place)

@@ -8,6 +8,8 @@ from typing import Literal, NamedTuple, get_args
 import torch
 from torch import Tensor
 
+from heatkp.heatmaps.precision import check_maps, working_dtype
+
 Kind = Literal["logits", "gaussian", "sigmoid_logits"]
 """What maps hold: logits of one softmax over all pixels, amplitudes of a Gaussian of peak 1, or
 logits of one sigmoid per pixel."""
@@ -48,20 +50,11 @@ class Peak(NamedTuple):
         return torch.stack([self.x, self.y], -1).to(dtype)
 
 
-def check_maps(maps: Tensor, kind: str) -> None:
+def check_arguments(maps: Tensor, kind: str) -> None:
     """Raises `ValueError` for maps that are not (B, K, H, W) floats, or an unknown kind."""
-    if maps.dim() != 4 or not maps.is_floating_point() or 0 in maps.shape[2:]:
-        raise ValueError(
-            "maps must be floating point of shape (B, K, H, W) with H, W >= 1, "
-            f"got {maps.dtype} of shape {tuple(maps.shape)}"
-        )
+    check_maps(maps)
     if kind not in KINDS:
         raise ValueError(f"unknown kind of map {kind!r}; allowed: {', '.join(KINDS)}")
-
-
-def working_dtype(maps: Tensor) -> torch.dtype:
-    """float64 for float64 maps, float32 for all others."""
-    return torch.float64 if maps.dtype == torch.float64 else torch.float32
 
 
 def sigma_pair(sigma: DecoderSigma) -> tuple[float, float]:

@@ -12,14 +12,14 @@ from heatkp.heatmaps.decoders.common import (
     DecoderSigma,
     Kind,
     amplitudes,
-    check_maps,
+    check_arguments,
     find_peak,
     finish,
     patches,
     peak_scores,
     sigma_pair,
-    working_dtype,
 )
+from heatkp.heatmaps.precision import working_dtype
 
 
 def _moments(mass: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
@@ -60,7 +60,7 @@ def decode_expectation(
     >>> decoded.points.tolist(), round(decoded.covariance[0, 0, 0, 0].item(), 4)
     ([[[1.25, 0.0]]], 0.6875)
     """
-    check_maps(maps, kind)
+    check_arguments(maps, kind)
     if kind != "logits":
         raise ValueError(
             f"the expectation over a softmax has no meaning for maps of kind {kind!r}, only for "
@@ -109,7 +109,7 @@ def decode_local_expectation(
     >>> decode_local_expectation(maps, "gaussian", radius=1).points.tolist()
     [[[3.0, 0.0]]]
     """
-    check_maps(maps, kind)
+    check_arguments(maps, kind)
     sx, sy = sigma_pair(sigma)
     if radius is not None and radius < 1:
         raise ValueError(f"radius must be at least 1 pixel, got {radius}")

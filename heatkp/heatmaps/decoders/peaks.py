@@ -13,14 +13,14 @@ from heatkp.heatmaps.decoders.common import (
     Kind,
     Peak,
     amplitudes,
-    check_maps,
+    check_arguments,
     find_peak,
     finish,
     patches,
     peak_scores,
     sigma_pair,
-    working_dtype,
 )
+from heatkp.heatmaps.precision import accurate_dtype, working_dtype
 
 # Curvature of the log of a Gaussian of sigma = 300 pixels; anything flatter is rounding.
 _FLAT = 1e-5
@@ -41,7 +41,7 @@ def decode_argmax(maps: Tensor, kind: Kind = "logits", sigma: DecoderSigma = 1.0
     >>> decode_argmax(maps, "gaussian").points.tolist()
     [[[1.0, 0.0]]]
     """
-    check_maps(maps, kind)
+    check_arguments(maps, kind)
     maps = maps.detach()
     peak = find_peak(maps)
     return finish(
@@ -64,7 +64,7 @@ def decode_quarter(maps: Tensor, kind: Kind = "logits", sigma: DecoderSigma = 1.
     >>> decode_quarter(maps, "gaussian").points.tolist()
     [[[1.25, 1.0]]]
     """
-    check_maps(maps, kind)
+    check_arguments(maps, kind)
     maps = maps.detach()
     peak = find_peak(maps)
     near = patches(maps, peak.x, peak.y, (1, 1), fill=math.nan)
@@ -157,7 +157,7 @@ def decode_quadratic(maps: Tensor, kind: Kind = "logits", sigma: DecoderSigma = 
     >>> [round(v, 3) for v in points[0, 0].tolist()], round(covariance[0, 0, 0, 0].item(), 3)
     ([3.3, 2.0], 2.25)
     """
-    check_maps(maps, kind)
+    check_arguments(maps, kind)
     maps = maps.detach()
     peak = find_peak(maps)
     height, width = maps.shape[2:]
@@ -216,7 +216,7 @@ def decode_dark(
     >>> [round(v, 2) for v in decode_dark(maps, "gaussian", 2.0).points[0, 0].tolist()]
     [9.3, 8.0]
     """
-    check_maps(maps, kind)
+    check_arguments(maps, kind)
     bx, by = sigma_pair(sigma) if blur is None else sigma_pair(blur)
     maps = maps.detach()
     peak = find_peak(maps)
@@ -284,7 +284,7 @@ def decode_matched(
     >>> [round(v, 3) for v in decode_matched(maps, "gaussian", 1.5).points[0, 0].tolist()]
     [0.3, 2.0]
     """
-    check_maps(maps, kind)
+    check_arguments(maps, kind)
     sx, sy = sigma_pair(sigma)
     maps = maps.detach()
     peak = find_peak(maps)
@@ -294,7 +294,8 @@ def decode_matched(
     outside = near.isnan()
     if kind != "gaussian":
         near = amplitudes(near, peak, kind)
-    near = torch.where(outside, torch.zeros_like(near), near)
+    # In double precision: along a ridge rounding would decide where the climb ends.
+    near = torch.where(outside, torch.zeros_like(near), near).to(accurate_dtype(maps))
     # Offsets from the highest pixel; those beyond the map are pushed so far that u is 0.
     far = 1e3 * max(sx, sy) + rx + ry
     xs = torch.arange(-rx, rx + 1, dtype=near.dtype, device=near.device)
@@ -319,6 +320,10 @@ def decode_matched(
         dyy = m[..., 2, 0] / f - dy * dy - norm_y[..., 2]
         dxy = m[..., 1, 1] / f - dx * dy
         dx, dy = dx - norm_x[..., 1], dy - norm_y[..., 1]
+        if width == 1:  # nothing depends on x, and rounding must not say otherwise
+            dx, dxx, dxy = torch.zeros_like(dx), -torch.ones_like(dxx), torch.zeros_like(dxy)
+        if height == 1:
+            dy, dyy, dxy = torch.zeros_like(dy), -torch.ones_like(dyy), torch.zeros_like(dxy)
         determinant = dxx * dyy - dxy * dxy
         concave = (dxx < 0) & (dyy < 0) & (determinant > 0)
         safe = torch.where(concave, determinant, torch.ones_like(determinant))
@@ -343,4 +348,4 @@ def decode_matched(
     flat = lowest == torch.where(outside, -math.inf, near).amax((2, 3))
     offset = torch.where(flat[..., None], torch.zeros_like(offset), offset)
     scores = peak_scores(maps, peak, kind, sigma)
-    return finish(highest + offset, scores, None, peak.value)
+    return finish((highest + offset).to(scores.dtype), scores, None, peak.value)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from heatkp.heatmaps.gaussians import Sigma, usable_weights
-from heatkp.heatmaps.losses.engine import working_dtype
+from heatkp.heatmaps.precision import check_maps, working_dtype
 
 
 class Inputs(NamedTuple):
@@ -24,11 +24,7 @@ def prepare(maps: Tensor, points: Tensor, weights: Tensor | None) -> Inputs:
 
     Raises `ValueError` for shapes that do not belong together.
     """
-    if maps.dim() != 4 or not maps.is_floating_point() or 0 in maps.shape[2:]:
-        raise ValueError(
-            "maps must be floating point of shape (B, K, H, W) with H, W >= 1, "
-            f"got {maps.dtype} of shape {tuple(maps.shape)}"
-        )
+    check_maps(maps)
     batch, keypoints, height, width = maps.shape
     if points.shape != (batch, keypoints, 2):
         raise ValueError(

@@ -16,13 +16,12 @@ from torch import Tensor
 from heatkp.heatmaps.gaussians import (
     Sigma,
     Window,
-    accurate_dtype,
     gaussian_window,
     parse_sigma,
 )
 from heatkp.heatmaps.losses.common import Inputs, prepare, refuse_gradient, weigh
-from heatkp.heatmaps.losses.engine import working_dtype
 from heatkp.heatmaps.losses.marginals import soft_marginals
+from heatkp.heatmaps.precision import accurate_dtype, working_dtype
 
 ErrorKind = Literal["smooth_l1", "l1", "wing"]
 Regulariser = Literal["variance", "js"]
@@ -143,6 +142,7 @@ def expectation_loss(
         target = parse_sigma(sigma, inputs.points, variance.dtype).square()
         values = values + regulariser_weight * (variance - target).square().sum(2)
     elif regulariser == "js":
+        divergence = torch.where(inputs.weights > 0, divergence, 0.0)
         values = values + regulariser_weight * divergence
     return weigh(values, inputs.weights)
 

@@ -15,9 +15,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from heatkp.heatmaps.gaussians import Window
+from heatkp.heatmaps.precision import working_dtype
 
 Kernel = Callable[[Tensor, Tensor, Window], Tensor]
 """(maps (n, H, W), out (n, H, W), window) -> values (n,); writes dvalue/dmaps to `out`."""
@@ -28,11 +28,6 @@ _SCRATCH = 1 << 21
 # Channels that share a cache line in channels-last maps.
 _LINE = 16
 _HUGE_PAGE = 1 << 21
-
-
-def working_dtype(maps: Tensor) -> torch.dtype:
-    """float64 for float64 maps, float32 for all others."""
-    return torch.float64 if maps.dtype == torch.float64 else torch.float32
 
 
 def _madvise() -> Callable[[int, int], Any] | None:
@@ -74,7 +69,7 @@ def blocks(maps: Tensor, scratch: int) -> Iterator[tuple[int, int, Tensor]]:
     batch, channels, height, width = maps.shape
     dtype = working_dtype(maps)
     count = batch * channels
-    if torch.compiler.is_compiling() or maps.device.type != "cpu":
+    if torch.compiler.is_compiling() or maps.device.type != "cpu" or count == 0:
         yield 0, count, maps.reshape(count, height, width).to(dtype)
         return
     if maps.dtype != dtype or not maps.is_contiguous():
@@ -95,14 +90,32 @@ def blocks(maps: Tensor, scratch: int) -> Iterator[tuple[int, int, Tensor]]:
             yield image * channels + start, image * channels + stop, block
 
 
-def scale_rows(gradient: Tensor, scale: Tensor) -> Tensor:
-    """Multiply maps (n, H, W) by scale (n,), in place; rows of scale 0 become 0 even from NaN."""
-    gradient.mul_(scale.to(gradient.dtype)[:, None, None])
-    dead = scale == 0
+def clear_rows(gradient: Tensor, dead: Tensor) -> Tensor:
+    """Set maps (n, H, W) to 0 where dead (n,), in place: a factor of 0 would leave a NaN."""
     if torch.compiler.is_compiling() or gradient.device.type != "cpu":
         return gradient.masked_fill_(dead[:, None, None], 0)
     rows = dead.nonzero()[:, 0]
     return gradient.index_fill_(0, rows, 0) if len(rows) else gradient
+
+
+def scale_rows(gradient: Tensor, scale: Tensor) -> Tensor:
+    """Multiply maps (n, H, W) by scale (n,), in place."""
+    gradient.mul_(scale.to(gradient.dtype)[:, None, None])
+    return clear_rows(gradient, scale == 0)
+
+
+def is_recorded(maps: Tensor) -> bool:
+    """Whether a gradient can be asked for: within forward, no_grad no longer shows."""
+    return maps.requires_grad and torch.is_grad_enabled()
+
+
+def refuse_second_derivative() -> None:
+    """Raises `RuntimeError` in a backward pass that is itself recorded."""
+    if torch.is_grad_enabled() and not torch.compiler.is_compiling():
+        raise RuntimeError(
+            "heatkp's losses have closed-form gradients that cannot be differentiated again; "
+            "call backward or torch.autograd.grad without create_graph=True"
+        )
 
 
 def owned(buffer: Tensor) -> Tensor:
@@ -130,14 +143,14 @@ class _MapLoss(torch.autograd.Function):
         scale: float,
         size: tuple[int, int],
         dense: bool,
+        recorded: bool,
         *window: Tensor,
     ) -> Tensor:
         windows = Window(window[0], window[1], window[2], window[3], size)
         dtype = working_dtype(maps)
-        count = maps.shape[0] * maps.shape[1]
         # Half-precision maps would need a buffer of twice their size: their gradient is
         # computed in backward instead, at the price of a second exponential.
-        keep = ctx.needs_input_grad[0] and maps.dtype == dtype
+        keep = recorded and maps.dtype == dtype
         buffer = new_buffer(maps) if keep else None
         parts = []
         ctx.scratch = window_scratch(windows) + (0 if keep and not dense else size[0] * size[1])
@@ -147,15 +160,14 @@ class _MapLoss(torch.autograd.Function):
         ctx.kernel, ctx.scale, ctx.size = kernel, scale, size
         if keep:
             ctx.save_for_backward(buffer)
-        elif ctx.needs_input_grad[0]:
+        elif recorded:
             ctx.save_for_backward(maps, *window)
         ctx.shape = maps.shape
-        values = torch.cat(parts) if parts else window[2].new_zeros(count)
-        return values * scale
+        return torch.cat(parts) * scale
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
+        refuse_second_derivative()
         saved = ctx.saved_tensors
         scale = upstream * ctx.scale
         if len(saved) == 1:
@@ -168,7 +180,7 @@ class _MapLoss(torch.autograd.Function):
                 out = torch.empty_like(block)
                 ctx.kernel(block, out, windows.block(start, stop))
                 gradient[start:stop] = scale_rows(out, scale[start:stop])
-        return gradient.view(ctx.shape), *[None] * 8
+        return gradient.view(ctx.shape), *[None] * 9
 
 
 def apply_kernel(
@@ -184,6 +196,7 @@ def apply_kernel(
         scale,
         window.size,
         dense,
+        is_recorded(maps),
         window.top,
         window.left,
         window.rows,

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from heatkp.heatmaps.gaussians import Window
+from heatkp.heatmaps.precision import accurate_dtype
 
 HALF_LOG2 = math.log(2) / 2
 """JS gradient by p where g = 0."""
@@ -38,10 +39,10 @@ def _probabilities(maps: Tensor, out: Tensor) -> tuple[Tensor, Tensor]:
     The highest pixel's exponential is 1, so its probability is one over the sum of the others
     relative to it: the sum comes without another pass of exponentials.
     """
-    flat, probability = maps.flatten(1), out.view(len(out), -1)
+    flat, probability = maps.flatten(1), out.flatten(1)
     torch.softmax(flat, 1, out=probability)
-    largest = flat.amax(1, keepdim=True).to(torch.float64)
-    return largest, -probability.amax(1, keepdim=True).to(torch.float64).log()
+    largest = flat.amax(1, keepdim=True).to(accurate_dtype(maps))
+    return largest, -probability.amax(1, keepdim=True).to(accurate_dtype(maps)).log()
 
 
 def _softmax(maps: Tensor, out: Tensor, window: Window) -> _Softmax:
@@ -53,10 +54,10 @@ def _softmax(maps: Tensor, out: Tensor, window: Window) -> _Softmax:
     """
     largest, log_sum = _probabilities(maps, out)
     index = window.index()
-    logs = maps.flatten(1).gather(1, index).to(torch.float64) - largest - log_sum
+    logs = maps.flatten(1).gather(1, index).to(accurate_dtype(maps)) - largest - log_sum
     inner = logs.exp()
-    probability = out.view(len(out), -1).scatter_(1, index, 0.0)
-    outer = probability.sum(1).to(torch.float64)
+    probability = out.flatten(1).scatter_(1, index, 0.0)
+    outer = probability.sum(1).to(accurate_dtype(maps))
     total = (inner.sum(1) + outer)[:, None]
     return _Softmax(index, logs - total.log(), inner / total, outer / total[:, 0])
 
@@ -65,7 +66,7 @@ def kl_kernel(maps: Tensor, out: Tensor, window: Window) -> Tensor:
     """KL(g || p) for p = softmax(Z), gradient p - g."""
     index, logs, inner, _ = _softmax(maps, out, window)
     target = window.target()
-    out.view(len(out), -1).scatter_(1, index, (inner - target).to(out.dtype))
+    out.flatten(1).scatter_(1, index, (inner - target).to(out.dtype))
     return (torch.special.xlogy(target, target) - target * logs).sum(1)
 
 
@@ -103,7 +104,7 @@ def jensen_shannon(maps: Tensor, out: Tensor, window: Window) -> JensenShannon:
 def js_kernel(maps: Tensor, out: Tensor, window: Window) -> Tensor:
     """JS(p, g), gradient p (log(p / m) / 2 - mean of the same)."""
     value, mean, slope, inner, pixels = jensen_shannon(maps, out, window)
-    flat = out.view(len(out), -1).mul_((HALF_LOG2 - mean).to(out.dtype)[:, None])
+    flat = out.flatten(1).mul_((HALF_LOG2 - mean).to(out.dtype)[:, None])
     flat.scatter_(1, pixels, (inner * (slope - mean[:, None])).to(out.dtype))
     return value
 
@@ -123,7 +124,7 @@ def marginal_kernel(maps: Tensor, out: Tensor, window: Window) -> Tensor:
         lines = start[:, None] + torch.arange(factor.shape[1], device=start.device)
         other = 3 - axis
         index = lines.unsqueeze(other).expand((-1, -1, width) if axis == 1 else (-1, height, -1))
-        strip = maps.gather(axis, index).to(torch.float64) - largest[:, :, None]
+        strip = maps.gather(axis, index).to(accurate_dtype(maps)) - largest[:, :, None]
         sums = strip.logsumexp(other, keepdim=True)
         share = strip.sub_(sums).exp_().mul_(factor.unsqueeze(other) / 2).to(out.dtype)
         logs = sums.squeeze(other) - log_sum
@@ -140,7 +141,7 @@ def marginal_kernel(maps: Tensor, out: Tensor, window: Window) -> Tensor:
 def squared_kernel(maps: Tensor, out: Tensor, window: Window) -> Tensor:
     """Half of |Z - u|^2, gradient Z - u; the difference is taken first, so nothing cancels."""
     out.copy_(maps)
-    difference = out.view(len(out), -1)
+    difference = out.flatten(1)
     index, target = window.index(), window.target()
     inner = maps.flatten(1).gather(1, index).to(target.dtype) - target
     difference.scatter_(1, index, inner.to(out.dtype))
@@ -149,7 +150,7 @@ def squared_kernel(maps: Tensor, out: Tensor, window: Window) -> Tensor:
 
 def absolute_kernel(maps: Tensor, out: Tensor, window: Window) -> Tensor:
     """Sum of |Z - u|, gradient its sign."""
-    flat, sign = maps.flatten(1), out.view(len(out), -1)
+    flat, sign = maps.flatten(1), out.flatten(1)
     pixels, target = window.index(), window.target()
     inner = flat.gather(1, pixels).to(target.dtype) - target
     outer = flat.abs().scatter_(1, pixels, 0.0).sum(1)
@@ -160,7 +161,7 @@ def absolute_kernel(maps: Tensor, out: Tensor, window: Window) -> Tensor:
 
 def bernoulli_kernel(maps: Tensor, out: Tensor, window: Window) -> Tensor:
     """Sum of softplus(Z) - u Z, gradient sigmoid(Z) - u."""
-    flat, probability = maps.flatten(1), out.view(len(out), -1)
+    flat, probability = maps.flatten(1), out.flatten(1)
     index, target = window.index(), window.target()
     inner = flat.gather(1, index).to(target.dtype)
     terms = F.softplus(inner, threshold=40) - target * inner

@@ -6,21 +6,29 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
-from heatkp.heatmaps.gaussians import Window, accurate_dtype
-from heatkp.heatmaps.losses.engine import blocks, new_buffer, owned, window_scratch, working_dtype
+from heatkp.heatmaps.gaussians import Window
+from heatkp.heatmaps.losses.engine import (
+    blocks,
+    clear_rows,
+    is_recorded,
+    new_buffer,
+    owned,
+    refuse_second_derivative,
+    window_scratch,
+)
 from heatkp.heatmaps.losses.kernels import HALF_LOG2, JensenShannon, jensen_shannon
+from heatkp.heatmaps.precision import accurate_dtype, working_dtype
 
 
 def _fill(maps: Tensor, out: Tensor, window: Window | None) -> JensenShannon | None:
     """p = softmax(Z) into `out`, and JS(p, g) where there is a window."""
     if window is None:
-        torch.softmax(maps.flatten(1), 1, out=out.view(len(out), -1))
+        torch.softmax(maps.flatten(1), 1, out=out.flatten(1))
         return None
     divergence = jensen_shannon(maps, out, window)
     probability = divergence.probability.to(out.dtype)
-    out.view(len(out), -1).scatter_(1, divergence.pixels, probability)
+    out.flatten(1).scatter_(1, divergence.pixels, probability)
     return divergence
 
 
@@ -29,10 +37,10 @@ class _Marginals(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, maps: Tensor, size: tuple[int, int], *tensors: Tensor
+        ctx: Any, maps: Tensor, size: tuple[int, int], recorded: bool, *tensors: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         ctx.size, ctx.shape = size, maps.shape
-        ctx.keep = ctx.needs_input_grad[0] and maps.dtype == working_dtype(maps)
+        ctx.keep = recorded and maps.dtype == working_dtype(maps)
         windows = _window(tensors, size)
         buffer = new_buffer(maps) if ctx.keep else None
         columns, rows, divergences = [], [], []
@@ -53,13 +61,12 @@ class _Marginals(torch.autograd.Function):
         slope = px.new_zeros(0, dtype=working_dtype(maps))
         if divergences:
             value, mean, slope = (torch.cat(parts) for parts in zip(*divergences))
-        if ctx.needs_input_grad[0]:
+        if recorded:
             saved = maps if buffer is None else buffer
             ctx.save_for_backward(saved, px, py, mean, slope, *tensors)
         return px, py, value
 
     @staticmethod
-    @once_differentiable
     def backward(
         ctx: Any, by_column: Tensor, by_row: Tensor, by_value: Tensor
     ) -> tuple[Tensor | None, ...]:
@@ -68,6 +75,7 @@ class _Marginals(torch.autograd.Function):
         a, b, c are the gradients arriving, s = log(p / m) / 2, which is log(2) / 2 outside of
         the window.
         """
+        refuse_second_derivative()
         saved, px, py, mean, slope, *tensors = ctx.saved_tensors
         windows = _window(tensors, ctx.size)
         dtype = working_dtype(saved)
@@ -92,7 +100,8 @@ class _Marginals(torch.autograd.Function):
             if not ctx.keep:  # otherwise p is a view of the gradient
                 gradient[start:stop] = p
             del factor, p  # before the next block takes as much
-        return gradient.view(ctx.shape), None, *[None] * len(tensors)
+        dead = (by_column == 0).all(1) & (by_row == 0).all(1) & (by_value == 0)
+        return clear_rows(gradient, dead).view(ctx.shape), None, None, *[None] * len(tensors)
 
 
 def _window(tensors: tuple[Tensor, ...] | list[Tensor], size: tuple[int, int]) -> Window | None:
@@ -111,6 +120,9 @@ def soft_marginals(maps: Tensor, window: Window | None = None) -> tuple[Tensor, 
     """
     batch, keypoints, height, width = maps.shape
     parts = () if window is None else (window.top, window.left, window.rows, window.columns)
-    px, py, divergence = _Marginals.apply(maps, (height, width), *parts)
-    shape = (batch, keypoints, -1)
-    return px.view(shape), py.view(shape), divergence.view(batch, keypoints)
+    px, py, divergence = _Marginals.apply(maps, (height, width), is_recorded(maps), *parts)
+    return (
+        px.view(batch, keypoints, width),
+        py.view(batch, keypoints, height),
+        divergence.view(batch, keypoints),
+    )

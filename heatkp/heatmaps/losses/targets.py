@@ -17,7 +17,6 @@ out.
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from heatkp.heatmaps.gaussians import (
@@ -27,7 +26,7 @@ from heatkp.heatmaps.gaussians import (
     gaussian_window,
 )
 from heatkp.heatmaps.losses.common import Inputs, prepare, refuse_gradient, weigh
-from heatkp.heatmaps.losses.engine import apply_kernel, working_dtype
+from heatkp.heatmaps.losses.engine import apply_kernel
 from heatkp.heatmaps.losses.kernels import (
     absolute_kernel,
     bernoulli_kernel,
@@ -36,6 +35,7 @@ from heatkp.heatmaps.losses.kernels import (
     marginal_kernel,
     squared_kernel,
 )
+from heatkp.heatmaps.precision import working_dtype
 
 
 def _gaussian(
@@ -65,6 +65,7 @@ def gaussian_cross_entropy(
     Returns:
         Weighted losses (B, K).
 
+    >>> import torch
     >>> maps = torch.zeros(1, 1, 4, 8)
     >>> round(gaussian_cross_entropy(maps, torch.tensor([[[3.0, 1.5]]])).item(), 4)  # log 32
     3.4657
@@ -82,6 +83,7 @@ def kl_divergence(
     `gaussian_cross_entropy` less the Gaussian's entropy: the same gradient p - g, and 0 at the
     minimum. Arguments and result as there.
 
+    >>> import torch
     >>> from heatkp.heatmaps.gaussians import render_gaussians
     >>> points = torch.tensor([[[3.2, 1.5]]])
     >>> maps = render_gaussians(points, (4, 8), 1.0).log()
@@ -101,6 +103,7 @@ def js_divergence(
     Where g vanishes a pixel adds p log(2) / 2, so only the window needs the Gaussian. Gradient
     p (log(p / m) / 2 - sum p log(p / m) / 2). Arguments and result as `gaussian_cross_entropy`.
 
+    >>> import torch
     >>> maps = torch.tensor([[[[0.0, 100.0]]]])
     >>> round(js_divergence(maps, torch.zeros(1, 1, 2), sigma=0.1).item(), 4)  # log 2
     0.6931
@@ -116,6 +119,7 @@ def pixel_cross_entropy(maps: Tensor, points: Tensor, weights: Tensor | None = N
     whose target has the point as its mean. Beyond the outermost pixels' centres the border pixel
     takes all. Gradient p less those weights. Arguments and result as `gaussian_cross_entropy`.
 
+    >>> import torch
     >>> maps = torch.tensor([[[[0.0, 0.0, 2.0]]]])
     >>> round(pixel_cross_entropy(maps, torch.tensor([[[1.5, 0.0]]])).item(), 4)
     1.2395
@@ -135,6 +139,7 @@ def marginal_cross_entropy(
     Gradient 2 p - g_x(j) exp(Z - C_j) - g_y(i) exp(Z - R_i). Arguments and result as
     `gaussian_cross_entropy`.
 
+    >>> import torch
     >>> maps = torch.zeros(1, 1, 4, 8)
     >>> round(marginal_cross_entropy(maps, torch.tensor([[[3.0, 1.5]]])).item(), 4)  # log 32
     3.4657
@@ -152,6 +157,7 @@ def gaussian_mse(
     The classical heatmap loss. Gradient 2 (Z - u) / (H W). Arguments and result as
     `gaussian_cross_entropy`, with maps of amplitudes.
 
+    >>> import torch
     >>> maps = torch.zeros(1, 1, 1, 2)
     >>> round(gaussian_mse(maps, torch.tensor([[[0.0, 0.0]]])).item(), 4)  # (1 + 1/e) / 2
     0.6839
@@ -170,6 +176,7 @@ def binary_cross_entropy(
     (sigmoid(Z) - u) / (H W). Arguments and result as `gaussian_cross_entropy`, with maps of
     logits of one sigmoid per pixel.
 
+    >>> import torch
     >>> round(binary_cross_entropy(torch.zeros(1, 1, 4, 8), torch.zeros(1, 1, 2)).item(), 4)
     0.6931
     """
@@ -186,6 +193,7 @@ def gaussian_l1(
     Gradient sign(Z - u) / (H W); beyond some six sigma u counts as 0. Arguments and result as
     `gaussian_cross_entropy`, with maps of amplitudes.
 
+    >>> import torch
     >>> gaussian_l1(torch.full((1, 1, 1, 1), 0.25), torch.zeros(1, 1, 2)).item()
     0.75
     """

@@ -1,0 +1,3 @@
+from heatkp.cli import main
+
+main()
