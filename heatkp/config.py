@@ -262,15 +262,20 @@ def assign(values: dict[str, Any], assignment: str) -> None:
         value = yaml.safe_load(text)
     except yaml.YAMLError:
         raise SettingsError(f"--set {assignment!r}: the value is not valid YAML") from None
-    if isinstance(value, str):
-        value = _number(value)
+    put(values, key.strip(), _number(value) if isinstance(value, str) else value)
+
+
+def put(values: dict[str, Any], key: str, value: Any) -> None:
+    """Set `section.key` in nested dictionaries, in place."""
+    *sections, last = key.split(".")
     place = values
-    for part in parts[:-1]:
-        deeper = place.setdefault(part, {})
-        if not isinstance(deeper, dict):
-            raise SettingsError(f"--set {assignment!r}: {part} is not a section")
-        place = deeper
-    place[parts[-1]] = value
+    for part in sections:
+        if place.get(part) is None:
+            place[part] = {}
+        place = place[part]
+        if not isinstance(place, dict):
+            raise SettingsError(f"{key}: {part} holds a value, it is not a section")
+    place[last] = value
 
 
 def _number(text: str) -> str | float:

@@ -1,4 +1,4 @@
-"""Shared fixtures. Real data and weights come from HEATKP_DATA and HEATKP_WEIGHTS, or are skipped."""
+"""Shared fixtures. Real data and weights: HEATKP_DATA and HEATKP_WEIGHTS, or skipped."""
 
 from __future__ import annotations
 

@@ -68,17 +68,15 @@ def train(
         report(console, run, fit.resume(run, console))
         return
 
-    from heatkp.config import assign, parse_settings, read_yaml
+    from heatkp.config import assign, expand_path, parse_settings, put, read_yaml
 
     values = read_yaml(config) if config else {}
     for assignment in assignments:
         assign(values, assignment)
     for name, value in given.items():
-        section, key = _FLAGS[name].split(".")
-        values.setdefault(section, {})[key] = value
+        put(values, _FLAGS[name], value)
     settings = parse_settings(values, config or "settings")
 
-    from heatkp.config import expand_path
     from heatkp.training import fit
 
     path = settings.data.path

@@ -77,14 +77,8 @@ def training_samples(dataset: KeypointDataset, path: Path, count: int = 18) -> N
         points, visibility = item["points"].numpy(), item["visibility"].numpy()
         for code, marker in ((Visibility.VISIBLE, "o"), (Visibility.OCCLUDED, "x")):
             chosen = visibility == code
-            axis.scatter(
-                points[chosen][:, 0],
-                points[chosen][:, 1],
-                s=size,
-                c=colours[chosen],
-                marker=marker,
-                linewidths=0.7,
-            )
+            x, y = points[chosen].T
+            axis.scatter(x, y, s=size, c=colours[chosen], marker=marker, linewidths=0.7)
     figure.suptitle(
         "Training samples as the network sees them; subject's left blue, right red, "
         "x labelled but hidden",
@@ -111,19 +105,13 @@ def predictions(errors: Errors, dataset: KeypointDataset, path: Path, count: int
         truth, found = errors.input_truth[index], errors.input[index]
         for k in np.flatnonzero(known):
             axis.plot(*np.stack([truth[k], found[k]]).T, color="white", lw=0.6)
+        (x, y), (u, v) = truth[known].T, found.T
         if len(found) < 6:  # room for marks that do not hide each other
-            axis.scatter(
-                truth[known][:, 0],
-                truth[known][:, 1],
-                s=60,
-                facecolors="none",
-                edgecolors=TRUTH,
-                linewidths=1,
-            )
-            axis.scatter(found[:, 0], found[:, 1], s=60, c=PREDICTED, marker="+", linewidths=1)
+            axis.scatter(x, y, s=60, facecolors="none", edgecolors=TRUTH, linewidths=1)
+            axis.scatter(u, v, s=60, c=PREDICTED, marker="+", linewidths=1)
         else:
-            axis.scatter(truth[known][:, 0], truth[known][:, 1], s=size, c=TRUTH, linewidths=0)
-            axis.scatter(found[:, 0], found[:, 1], s=size, c=PREDICTED, linewidths=0)
+            axis.scatter(x, y, s=size, c=TRUTH, linewidths=0)
+            axis.scatter(u, v, s=size, c=PREDICTED, linewidths=0)
     figure.suptitle(
         "Validation, best above and worst below; green truth, pink prediction; "
         "mean distance in input pixels",

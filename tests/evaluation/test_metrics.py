@@ -96,7 +96,7 @@ def test_nothing_labelled():
 
 def test_box_diagonal():
     boxes = [[0, 0, 30, 40], [0, 0, 30, 40]]
-    metrics = summarise(errors_of(TRUTH + [3, 4], TRUTH, boxes=boxes), EYES)
+    metrics = summarise(errors_of(TRUTH + np.array([3, 4]), TRUTH, boxes=boxes), EYES)
     assert metrics["normalised"]["box-diagonal"]["nme"] == pytest.approx(0.1)
 
 

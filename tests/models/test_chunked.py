@@ -67,7 +67,7 @@ def test_frozen_parameters_and_no_gradient():
         assert torch.allclose(chunked_sum(run, layer, features, none, none, 3), value)
     with pytest.raises(ValueError, match="at least one"):
         chunked_sum(run, layer, features, none, none, 0)
-    with pytest.raises(RuntimeError, match="once_differentiable|does not require grad"):
+    with pytest.raises(RuntimeError, match=r"once_differentiable|does not require grad"):
         grad = torch.autograd.grad(
             chunked_sum(run, layer, features, none, none, 3), features, create_graph=True
         )[0]

@@ -63,8 +63,10 @@ def test_a_batch_without_labels_gives_zero_not_nan(name):
         assert parameter.grad is None or (parameter.grad == 0).all()
 
 
-@pytest.mark.parametrize("architecture", ["unet", "fpn", "linknet", "deeplabv3plus", "manet", "pan",
-                                          "unetplusplus", "segformer", "upernet", "pspnet"])  # fmt: skip
+@pytest.mark.parametrize(
+    "architecture",
+    "unet fpn linknet deeplabv3plus manet pan unetplusplus segformer upernet pspnet".split(),
+)
 def test_any_architecture_gives_maps_of_the_asked_size(architecture):
     model = create_model(
         "kl", points=2, size=(128, 160), architecture=architecture, encoder="resnet18", stride=4

@@ -11,6 +11,7 @@ import json
 import os
 from collections.abc import Iterable, Mapping
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -150,7 +151,7 @@ def coco_dictionary(
                 "person": sample.person,
             }
         )
-    edges = [[a + 1, b + 1] for run in skeleton.lines for a, b in zip(run, run[1:])]
+    edges = [[a + 1, b + 1] for run in skeleton.lines for a, b in pairwise(run)]
     category = {
         "id": 1,
         "name": skeleton.name,

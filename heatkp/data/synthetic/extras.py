@@ -253,7 +253,7 @@ def paint_glasses(p: Painter) -> list[Floats]:
         parts += [(lens, look.glass_colour * 0.4, 0.94) for lens in lenses]
     parts += [(glint, (1, 1, 1), 0.3) for glint in outlines[-2:]]
     parts += [(outline, look.glass_colour, 1.0) for outline in outlines[:-2]]
-    p.canvas.paint(parts, rough=True)
+    p.canvas.paint(parts)
     return lenses if dark else []
 
 

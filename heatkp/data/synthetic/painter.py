@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
+
 import numpy as np
 
-from heatkp.data.synthetic.canvas import CIRCLE, Canvas
+from heatkp.data.synthetic.canvas import CIRCLE, Canvas, taper
 from heatkp.data.synthetic.look import Look
 from heatkp.data.synthetic.model import COUNT, Floats, Traits, floats
 from heatkp.data.synthetic.shape import COLUMNS, Head, spline
@@ -21,30 +23,71 @@ def lower_lid(eye: tuple[int, ...]) -> tuple[int, ...]:
     return (eye[3], eye[4], eye[5], eye[0])
 
 
-_CURVES: tuple[tuple[tuple[int, ...], Floats], ...] = (
-    *((eye[:4], LID) for eye in (RIGHT_EYE, LEFT_EYE)),
-    *((lower_lid(eye), LID) for eye in (RIGHT_EYE, LEFT_EYE)),
-    ((48, 49, 50, 51, 52, 53, 54), LIP),
-    ((48, 59, 58, 57, 56, 55, 54), LIP),
-    ((60, 61, 62, 63, 64), LIP_INNER),
-    ((60, 67, 66, 65, 64), LIP_INNER),
-    *((line, BROW) for line in (RIGHT_BROW, LEFT_BROW, NOSE_BASE)),
-)
-"""Every curve that is painted: the points it runs through and its weights."""
+Name = tuple[int | str, ...]
+"""The labelled points that a curve runs through, or what it is called and of which side."""
+
+_RIGHT, _DOWN = COUNT, COUNT + 1  # the face's own axes come after its points
+UPPER_LIP, LOWER_LIP = (48, 49, 50, 51, 52, 53, 54), (48, 59, 58, 57, 56, 55, 54)
+INNER_UPPER, INNER_LOWER = (60, 61, 62, 63, 64), (60, 67, 66, 65, 64)
 
 
-def _all_curves() -> tuple[Floats, dict[tuple[int, ...], slice]]:
-    # one matrix product samples all curves at once
-    weights = np.zeros((sum(len(w) for _, w in _CURVES), COUNT), np.float32)
-    places, row = {}, 0
-    for through, own in _CURVES:
-        places[through] = slice(row, row + len(own))
-        weights[row : row + len(own), list(through)] = own
-        row += len(own)
-    return weights, places
+def _mix(*terms: tuple[int, float]) -> Floats:
+    """A place as a weighted sum of points and axes (80,)."""
+    row = np.zeros(COUNT + 2, np.float32)
+    for index, weight in terms:
+        row[index] += weight
+    return row
 
 
-_CURVE_WEIGHTS, _CURVE_PLACES = _all_curves()
+def _through(points: tuple[int, ...]) -> Floats:
+    return np.stack([_mix((point, 1.0)) for point in points])
+
+
+def _curves() -> dict[Name, Floats]:
+    """Every line and place whose weights are always the same, as rows (N, 80)."""
+    down = _mix((_DOWN, 1.0))
+    crease = (0.075 + 0.035 * taper(len(LID)))[:, None] * down
+    rows: dict[Name, Floats] = {}
+    for eye in (RIGHT_EYE, LEFT_EYE):
+        upper = rows[eye[:4]] = LID @ _through(eye[:4])
+        lower = rows[lower_lid(eye)] = LID @ _through(lower_lid(eye))
+        rows["eye", *eye] = np.concatenate([upper, lower[1:-1]])
+        rows["crease", *eye] = (upper - crease)[:-2]
+        rows["middle", *eye] = (upper[:1] + upper[-1:]) / 2
+    lips = {line: LIP @ _through(line) for line in (UPPER_LIP, LOWER_LIP)}
+    lips |= {line: LIP_INNER @ _through(line) for line in (INNER_UPPER, INNER_LOWER)}
+    rows |= lips
+    upper, lower, inner_upper, inner_lower = lips.values()
+    rows["outer",] = np.concatenate([upper, lower[::-1]])
+    rows["inner",] = np.concatenate([inner_upper, inner_lower[::-1]])
+    rows["upper lip",] = np.concatenate([upper, inner_upper[::-1]])
+    rows["lower lip",] = np.concatenate([lower, inner_lower[::-1]])
+    rows["closed",] = (inner_upper + inner_lower) / 2
+    rows["gloss",] = lower[9:-9] - np.float32(0.09) * down
+    rows["under lip",] = lower[6:-6] + np.float32(0.10) * down
+    for line in (RIGHT_BROW, LEFT_BROW, NOSE_BASE):
+        rows[line] = BROW @ _through(line)
+    rows["tip",] = _mix((30, 0.5), (33, 0.5))[None]
+    for side, wing, base, ala, corner, lid, jaw in (
+        (-1, 31, 32, (70, 71, 31), 48, 41, 2),
+        (1, 35, 34, (75, 74, 35), 54, 46, 14),
+    ):
+        fold = (
+            _mix((wing, 1), (_RIGHT, 0.13 * side), (_DOWN, -0.10)),
+            _mix((wing, 0.5), (corner, 0.5), (_RIGHT, 0.17 * side), (_DOWN, -0.02)),
+            _mix((corner, 1), (_RIGHT, 0.13 * side), (_DOWN, 0.04)),
+        )
+        rows["fold", side] = THREE @ np.stack(fold)
+        rows["wing", side] = THREE @ _through(ala)
+        rows["hole", side] = _mix((wing, 0.35), (base, 0.65), (_DOWN, -0.055))[None]
+        rows["cheek", side] = _mix((corner, 1 / 3), (lid, 1 / 3), (jaw, 1 / 3))[None]
+    return rows
+
+
+_CURVES = _curves()
+_CURVE_WEIGHTS = np.concatenate(list(_CURVES.values()))
+_ENDS = list(accumulate(map(len, _CURVES.values())))
+_CURVE_PLACES = {name: slice(a, b) for name, a, b in zip(_CURVES, [0, *_ENDS], _ENDS)}
 
 
 class Painter:
@@ -53,7 +96,6 @@ class Painter:
     def __init__(self, canvas: Canvas, head: Head, look: Look, traits: Traits) -> None:
         self.canvas, self.head, self.look, self.traits = canvas, head, look, traits
         self.points = head.image(head.points)
-        self._curves: Floats = _CURVE_WEIGHTS @ self.points
         self.unit = float(np.hypot(head.place[0, 0], head.place[1, 0]))
         """One unit of the head frame, as a fraction of the image."""
         self.outline = head.image(head.outline)
@@ -64,14 +106,16 @@ class Painter:
         self.axes = floats([self.right, self.down])
         self.circle = floats(CIRCLE[::2] @ self.axes)
         """A disc of radius 1 in the plane of the face (12, 2)."""
+        # one matrix product samples all curves at once
+        self._curves: Floats = _CURVE_WEIGHTS @ np.concatenate([self.points, self.axes])
         self.cap: list[Floats] = []
         """The outlines of the hair on the skull, once they are known."""
         self.nose = self._nose_over_cheek()
         self.shadow = look.skin * floats((0.55, 0.42, 0.38))
 
-    def curve(self, indices: tuple[int, ...]) -> Floats:
-        """The smooth curve (N, 2) of `_CURVES` through labelled points."""
-        result: Floats = self._curves[_CURVE_PLACES[indices]]
+    def curve(self, *name: int | str) -> Floats:
+        """A curve (N, 2) that follows from the points: see `_curves`."""
+        result: Floats = self._curves[_CURVE_PLACES[name]]
         return result
 
     def disc(self, centre: Floats, rx: float, ry: float) -> Floats:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import cast
 
 import cv2
@@ -11,14 +10,17 @@ import numpy as np
 from heatkp.data.synthetic.canvas import CIRCLE, Colour, Part, ribbons, taper
 from heatkp.data.synthetic.model import Floats, floats
 from heatkp.data.synthetic.painter import (
+    INNER_LOWER,
+    INNER_UPPER,
     LEFT_BROW,
     LEFT_EYE,
     LID,
     LIP_INNER,
+    LOWER_LIP,
     NOSE_BASE,
     RIGHT_BROW,
     RIGHT_EYE,
-    THREE,
+    UPPER_LIP,
     Painter,
     lower_lid,
 )
@@ -68,12 +70,10 @@ def paint_skin(p: Painter, clouds: Floats) -> None:
     canvas.lay(box, cover, look.skin, head=1.0)
     canvas.dim(box, cover * clouds[y0:y1, x0:x1], 0.018)
     # one mask for all that is flushed: each patch has its own strength
-    flushed = [p.disc((p.points[30] + p.points[33]) / 2, 0.17, 0.14)]
-    strengths = [0.25]
-    for corner, lid, jaw, side in ((48, 41, 2, -1), (54, 46, 14, 1)):
+    flushed, strengths = [p.disc(p.curve("tip"), 0.17, 0.14)], [0.25]
+    for side in (-1, 1):
         if side * p.traits.yaw < 25:
-            at = (p.points[corner] + p.points[lid] + p.points[jaw]) / 3
-            flushed.append(p.disc(at, 0.34, 0.28))
+            flushed.append(p.disc(p.curve("cheek", side), 0.34, 0.28))
             strengths.append(look.blush * 0.8)
     canvas.fill(flushed, look.skin * _FLUSH, strengths, soft=0.12 * p.unit)
 
@@ -88,27 +88,24 @@ def paint_freckles(p: Painter, rng: np.random.Generator) -> None:
 
 def eye_polygon(p: Painter, indices: tuple[int, ...]) -> tuple[Floats, Floats]:
     """Upper lid from the outer corner in, lower lid from the inner corner out."""
-    return p.curve(indices[:4]), p.curve(lower_lid(indices))
+    return p.curve(*indices[:4]), p.curve(*lower_lid(indices))
 
 
 def paint_eyes(p: Painter, brows: list[Part] | None = None) -> None:
     """Sclera, iris, lids and lashes, and with them the brows, as they share a patch."""
     unit = p.unit
     lids = [eye_polygon(p, indices) for indices in (RIGHT_EYE, LEFT_EYE)]
-    eyes = [np.concatenate([upper, lower[1:-1]]) for upper, lower in lids]
+    eyes = [p.curve("eye", *RIGHT_EYE), p.curve("eye", *LEFT_EYE)]
+    folds = [p.curve("crease", *RIGHT_EYE), p.curve("crease", *LEFT_EYE)]
     (right, right_under), (left, left_under) = lids
     thin, full = taper(len(LID)), taper(len(LID), 0.35)
-    rise = _CREASE * p.down
     # the upper lid and its lashes shade the top of the eyeball
     shades = [np.float32(0.11 * unit)] * 2
     lashes = [full * np.float32(0.05 * unit)] * 2
     creases = [thin[2:] * np.float32(0.04 * unit)] * 2
     rims = [thin * np.float32(0.03 * unit)] * 2
     outlines = ribbons(
-        [
-            *(right, left, right, left),
-            *((right - rise)[:-2], (left - rise)[:-2], right_under, left_under),
-        ],
+        [right, left, right, left, *folds, right_under, left_under],
         [*map(float, shades), *lashes, *creases, *rims],
     )
     over: list[Part] = [(outline, p.shadow, 0.55) for outline in outlines[4:]]
@@ -121,7 +118,6 @@ def paint_eyes(p: Painter, brows: list[Part] | None = None) -> None:
     )
 
 
-_CREASE = (0.075 + 0.035 * taper(len(LID)))[:, None]
 _PUPIL, _WHITE_OF_EYE, _SHADED = (0.02, 0.02, 0.02), (0.86, 0.83, 0.80), (0.60, 0.55, 0.52)
 
 
@@ -138,8 +134,8 @@ def _eyeballs(p: Painter, lids: list[tuple[Floats, Floats]], shades: list[Floats
     circles = [p.circle * np.float32(r) for r in (0.165, 0.13, 0.07)]
     spark = p.circle * np.float32(0.036) + sparkle
     tear, red = CIRCLE[::2] * np.float32(0.06 * p.unit), look.lips * np.float32(0.9)
-    for (upper, _), shade in zip(lids, shades):
-        centre = (upper[0] + upper[-1]) / 2 + offset
+    for eye, (upper, _), shade in zip((RIGHT_EYE, LEFT_EYE), lids, shades):
+        centre = p.curve("middle", *eye) + offset
         parts.append((upper[-1] + tear, red, 1.0))
         parts.append((shade, _SHADED, 1.0))
         parts += [(centre + c, colour, 1.0) for c, colour in zip(circles, colours)]
@@ -153,7 +149,7 @@ def brow_parts(p: Painter, thickness: float) -> list[Part]:
     for indices in (RIGHT_BROW, LEFT_BROW):
         share = 1 - float(np.count_nonzero(p.head.hidden[list(indices)])) / 5
         widths.append(_BROW_PROFILE * np.float32(thickness * p.unit * share))
-    lines = [p.curve(RIGHT_BROW), p.curve(LEFT_BROW)]
+    lines = [p.curve(*RIGHT_BROW), p.curve(*LEFT_BROW)]
     return [(brow, p.look.brow, 0.78) for brow in ribbons(lines, widths)]
 
 
@@ -174,18 +170,18 @@ def paint_shadows(p: Painter) -> None:
         widths.append(taper(len(line)) * np.float32(width * unit))
         strengths.append(strength)
 
-    _folds(p, stroke)
-    stroke(p.curve((48, 59, 58, 57, 56, 55, 54))[6:-6] + p.down * np.float32(0.10), 0.10, 0.33)
-    stroke(p.curve(NOSE_BASE), 0.08, 0.5)
     open_up = min(max(0.55 + p.traits.pitch / 25, 0.25), 1.2)
     holes = []
-    for near, far, side, first, second in ((31, 32, -1, 70, 71), (35, 34, 1, 75, 74)):
+    for side in (-1, 1):
+        # folds from nose to mouth are deeper in a smile
+        if side * yaw <= 28:
+            stroke(p.curve("fold", side), 0.07, 0.14 + 0.36 * max(p.traits.smile, 0))
         turned = min(max(1 - side * yaw / 40, 0.0), 1.0)
-        if turned < 0.15:
-            continue
-        centre = 0.35 * p.points[near] + 0.65 * p.points[far] - 0.055 * p.down
-        holes.append(p.disc(centre, 0.09 * turned, 0.05 * open_up))
-        stroke(THREE @ p.points[[first, second, near]], 0.05 * turned, 0.5)
+        if turned >= 0.15:
+            holes.append(p.disc(p.curve("hole", side), 0.09 * turned, 0.05 * open_up))
+            stroke(p.curve("wing", side), 0.05 * turned, 0.5)
+    stroke(p.curve("under lip"), 0.10, 0.33)
+    stroke(p.curve(*NOSE_BASE), 0.08, 0.5)
     if p.nose is not None:
         stroke(p.nose[: len(p.nose) // 2], 0.035, 0.5)
     outlines = ribbons(lines, widths)
@@ -199,38 +195,19 @@ def paint_shadows(p: Painter) -> None:
     p.canvas.paint(parts, soft=0.018 * unit)
 
 
-def _folds(p: Painter, stroke: Callable[[Floats, float, float], None]) -> None:
-    """Lines from nose to mouth corners, deeper in a smile."""
-    strength = 0.14 + 0.36 * max(p.traits.smile, 0)
-    for side, wing, corner in ((-1, 31, 48), (1, 35, 54)):
-        if side * p.traits.yaw > 28:
-            continue
-        across, start, end = p.right * np.float32(side), p.points[wing], p.points[corner]
-        middle = (start + end) / 2 + across * 0.17 - p.down * 0.02
-        start = start + across * 0.13 - p.down * 0.10
-        end = end + across * 0.13 + p.down * 0.04
-        stroke(THREE @ np.array([start, middle, end]), 0.07, strength)
-
-
 def lip_curves(p: Painter) -> tuple[Floats, Floats, Floats, Floats]:
     """Upper and lower outer edge, upper and lower inner edge, each from image-left to right."""
-    return (
-        p.curve((48, 49, 50, 51, 52, 53, 54)),
-        p.curve((48, 59, 58, 57, 56, 55, 54)),
-        p.curve((60, 61, 62, 63, 64)),
-        p.curve((60, 67, 66, 65, 64)),
-    )
+    return p.curve(*UPPER_LIP), p.curve(*LOWER_LIP), p.curve(*INNER_UPPER), p.curve(*INNER_LOWER)
 
 
 def paint_mouth(p: Painter) -> None:
     """Lips in two tones and, between them, teeth, tongue and the dark."""
     look, unit = p.look, p.unit
-    upper, lower, inner_upper, inner_lower = lip_curves(p)
-    outer = np.concatenate([upper, lower[::-1]])
+    outer, inner_upper = p.curve("outer"), p.curve(*INNER_UPPER)
     gap = float(np.hypot(*(p.points[66] - p.points[62]))) / unit
     dark = _THROAT if gap > 0.04 else look.lips * np.float32(0.35)
     parts: list[Part] = [(outer, look.lips, 1.0)]
-    parts.append((np.concatenate([inner_upper, inner_lower[::-1]]), dark, 1.0))
+    parts.append((p.curve("inner"), dark, 1.0))
     if gap > 0.3:
         parts.append((p.disc(p.points[66] - 0.05 * p.down, 0.3, 0.12), (0.62, 0.30, 0.29), 1.0))
     if gap > 0.04:
@@ -241,14 +218,16 @@ def paint_mouth(p: Painter) -> None:
             both = np.concatenate([inner_upper[inside], tips[inside][::-1]])
             parts.append((both, _TOOTH * np.float32(tooth), 1.0))
     # lips last: they hide what lies behind them
-    parts.append((np.concatenate([upper, inner_upper[::-1]]), look.lips * np.float32(0.80), 1.0))
-    parts.append((np.concatenate([lower, inner_lower[::-1]]), look.lips, 1.0))
-    gloss = lower[9:-9] - p.down * np.float32(0.09)
+    parts.append((p.curve("upper lip"), look.lips * np.float32(0.80), 1.0))
+    parts.append((p.curve("lower lip"), look.lips, 1.0))
+    gloss = p.curve("gloss")
     lines, widths = [gloss], [taper(len(gloss)) * np.float32(0.04 * unit)]
     if gap <= 0.04:
-        lines.append((inner_upper + inner_lower) * np.float32(0.5))
+        lines.append(p.curve("closed"))
         widths.append(taper(len(inner_upper), 0.3) * np.float32(0.04 * unit))
-    for outline, colour in zip(ribbons(lines, widths), (np.minimum(look.lips * 1.12 + 0.02, 1), dark)):
+    for outline, colour in zip(
+        ribbons(lines, widths), (np.minimum(look.lips * 1.12 + 0.02, 1), dark)
+    ):
         parts.append((outline, colour, 1.0))
     p.canvas.paint(parts, windows=[outer])
 

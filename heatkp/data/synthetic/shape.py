@@ -249,6 +249,10 @@ def _placement(points: Floats, traits: Traits) -> Floats:
 _ALONG = np.linspace(0.14, 1.2, 6, dtype=np.float32)[:, None, None]
 
 
+_STEEP = math.cos(math.radians(9))
+"""Turned by less, no slope of a face is steep enough to hide anything."""
+
+
 def _self_hidden(surface: Surface, points: Floats, turn: Floats) -> npt.NDArray[np.bool_]:
     """Which head-frame points (N, 3) have the face between them and the camera."""
     towards = turn[2]  # the camera's direction in the head frame
@@ -268,7 +272,8 @@ def build_head(traits: Traits) -> Head:
     outline = _contours(grid)
     solid[:17, 2] = 0
     hidden = np.zeros(model.COUNT, bool)
-    hidden[17:] = _self_hidden(surface, solid[17:], turn)
+    if turn[2, 2] < _STEEP:
+        hidden[17:] = _self_hidden(surface, solid[17:], turn)
     points = solid @ turn.T
     jaw = outline[:, FIRST_JAW::STEPS]
     points[:17] = np.concatenate([jaw[0], jaw[1, -2::-1]])

@@ -274,7 +274,7 @@ def decode_matched(
         maps: (B, K, H, W).
         kind: what the maps hold, see `Kind`.
         sigma: standard deviation the maps were trained on, in map pixels.
-        steps: Newton steps; a Gaussian takes two or three.
+        steps: Newton steps at most; a Gaussian takes two or three.
 
     Returns:
         No covariance: the template's shape is given, not found.
@@ -337,6 +337,11 @@ def decode_matched(
     best, step = evaluate(offset)
     scale = torch.ones_like(best)
     for _ in range(steps):
+        # A graph cannot stop early.
+        if not torch.compiler.is_compiling():
+            left = (scale[..., None] * step).abs().nan_to_num(0.0)
+            if not (left > 1e-6).any():
+                break
         trial = torch.clamp(offset + scale[..., None] * step, low, high)
         value, following = evaluate(trial)
         better = value > best
