@@ -61,7 +61,7 @@ def test_assign():
         "optimiser": {"lr": 1e-3},
     }
     for bad in ("model.stride", "=3", "model..x=1", "model.stride.deep=1", "a.b=[1"):
-        with pytest.raises(SettingsError, match="--set|is not a section"):
+        with pytest.raises(SettingsError, match=r"--set|is not a section"):
             assign(values, bad)
 
 

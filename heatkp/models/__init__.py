@@ -59,7 +59,7 @@ def create_model(
     Raises:
         SettingsError: for an unknown name or a setting that is not allowed.
 
-    >>> create_model("kl", points=68, encoder="mobilenet_v2").stride
+    >>> create_model("kl", points=68, encoder="tu-resnet18", stride=2).stride
     2
     """
     values = {"model": model, "head": {"name": head, **(head_options or {})}}

@@ -55,7 +55,7 @@ def _check_options(model: Model) -> None:
     ours = {"self", "kwargs", "encoder_name", "encoder_weights", "in_channels", "classes"}
     ours |= {"activation", "aux_params"}
     allowed = sorted(set(inspect.signature(network.__init__).parameters) - ours)
-    unknown = sorted(set(model.options) - set(allowed))
+    unknown = sorted(set(model.options or {}) - set(allowed))
     if unknown and not model.encoder.startswith("tu-"):  # timm checks what it is given
         raise SettingsError(
             f"model.options: {model.architecture} has no {unknown[0]!r}; "
@@ -162,7 +162,7 @@ def segmentation_network(model: Model, channels: int) -> nn.Module:
             encoder_weights=weights,
             in_channels=width,
             classes=1,
-            **{**model.options, **options},
+            **{**(model.options or {}), **options},
         )
         return network, network.encoder
 

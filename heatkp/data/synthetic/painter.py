@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import accumulate
+from typing import cast
 
 import numpy as np
 
@@ -51,18 +52,18 @@ def _curves() -> dict[Name, Floats]:
     for eye in (RIGHT_EYE, LEFT_EYE):
         upper = rows[eye[:4]] = LID @ _through(eye[:4])
         lower = rows[lower_lid(eye)] = LID @ _through(lower_lid(eye))
-        rows["eye", *eye] = np.concatenate([upper, lower[1:-1]])
-        rows["crease", *eye] = (upper - crease)[:-2]
-        rows["middle", *eye] = (upper[:1] + upper[-1:]) / 2
-    lips = {line: LIP @ _through(line) for line in (UPPER_LIP, LOWER_LIP)}
-    lips |= {line: LIP_INNER @ _through(line) for line in (INNER_UPPER, INNER_LOWER)}
-    rows |= lips
-    upper, lower, inner_upper, inner_lower = lips.values()
+        rows[("eye", *eye)] = np.concatenate([upper, lower[1:-1]])
+        rows[("crease", *eye)] = (upper - crease)[:-2]
+        rows[("middle", *eye)] = (upper[:1] + upper[-1:]) * np.float32(0.5)
+    upper = rows[UPPER_LIP] = LIP @ _through(UPPER_LIP)
+    lower = rows[LOWER_LIP] = LIP @ _through(LOWER_LIP)
+    inner_upper = rows[INNER_UPPER] = LIP_INNER @ _through(INNER_UPPER)
+    inner_lower = rows[INNER_LOWER] = LIP_INNER @ _through(INNER_LOWER)
     rows["outer",] = np.concatenate([upper, lower[::-1]])
     rows["inner",] = np.concatenate([inner_upper, inner_lower[::-1]])
     rows["upper lip",] = np.concatenate([upper, inner_upper[::-1]])
     rows["lower lip",] = np.concatenate([lower, inner_lower[::-1]])
-    rows["closed",] = (inner_upper + inner_lower) / 2
+    rows["closed",] = (inner_upper + inner_lower) * np.float32(0.5)
     rows["gloss",] = lower[9:-9] - np.float32(0.09) * down
     rows["under lip",] = lower[6:-6] + np.float32(0.10) * down
     for line in (RIGHT_BROW, LEFT_BROW, NOSE_BASE):
@@ -104,10 +105,11 @@ class Painter:
         self.down = head.place[:, :2] @ head.turn[:2, 1]
         """One unit down the face."""
         self.axes = floats([self.right, self.down])
-        self.circle = floats(CIRCLE[::2] @ self.axes)
+        self.circle: Floats = np.matmul(CIRCLE[::2], self.axes)
         """A disc of radius 1 in the plane of the face (12, 2)."""
         # one matrix product samples all curves at once
-        self._curves: Floats = _CURVE_WEIGHTS @ np.concatenate([self.points, self.axes])
+        controls = np.concatenate([self.points, self.axes])
+        self._curves: Floats = np.matmul(_CURVE_WEIGHTS, controls)
         self.cap: list[Floats] = []
         """The outlines of the hair on the skull, once they are known."""
         self.nose = self._nose_over_cheek()
@@ -115,13 +117,11 @@ class Painter:
 
     def curve(self, *name: int | str) -> Floats:
         """A curve (N, 2) that follows from the points: see `_curves`."""
-        result: Floats = self._curves[_CURVE_PLACES[name]]
-        return result
+        return self._curves[_CURVE_PLACES[name]]
 
     def disc(self, centre: Floats, rx: float, ry: float) -> Floats:
         """An ellipse (24, 2) that lies in the plane of the face."""
-        result: Floats = centre + (CIRCLE * floats((rx, ry))) @ self.axes
-        return result
+        return cast(Floats, centre + (CIRCLE * floats((rx, ry))) @ self.axes)
 
     def surface(self, places: list[tuple[float, float]] | Floats, lift: float = 0.0) -> Floats:
         """Frontal places (N, 2) of the surface, in the image."""

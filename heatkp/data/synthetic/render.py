@@ -126,13 +126,13 @@ def _eyeballs(p: Painter, lids: list[tuple[Floats, Floats]], shades: list[Floats
     look = p.look
     parts: list[Part] = []
     glance = look.gaze + floats((-0.06 * p.head.turn[0, 2], -0.02))
-    offset = glance @ p.axes
+    offset: Floats = np.matmul(glance, p.axes)
     toward = 0.055 if look.light[0] > 0 else -0.055
-    sparkle = floats((toward, -0.055)) @ p.axes
+    sparkle: Floats = np.matmul(floats((toward, -0.055)), p.axes)
     rim, inner = look.iris * np.float32(0.5), look.iris * np.float32(1.1)
     colours: tuple[Colour, ...] = (rim, inner, _PUPIL)
     circles = [p.circle * np.float32(r) for r in (0.165, 0.13, 0.07)]
-    spark = p.circle * np.float32(0.036) + sparkle
+    spark: Floats = p.circle * np.float32(0.036) + sparkle
     tear, red = CIRCLE[::2] * np.float32(0.06 * p.unit), look.lips * np.float32(0.9)
     for eye, (upper, _), shade in zip((RIGHT_EYE, LEFT_EYE), lids, shades):
         centre = p.curve("middle", *eye) + offset
@@ -225,9 +225,8 @@ def paint_mouth(p: Painter) -> None:
     if gap <= 0.04:
         lines.append(p.curve("closed"))
         widths.append(taper(len(inner_upper), 0.3) * np.float32(0.04 * unit))
-    for outline, colour in zip(
-        ribbons(lines, widths), (np.minimum(look.lips * 1.12 + 0.02, 1), dark)
-    ):
+    bright = np.minimum(look.lips * 1.12 + 0.02, 1)
+    for outline, colour in zip(ribbons(lines, widths), (bright, dark)):
         parts.append((outline, colour, 1.0))
     p.canvas.paint(parts, windows=[outer])
 

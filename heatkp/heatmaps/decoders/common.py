@@ -113,8 +113,8 @@ def peak_scores(maps: Tensor, peak: Peak, kind: Kind, sigma: DecoderSigma) -> Te
         return peak.value.to(dtype).sigmoid()
     rx, ry = (math.ceil(2 * s) for s in sigma_pair(sigma))
     near = patches(maps, peak.x, peak.y, (rx, ry), fill=-math.inf)
-    total = maps.to(dtype).flatten(2).logsumexp(2)
-    return (near.flatten(2).logsumexp(2) - total).exp().clamp(0, 1)
+    highest = maps.to(dtype).flatten(2).softmax(2).amax(2)
+    return (amplitudes(near, peak, kind).sum((2, 3)) * highest).clamp(0, 1)
 
 
 def finish(
