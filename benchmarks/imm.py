@@ -83,7 +83,8 @@ def main() -> None:
         nme = [f["nme"] for f in found if f["nme"] is not None]
         each = ", ".join(f"{f['mse']:.2e}" for f in found)
         print_table.append(
-            f"| `{head}` | 0 to {arguments.seeds - 1} | {each} | {mean(f['mse'] for f in found):.2e} | "
+            f"| `{head}` | 0 to {arguments.seeds - 1} | {each} | "
+            f"{mean(f['mse'] for f in found):.2e} | "
             f"{mean(f['mae'] for f in found):.2f} | {f'{mean(nme):.2%}' if nme else '-'} | "
             f"{mean(f['minutes'] for f in found):.1f} |"
         )

@@ -70,7 +70,7 @@ def main() -> None:
     print(
         f"U-Net, MobileNetV2, {arguments.size}x{arguments.size}, K = {arguments.points}, "
         f"stride 1, KL, chunks of {arguments.chunk}\n\n"
-        "| batch | logits | network alone | + last layer whole | + chunked | step, chunked / whole |"
+        "| batch | logits | network alone | + last layer whole | + chunked | time chunked / whole |"
         "\n|---|---|---|---|---|---|"
     )
     base = measured("load", 1, arguments)["mib"]

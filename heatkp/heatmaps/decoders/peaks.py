@@ -337,14 +337,13 @@ def decode_matched(
     best, step = evaluate(offset)
     scale = torch.ones_like(best)
     for _ in range(steps):
-        # A graph cannot stop early.
-        if not torch.compiler.is_compiling():
-            left = (scale[..., None] * step).abs().nan_to_num(0.0)
-            if not (left > 1e-6).any():
-                break
+        # A map that has arrived stays, so that none depends on how long the others take.
+        moving = ((scale[..., None] * step).abs() > 1e-6).any(-1)
+        if not torch.compiler.is_compiling() and not moving.any():
+            break
         trial = torch.clamp(offset + scale[..., None] * step, low, high)
         value, following = evaluate(trial)
-        better = value > best
+        better = moving & (value > best)
         offset = torch.where(better[..., None], trial, offset)
         step = torch.where(better[..., None], following, step)
         best = torch.where(better, value, best)
