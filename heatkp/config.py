@@ -134,8 +134,9 @@ class Head(_Section):
     """How a map is scored against a point, and how a point is read off a map."""
 
     name: str = "softargmax"
-    sigma: Positive | None = None
-    """Standard deviation of the target Gaussian, in map pixels; each head has its default."""
+    sigma: Positive | list[Positive] | None = None
+    """Standard deviation of the target Gaussian, in map pixels, for all points or one for each;
+    each head has its default."""
     sigma_final: Positive | None = None
     """Where sigma ends, going there evenly over the epochs; by default it stays."""
     decoder: str | None = None

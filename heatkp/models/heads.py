@@ -44,6 +44,10 @@ class Head(nn.Module):
         self.settings, self.points = settings, points
         if settings.sigma is not None and self.default_sigma is None:
             raise SettingsError(f"head.sigma: head {self.name!r} has no Gaussian to give a width")
+        if isinstance(settings.sigma, list) and len(settings.sigma) != points:
+            raise SettingsError(
+                f"head.sigma: {len(settings.sigma)} widths for {points} points; give one for each"
+            )
         if settings.sigma_final is not None and self.default_sigma is None:
             raise SettingsError(f"head.sigma_final: head {self.name!r} has no Gaussian")
         if (settings.regulariser or settings.regulariser_weight) and self.name != "softargmax":
@@ -73,10 +77,18 @@ class Head(nn.Module):
         return hm.LOSSES[self.loss_name].kind
 
     @property
-    def sigma(self) -> float:
-        """Width of the target now, in map pixels: goes from `sigma` to `sigma_final`."""
-        start = self.settings.sigma or self.default_sigma or 1.0
-        final = self.settings.sigma_final
+    def start_sigma(self) -> float | list[float]:
+        """What `sigma` says, or the head's default."""
+        return self.settings.sigma or self.default_sigma or 1.0
+
+    @property
+    def sigma(self) -> float | Tensor:
+        """Width of the target now, in map pixels: goes from `sigma` to `sigma_final`.
+
+        A tensor (1, K) where each point has its own.
+        """
+        given, final = self.start_sigma, self.settings.sigma_final
+        start = torch.tensor([given]) if isinstance(given, list) else given
         return start if final is None else start + (final - start) * self.progress
 
     def loss(self, maps: Tensor, points: Tensor, weights: Tensor) -> Tensor:
@@ -85,7 +97,9 @@ class Head(nn.Module):
 
     def decode(self, maps: Tensor) -> hm.Decoded:
         """Points in map pixels, scores and, where the decoder has one, covariances."""
-        return hm.decode(self.decoder, maps, kind=self.kind, sigma=self.sigma)
+        sigma = self.sigma  # one for all points: decoders need it only roughly
+        width = float(sigma.mean()) if isinstance(sigma, Tensor) else sigma
+        return hm.decode(self.decoder, maps, kind=self.kind, sigma=width)
 
 
 @register_head
@@ -99,7 +113,8 @@ class ArgmaxHead(Head):
 
     def loss(self, maps: Tensor, points: Tensor, weights: Tensor) -> Tensor:
         # The mean over a map is tiny; in units of the target's own energy, an empty map costs 1.
-        scale = maps.shape[2] * maps.shape[3] / (torch.pi * self.sigma**2)
+        sigma = self.sigma
+        scale = maps.shape[2] * maps.shape[3] / (torch.pi * sigma**2)
         return hm.gaussian_mse(maps, points, weights, self.sigma) * scale
 
 
@@ -170,7 +185,8 @@ class BinaryHead(Head):
     default_decoder = "local_expectation"
 
     def loss(self, maps: Tensor, points: Tensor, weights: Tensor) -> Tensor:
-        scale = maps.shape[2] * maps.shape[3] / (2 * torch.pi * self.sigma**2)
+        sigma = self.sigma
+        scale = maps.shape[2] * maps.shape[3] / (2 * torch.pi * sigma**2)
         return hm.binary_cross_entropy(maps, points, weights, self.sigma) * scale
 
 
@@ -198,7 +214,8 @@ class L1Head(Head):
 
     def loss(self, maps: Tensor, points: Tensor, weights: Tensor) -> Tensor:
         # An empty map costs 1, as in `argmax`.
-        scale = maps.shape[2] * maps.shape[3] / (2 * torch.pi * self.sigma**2)
+        sigma = self.sigma
+        scale = maps.shape[2] * maps.shape[3] / (2 * torch.pi * sigma**2)
         return hm.gaussian_l1(maps, points, weights, self.sigma) * scale
 
 
@@ -213,8 +230,7 @@ class NLLHead(Head):
 
     def __init__(self, settings: HeadSettings, points: int) -> None:
         super().__init__(settings, points)
-        start = settings.sigma or self.default_sigma
-        self.log_sigma = nn.Parameter(torch.full((points,), float(start)).log())
+        self.log_sigma = nn.Parameter(torch.ones(points).mul(torch.tensor(self.start_sigma)).log())
 
     def loss(self, maps: Tensor, points: Tensor, weights: Tensor) -> Tensor:
         return hm.gaussian_nll(

@@ -157,6 +157,7 @@ def test_regression_starts_in_the_middle():
         ({"mean": [0.5, 0.5, 0.5]}, "give both"),
         ({"head": "regression", "head_options": {"sigma": 2.0}}, r"head\.sigma"),
         ({"head": "ce", "head_options": {"sigma": 2.0}}, r"head\.sigma"),
+        ({"head_options": {"sigma": [1.0]}}, "1 widths for 2 points"),
         ({"head": "kl", "head_options": {"regulariser": "js"}}, r"head\.regulariser"),
         ({"head": "argmax", "head_options": {"decoder": "expectation"}}, "allowed: quadratic"),
         ({"head": "softargmax", "head_options": {"decoder": "nosuch"}}, r"head\.decoder"),
@@ -176,6 +177,22 @@ def test_sigma_goes_from_start_to_end():
     assert head.sigma == 2.0
     head.progress = 1.0
     assert head.sigma == 1.0
+
+
+@pytest.mark.parametrize("name", ["kl", "argmax", "nll", "softargmax"])
+def test_each_point_may_have_its_own_sigma(name):
+    options = {"sigma": [0.7, 1.5, 3.0]}
+    model = create_model(name, points=3, size=(32, 32), head_options=options, **SMALL)
+    points, weights = torch.rand(2, 3, 2) * 30, torch.ones(2, 3)
+    model.training_loss(images((32, 32)), points, weights).backward()
+    assert model.decode(model(images((32, 32)))).points.shape == (2, 3, 2)
+    maps = torch.randn(2, 3, 8, 8)
+    for k, sigma in enumerate(options["sigma"]):
+        alone = create_head(Head(name=name, sigma=sigma), 1)
+        where = points[:, k : k + 1] / 4
+        one = alone.loss(maps[:, k : k + 1], where, weights[:, :1])
+        together = model.head.loss(maps, points / 4, weights)[:, k : k + 1]
+        assert torch.allclose(one, together, rtol=1e-5)
 
 
 def test_every_registered_head_belongs_to_a_loss():
