@@ -78,18 +78,18 @@ class Augmentation(_Section):
 
     flip: Fraction = 0.5
     """Probability of mirroring; labels change sides through the skeleton's table."""
-    rotation: Annotated[float, Field(ge=0.0, le=180.0)] = 15.0
+    rotation: Annotated[float, Field(ge=0.0, le=180.0)] = 8.0
     """Angles are drawn from [-rotation, rotation]."""
-    scale: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.15
+    scale: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
     """Zoom factors are drawn, evenly in the logarithm, from [1 - scale, 1 / (1 - scale)]."""
-    shift: Annotated[float, Field(ge=0.0, le=1.0)] = 0.05
+    shift: Annotated[float, Field(ge=0.0, le=1.0)] = 0.04
     """Shifts of up to this share of the input's width and height."""
-    shear: Annotated[float, Field(ge=0.0, le=1.0)] = 0.05
-    photometric: Fraction = 0.8
+    shear: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
+    photometric: Fraction = 0.5
     """Strength and probability of changes of brightness, contrast, gamma and colour."""
-    blur: Fraction = 0.1
-    noise: Fraction = 0.1
-    occlusion: Fraction = 0.2
+    blur: Fraction = 0.0
+    noise: Fraction = 0.0
+    occlusion: Fraction = 0.1
     """Probability that a patch covers a part of the picture."""
 
 
@@ -150,7 +150,7 @@ class Optimiser(_Section):
     """How weights change."""
 
     name: Literal["adam", "adamw", "sgd"] = "adamw"
-    lr: Positive = 2e-3
+    lr: Positive = 3e-3
     weight_decay: NotNegative = 1e-4
     momentum: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.9
     """For SGD."""
@@ -172,7 +172,7 @@ class Optimiser(_Section):
 class Trainer(_Section):
     """How long, how often, how exactly."""
 
-    epochs: Count = 10
+    epochs: Count = 8
     batch_size: Count = 8
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     precision: Literal["32", "bf16"] = "32"

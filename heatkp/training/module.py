@@ -32,7 +32,8 @@ def make_optimiser(model: nn.Module, settings: Optimiser) -> Optimizer:
         return SGD(
             groups, lr=settings.lr, momentum=settings.momentum, nesterov=settings.momentum > 0
         )
-    return (AdamW if settings.name == "adamw" else Adam)(groups, lr=settings.lr)
+    # The fused step is one pass over the weights instead of a dozen.
+    return (AdamW if settings.name == "adamw" else Adam)(groups, lr=settings.lr, fused=True)
 
 
 def make_schedule(
