@@ -91,6 +91,14 @@ class Head(nn.Module):
         start = torch.tensor([given]) if isinstance(given, list) else given
         return start if final is None else start + (final - start) * self.progress
 
+    def per_target(self, maps: Tensor, variance: float = 1.0) -> float | Tensor:
+        """What turns a mean over a map's pixels into units of the target's own sum.
+
+        The mean is tiny, and shrinks as the map grows; in these units an empty map costs 1.
+        """
+        area = maps.shape[2] * maps.shape[3]
+        return area / (2 * torch.pi * variance * self.sigma**2)
+
     def loss(self, maps: Tensor, points: Tensor, weights: Tensor) -> Tensor:
         """Losses (B, K) of maps (B, K, H, W) against points (B, K, 2) in map pixels."""
         raise TypeError(f"{type(self).__name__} defines no loss")
@@ -112,10 +120,8 @@ class ArgmaxHead(Head):
     default_decoder = "quadratic"
 
     def loss(self, maps: Tensor, points: Tensor, weights: Tensor) -> Tensor:
-        # The mean over a map is tiny; in units of the target's own energy, an empty map costs 1.
-        sigma = self.sigma
-        scale = maps.shape[2] * maps.shape[3] / (torch.pi * sigma**2)
-        return hm.gaussian_mse(maps, points, weights, self.sigma) * scale
+        # A squared Gaussian is a Gaussian of half the variance.
+        return hm.gaussian_mse(maps, points, weights, self.sigma) * self.per_target(maps, 0.5)
 
 
 @register_head
@@ -185,9 +191,7 @@ class BinaryHead(Head):
     default_decoder = "local_expectation"
 
     def loss(self, maps: Tensor, points: Tensor, weights: Tensor) -> Tensor:
-        sigma = self.sigma
-        scale = maps.shape[2] * maps.shape[3] / (2 * torch.pi * sigma**2)
-        return hm.binary_cross_entropy(maps, points, weights, self.sigma) * scale
+        return hm.binary_cross_entropy(maps, points, weights, self.sigma) * self.per_target(maps)
 
 
 @register_head
@@ -213,10 +217,7 @@ class L1Head(Head):
     default_decoder = "quadratic"
 
     def loss(self, maps: Tensor, points: Tensor, weights: Tensor) -> Tensor:
-        # An empty map costs 1, as in `argmax`.
-        sigma = self.sigma
-        scale = maps.shape[2] * maps.shape[3] / (2 * torch.pi * sigma**2)
-        return hm.gaussian_l1(maps, points, weights, self.sigma) * scale
+        return hm.gaussian_l1(maps, points, weights, self.sigma) * self.per_target(maps)
 
 
 @register_head
