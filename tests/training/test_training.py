@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import shutil
 import signal
@@ -205,3 +206,23 @@ def test_settings_of_a_run_are_those_of_its_weights(run_copy):
 
 def test_defaults_are_valid():
     assert Settings().head.name == "softargmax"
+
+
+def test_progress_bar_on_a_terminal(tmp_path):
+    from rich.console import Console
+
+    from heatkp.config import assign
+    from heatkp.training import fit
+
+    values: dict = {}
+    for flag in TINY[1 : TINY.index("--batch-size") : 2]:
+        assign(values, flag)
+    values["trainer"] = {"epochs": 2, "batch_size": 8}
+    text = io.StringIO()
+    fit.train(
+        parse_settings(values),
+        tmp_path / "run",
+        Console(file=text, force_terminal=True, width=120),
+    )
+    shown = text.getvalue()
+    assert "epoch 2/2" in shown and "6/6" in shown and "validation MAE" in shown
