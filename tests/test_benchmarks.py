@@ -19,6 +19,7 @@ import pytest
         ),
         ("memory.py", "--mode chunked --batches 2 --size 64 --points 3", ['"mib"']),
         ("imm.py", "--help", ["--part"]),
+        ("readme_commands.py", "--help", ["--keep"]),
     ],
 )
 def test_script(root, script, arguments, words):
