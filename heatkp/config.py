@@ -206,24 +206,36 @@ class Settings(_Section):
         return json.dumps(self.model_dump())
 
 
-def _allowed_keys(path: Iterable[str | int]) -> list[str]:
-    section: Any = Settings
-    for part in path:
-        annotation = section.model_fields[str(part)].annotation
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
-            return []
-        section = annotation
-    return list(section.model_fields)
+def _section(parent: type[BaseModel], key: str) -> type[BaseModel] | None:
+    annotation: Any = parent.model_fields[key].annotation
+    is_section = isinstance(annotation, type) and issubclass(annotation, BaseModel)
+    return annotation if is_section else None
+
+
+def _place(location: Iterable[str | int]) -> tuple[str, list[str]]:
+    """`model.stride` from pydantic's location, and what the innermost section allows.
+
+    Pydantic also names the members of a union that it tried; nobody wrote those.
+    """
+    parts: list[str] = []
+    section: type[BaseModel] | None = Settings
+    allowed = list(Settings.model_fields)
+    for part in location:
+        if section is not None:
+            parts.append(str(part))
+            allowed = list(section.model_fields)
+            section = _section(section, str(part)) if part in section.model_fields else None
+        elif isinstance(part, int):
+            parts.append(str(part))
+    return ".".join(parts), allowed
 
 
 def _explain(error: ValidationError, source: str) -> str:
     lines = []
     for item in error.errors():
-        where = [p for p in item["loc"] if not (isinstance(p, str) and "[" in p)]
-        place = ".".join(str(p) for p in where)
+        place, allowed = _place(item["loc"])
         if item["type"] == "extra_forbidden":
-            allowed = ", ".join(_allowed_keys(where[:-1]))
-            text = f"unknown key; allowed here: {allowed}"
+            text = f"unknown key; allowed here: {', '.join(allowed)}"
         else:
             text = item["msg"].removeprefix("Value error, ")
             if item["type"] != "value_error" and "input" in item:

@@ -43,6 +43,9 @@ def test_defaults_survive_a_round_trip():
             ["optimiser", "onecycle warms up by itself"],
         ),
         ({"head": 3}, ["head"]),
+        ({"head": {"sigma": -1}}, ["head.sigma: Input should be greater than 0 (got -1)"]),
+        ({"data": {"size": [96, "x"]}}, ["data.size.1:"]),
+        ({"data": {"points": "mouth"}}, ["data.points:", "'all' or 'nose'"]),
     ],
 )
 def test_what_cannot_be_is_refused_with_its_place(values, words):

@@ -104,11 +104,6 @@ class KeypointDataset(Dataset[dict[str, Any]]):
             self._cache[index] = entry
         return entry
 
-    def photo_size(self, index: int) -> tuple[int, int]:
-        """(W, H) of the photo as stored."""
-        image = self.samples[index].image()
-        return image.shape[1], image.shape[0]
-
     def __getitem__(self, key: int | tuple[int, int]) -> dict[str, Any]:
         epoch, index = key if isinstance(key, tuple) else (0, key)
         sample = self.samples[index]

@@ -9,7 +9,7 @@ import numpy as np
 from heatkp.config import Data, expand_path
 from heatkp.data.readers import read
 from heatkp.data.samples import Image, KeypointData, Sample
-from heatkp.data.synthetic import draw_face
+from heatkp.data.synthetic import MAX_SIZE, MIN_SIZE, draw_face
 from heatkp.errors import DataError, SettingsError
 from heatkp.skeletons import SKELETONS, Skeleton, select
 
@@ -66,8 +66,10 @@ def load_data(data: Data) -> KeypointData:
     """
     if data.path is None:
         skeleton = SKELETONS[data.skeleton]
+        # As fine as the network will see them, and no finer.
+        size = min(max(*data.size, MIN_SIZE), MAX_SIZE)
         drawn = [
-            drawn_sample(data.drawn_seed, i, skeleton)
+            drawn_sample(data.drawn_seed, i, skeleton, size)
             for i in range(data.train_count + data.val_count)
         ]
         loaded = KeypointData(skeleton, drawn[: data.train_count], drawn[data.train_count :])
