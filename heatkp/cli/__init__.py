@@ -39,10 +39,11 @@ class _Commands(click.Group):
             if debug:
                 traceback.print_exc()
             raise UserError(_message(error)) from None
-        except KeyboardInterrupt:
-            click.echo(
-                "Interrupted. A training run goes on with: heatkp train --resume RUN", err=True
-            )
+        except KeyboardInterrupt as interrupt:
+            message = "Interrupted."
+            if interrupt.args:  # a training run says where it is
+                message += f" Continue with: heatkp train --resume {interrupt.args[0]}"
+            click.echo(message, err=True)
             sys.exit(130)
         except Exception as error:
             if debug:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 # Kept here as text, for importing the heads would import torch; a test compares the two.
 HEADS = ("argmax", "softargmax", "kl", "ce", "bce", "marginal", "l1", "nll", "regression")
@@ -89,13 +93,10 @@ def train(
     report(console, *fit.train(settings, out, console))
 
 
-def report(console: object, run: Path, metrics: dict[str, object]) -> None:
+def report(console: Console, run: Path, metrics: dict[str, Any]) -> None:
     """Print the table of errors and where everything is."""
-    from rich.console import Console
-
     from heatkp.evaluation.evaluate import metrics_table, worst_points
 
-    assert isinstance(console, Console)
     console.print(metrics_table(metrics, f"{run}: {metrics['images']} validation images"))
     console.print(f"Largest errors (photo pixels): {worst_points(metrics)}", highlight=False)
     console.print(

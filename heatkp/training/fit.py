@@ -152,14 +152,17 @@ def fit(prepared: Prepared, run: Path, console: Console, resume: Path | None = N
             log_every_n_steps=1,
             default_root_dir=run,
         )
-        trainer.fit(
-            prepared.module,
-            datamodule=prepared.data,
-            ckpt_path=resume,
-            weights_only=None if resume is None else True,
-        )
-    if trainer.interrupted:
-        raise KeyboardInterrupt
+        try:
+            trainer.fit(
+                prepared.module,
+                datamodule=prepared.data,
+                ckpt_path=resume,
+                weights_only=None if resume is None else True,
+            )
+        except SystemExit:  # what Lightning makes of Ctrl-C
+            if trainer.interrupted:
+                raise KeyboardInterrupt(str(run)) from None
+            raise
 
 
 def finish(prepared: Prepared, run: Path) -> dict[str, Any]:

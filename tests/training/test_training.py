@@ -65,28 +65,42 @@ def test_same_seed_same_result(tiny_run, tmp_path):
 KILLED = [*TINY, "--epochs", "5", "--set", "trainer.ema=0.9", "--set", "model.dropout=0.3"]
 
 
+SIGNALLED = """
+import os, signal, sys, torch
+torch.set_num_threads(1)
+from heatkp.training.module import KeypointModule
+step, name = KeypointModule.training_step, sys.argv.pop(1)
+def training_step(self, batch, i):
+    if name != "none" and self.current_epoch == 3 and i == 1:
+        os.kill(os.getpid(), getattr(signal, name))
+    return step(self, batch, i)
+KeypointModule.training_step = training_step
+from heatkp.cli import main
+main()
+"""
+"""The command line, with a signal of the given name in the middle of the fourth epoch."""
+
+
+def signalled(*arguments):
+    command = [sys.executable, "-c", SIGNALLED, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def test_interrupted_run_says_how_to_go_on(tmp_path):
+    run = tmp_path / "run"
+    done = signalled("SIGINT", "train", *KILLED, "--out", run)
+    assert done.returncode == 130, done.stderr
+    assert f"heatkp train --resume {run}" in done.stderr and "Traceback" not in done.stderr
+    assert len(rows(run)) == 3
+
+
 def test_killed_and_resumed_equals_uninterrupted(tmp_path):
     """SIGKILL in mid-epoch; the resumed run reaches the very metrics of one never stopped."""
     whole, cut = tmp_path / "whole", tmp_path / "cut"
-    script = (
-        "import os, signal, sys, torch; torch.set_num_threads(1)\n"
-        "from heatkp.training.module import KeypointModule as M\n"
-        "step, kill = M.training_step, sys.argv.pop(1) == 'kill'\n"
-        "def training_step(self, batch, i):\n"
-        "    if kill and self.current_epoch == 3 and i == 1:\n"
-        "        os.kill(os.getpid(), signal.SIGKILL)\n"
-        "    return step(self, batch, i)\n"
-        "M.training_step = training_step\n"
-        "from heatkp.cli import main; main()\n"
-    )
-
-    def run(*arguments):
-        return subprocess.run([sys.executable, "-c", script, *map(str, arguments)]).returncode
-
-    assert run("live", "train", *KILLED, "--out", whole) == 0
-    assert run("kill", "train", *KILLED, "--out", cut) == -signal.SIGKILL
+    assert signalled("none", "train", *KILLED, "--out", whole).returncode == 0
+    assert signalled("SIGKILL", "train", *KILLED, "--out", cut).returncode == -signal.SIGKILL
     assert not (cut / "metrics.json").exists() and len(rows(cut)) == 3
-    assert run("live", "train", "--resume", cut) == 0
+    assert signalled("none", "train", "--resume", cut).returncode == 0
     assert rows(cut) == rows(whole)
     assert json.loads((cut / "metrics.json").read_text()) == json.loads(
         (whole / "metrics.json").read_text()
