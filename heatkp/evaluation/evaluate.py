@@ -55,7 +55,7 @@ def predict_dataset(
             if flip_test
             else model.decode(model(images)).points
         )
-        found.append(points.double().cpu().numpy())
+        found.append(points.cpu().double().numpy())
         truth.append(batch["points"].double().numpy())
         matrices.append(batch["matrix"].numpy())
         progress(sum(map(len, found)))

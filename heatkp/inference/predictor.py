@@ -95,10 +95,10 @@ class Predictor:
                 matrices.append(matrix)
             device = next(self.model.parameters()).device
             result = self.model.decode(self.model(torch.stack(inputs).to(device)))
-            points = result.points.double().cpu().numpy()
-            scores = result.scores.double().cpu().numpy()
+            points = result.points.cpu().double().numpy()
+            scores = result.scores.cpu().double().numpy()
             spread = result.covariance
-            covariance = None if spread is None else spread.double().cpu().numpy()
+            covariance = None if spread is None else spread.cpu().double().numpy()
             for j, matrix in enumerate(matrices):
                 back = co.invert(matrix)
                 linear = back[:, :2]

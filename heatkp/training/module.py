@@ -81,6 +81,12 @@ class KeypointModule(pl.LightningModule):
         self._loss_sum = torch.zeros((), device=self.device)
         self._loss_count = 0
 
+    def on_before_batch_transfer(
+        self, batch: dict[str, Any], dataloader_idx: int
+    ) -> dict[str, Any]:
+        # The rest, float64 among it, which Apple's GPUs lack, is for evaluation.
+        return {k: batch[k] for k in ("image", "points", "visibility")}
+
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         # Dropout and the like are the same in a run that was stopped and resumed. Seeding once
         # per epoch would not do: loaders draw from the same generator when they start.
@@ -99,7 +105,7 @@ class KeypointModule(pl.LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         # loss x points, |error|, normalised squared error, points: sums, for batches differ.
-        self._sums = torch.zeros(4, dtype=torch.float64, device=self.device)
+        self._sums = torch.zeros(4, dtype=torch.float64)
 
     def validation_step(self, batch: dict[str, Tensor], _: int) -> None:
         labelled = batch["visibility"] > 0
@@ -110,7 +116,7 @@ class KeypointModule(pl.LightningModule):
         error = torch.where(labelled[..., None], error, 0.0)
         relative = error / error.new_tensor(self.model.size)
         sums = [loss * count, error.abs().mean(-1).sum(), relative.square().mean(-1).sum(), count]
-        self._sums += torch.stack([s.double() for s in sums])
+        self._sums += torch.stack([s.float() for s in sums]).cpu().double()
 
     def totals(self) -> dict[str, float]:
         """Means over the labelled points of the last validation."""
