@@ -117,7 +117,7 @@ class ArgmaxHead(Head):
     name = "argmax"
     trained_by = "gaussian_mse"
     default_sigma = 1.5
-    default_decoder = "quadratic"
+    default_decoder = "matched"
 
     def loss(self, maps: Tensor, points: Tensor, weights: Tensor) -> Tensor:
         # A squared Gaussian is a Gaussian of half the variance.
@@ -214,7 +214,7 @@ class L1Head(Head):
     name = "l1"
     trained_by = "gaussian_l1"
     default_sigma = 1.5
-    default_decoder = "quadratic"
+    default_decoder = "matched"
 
     def loss(self, maps: Tensor, points: Tensor, weights: Tensor) -> Tensor:
         return hm.gaussian_l1(maps, points, weights, self.sigma) * self.per_target(maps)

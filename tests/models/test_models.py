@@ -260,3 +260,35 @@ def test_biases_and_norms_do_not_decay():
     for name, kind in (("adam", "Adam"), ("adamw", "AdamW"), ("sgd", "SGD")):
         settings = parse_settings({"optimiser": {"name": name}}).optimiser
         assert type(make_optimiser(model, settings)).__name__ == kind
+
+
+class Reader(torch.nn.Module):
+    """A model with its decoder, as one would deploy it."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, images):
+        return self.model.decode(self.model(images)).points
+
+
+@pytest.mark.parametrize("name", ["kl", "softargmax", "argmax"])
+def test_model_with_head_compiles_and_exports(name):
+    torch._dynamo.reset()
+    model = create_model(name, points=2, size=(64, 48), **SMALL).eval()
+    x, points, weights = images((64, 48)), torch.rand(2, 2, 2) * 40, torch.ones(2, 2)
+    compiled = torch.compile(model.training_loss, backend="aot_eager")
+    loss = compiled(x, points, weights)
+    loss.backward()
+    found = {k: p.grad.clone() for k, p in model.named_parameters()}
+    model.zero_grad()
+    plain = model.training_loss(x, points, weights)
+    plain.backward()
+    assert torch.allclose(loss, plain, rtol=1e-5)
+    last = model.map_layer.convolution.weight
+    assert torch.allclose(found["map_layer.convolution.weight"], last.grad, rtol=1e-3, atol=1e-6)
+    reader = Reader(model)
+    with torch.no_grad():
+        exported = torch.export.export(reader, (x,)).module()
+        assert torch.allclose(exported(x), reader(x), atol=1e-3)
