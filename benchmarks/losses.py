@@ -18,13 +18,12 @@ is new, as a gradient is.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import os
 import platform
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -33,8 +32,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from kornia.geometry.subpix import render_gaussian2d
+from measure import peak_bytes
 from torch import Tensor
-from torch.profiler import ProfilerActivity, profile
 
 import heatkp.heatmaps as hm
 from heatkp.heatmaps.losses.engine import new_buffer
@@ -147,32 +146,6 @@ def floors(maps: Tensor) -> dict[str, Callable[[], object]]:
         "floor: read once, write once, new memory": lambda: torch.mul(logits, 2.0),
         "floor: the same in huge pages": lambda: torch.mul(flat, 2.0, out=new_buffer(logits)),
     }
-
-
-@contextlib.contextmanager
-def silenced() -> Iterator[None]:
-    """Without the lines that the profiler writes to stderr at start and stop."""
-    kept, sink = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(sink, 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(sink)
-
-
-def peak_bytes(run: Callable[[], object]) -> int:
-    """Highest sum of live allocations while it runs, beyond what was there."""
-    with silenced(), profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded:
-        run()
-    events = recorded.profiler.kineto_results.events()  # type: ignore[union-attr]
-    memory = sorted((e.start_ns(), e.nbytes()) for e in events if e.name() == "[memory]")
-    live = peak = 0
-    for _, change in memory:
-        live += change
-        peak = max(peak, live)
-    return peak
 
 
 def measure(size: str, repeats: int, wanted: str) -> list[dict[str, object]]:

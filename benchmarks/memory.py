@@ -2,87 +2,77 @@
 
     python benchmarks/memory.py --batches 4 8 16 32
 
-Each figure is the largest resident memory of a process of its own (`ru_maxrss`) that makes
-three training steps, less that of one which only loads the model. `network` ends at the
-decoder's features: what is over it belongs to the last convolution, the maps and the loss.
+Memory is the highest sum of live allocations during a step as the profiler records them from
+torch's allocator, beyond what was there before (model and batch). `network` ends at the decoder's
+features, whose sum is what it minimises: what is over it belongs to the last convolution, the maps,
+the loss and the features' gradient. Times are the shortest of three steps.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import resource
-import subprocess
-import sys
 import time
-from typing import Any
+from collections.abc import Callable
+
+import torch
+from measure import peak_bytes
+
+from heatkp import create_model
 
 
-def step(mode: str, batch: int, size: int, points: int, chunk: int) -> dict[str, float]:
-    """Peak MiB and the shortest step in ms; run in a fresh process."""
-    import torch
-
-    from heatkp import create_model
-
+def step(mode: str, batch: int, size: int, points: int, chunk: int) -> Callable[[], None]:
+    """Forward and backward of a fresh model."""
     torch.manual_seed(0)
     model = create_model(
-        "kl", points=points, size=(size, size), encoder="mobilenet_v2", stride=1,
+        "kl", points=points, size=(size, size), encoder="mobilenet_v2", stride=1, options={},
         loss_chunk=chunk if mode == "chunked" else 0,
     )  # fmt: skip
-    optimiser = torch.optim.SGD(model.parameters(), 1e-3)
     images = torch.randint(0, 256, (batch, 3, size, size), dtype=torch.uint8)
     where, weights = torch.rand(batch, points, 2) * size, torch.ones(batch, points)
-    times = []
-    for _ in range(0 if mode == "load" else 3):
-        start = time.perf_counter()
-        optimiser.zero_grad()
+
+    def run() -> None:
+        model.zero_grad()
         if mode == "network":
-            model.features(images).square().mean().backward()
+            model.features(images).sum().backward()
         else:
             model.training_loss(images, where, weights).backward()
-        optimiser.step()
+
+    return run
+
+
+def shortest(run: Callable[[], None]) -> float:
+    times = []
+    for _ in range(3):
+        start = time.perf_counter()
+        run()
         times.append(time.perf_counter() - start)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return {"mib": peak, "ms": 1e3 * min(times, default=0.0)}
-
-
-def measured(mode: str, batch: int, arguments: Any) -> dict[str, float]:
-    command = [sys.executable, __file__, "--mode", mode, "--batches", str(batch)]
-    for name in ("size", "points", "chunk"):
-        command += [f"--{name}", str(getattr(arguments, name))]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    return json.loads(done.stdout.splitlines()[-1])
+    return min(times)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--batches", type=int, nargs="+", default=[4, 8, 16, 32])
     parser.add_argument("--size", type=int, default=224)
     parser.add_argument("--points", type=int, default=68)
     parser.add_argument("--chunk", type=int, default=1)
-    parser.add_argument("--mode", choices=["load", "network", "whole", "chunked"])
     arguments = parser.parse_args()
-    if arguments.mode:
-        batch = arguments.batches[0]
-        print(json.dumps(step(arguments.mode, batch, arguments.size, arguments.points,
-                              arguments.chunk)))  # fmt: skip
-        return
     print(
         f"U-Net, MobileNetV2, {arguments.size}x{arguments.size}, K = {arguments.points}, "
         f"stride 1, KL, chunks of {arguments.chunk}\n\n"
-        "| batch | logits | network alone | + last layer whole | + chunked | time chunked / whole |"
-        "\n|---|---|---|---|---|---|"
+        "| batch | logits, MB | network alone | + last layer whole | + chunked | "
+        "time chunked / whole |\n|--:|--:|--:|--:|--:|--:|"
     )
-    base = measured("load", 1, arguments)["mib"]
     for batch in arguments.batches:
-        found = {m: measured(m, batch, arguments) for m in ("network", "whole", "chunked")}
-        alone = found["network"]["mib"] - base
-        logits = 4 * batch * arguments.points * arguments.size**2 / 2**20
-        over = [found[m]["mib"] - base - alone for m in ("whole", "chunked")]
-        ratio = found["chunked"]["ms"] / found["whole"]["ms"]
+        peaks, times = {}, {}
+        for mode in ("network", "whole", "chunked"):
+            run = step(mode, batch, arguments.size, arguments.points, arguments.chunk)
+            times[mode] = shortest(run)
+            peaks[mode] = peak_bytes(run) / 1e6
+        alone = peaks["network"]
         print(
-            f"| {batch} | {logits:.0f} MiB | {alone:.0f} MiB | {over[0]:+.0f} MiB | "
-            f"{over[1]:+.0f} MiB | {ratio:.2f} |",
+            f"| {batch} | {4e-6 * batch * arguments.points * arguments.size**2:.0f} | {alone:.0f} "
+            f"| {peaks['whole'] - alone:+.0f} | {peaks['chunked'] - alone:+.0f} "
+            f"| {times['chunked'] / times['whole']:.2f} |",
             flush=True,
         )
 

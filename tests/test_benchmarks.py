@@ -17,7 +17,7 @@ import pytest
             "--sigmas 1.5 --strides 4 --points 4 --repeats 1 --threads 1",
             ["quadratic", "matched"],
         ),
-        ("memory.py", "--mode chunked --batches 2 --size 64 --points 3", ['"mib"']),
+        ("memory.py", "--batches 2 --size 64 --points 3", ["| 2 |"]),
         ("imm.py", "--help", ["--part"]),
         ("readme_commands.py", "--help", ["--keep"]),
     ],

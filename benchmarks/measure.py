@@ -1,0 +1,35 @@
+"""How benchmarks measure memory."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+
+from torch.profiler import ProfilerActivity, profile
+
+
+@contextlib.contextmanager
+def silenced() -> Iterator[None]:
+    """Without the lines that the profiler writes to stderr at start and stop."""
+    kept, sink = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(sink, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(sink)
+
+
+def peak_bytes(run: Callable[[], object]) -> int:
+    """Highest sum of live allocations while it runs, beyond what was there."""
+    with silenced(), profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded:
+        run()
+    events = recorded.profiler.kineto_results.events()  # type: ignore[union-attr]
+    memory = sorted((e.start_ns(), e.nbytes()) for e in events if e.name() == "[memory]")
+    live = peak = 0
+    for _, change in memory:
+        live += change
+        peak = max(peak, live)
+    return peak
