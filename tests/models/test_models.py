@@ -273,10 +273,9 @@ class Reader(torch.nn.Module):
         return self.model.decode(self.model(images)).points
 
 
-@pytest.mark.parametrize("name", ["kl", "softargmax", "argmax"])
-def test_model_with_head_compiles_and_exports(name):
+def test_model_with_head_compiles_and_exports():
     torch._dynamo.reset()
-    model = create_model(name, points=2, size=(64, 48), **SMALL).eval()
+    model = create_model("softargmax", points=2, size=(64, 48), **SMALL).eval()
     x, points, weights = images((64, 48)), torch.rand(2, 2, 2) * 40, torch.ones(2, 2)
     compiled = torch.compile(model.training_loss, backend="aot_eager")
     loss = compiled(x, points, weights)
