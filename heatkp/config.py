@@ -6,7 +6,6 @@ Unknown keys, wrong types and impossible combinations raise `SettingsError` with
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -201,9 +200,6 @@ class Settings(_Section):
     def to_yaml(self) -> str:
         """The settings in full, in the form that `load_settings` reads."""
         return yaml.safe_dump(self.model_dump(), sort_keys=False)
-
-    def to_json(self) -> str:
-        return json.dumps(self.model_dump())
 
 
 def _section(parent: type[BaseModel], key: str) -> type[BaseModel] | None:

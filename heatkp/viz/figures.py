@@ -16,7 +16,7 @@ from heatkp.data.samples import Visibility
 from heatkp.evaluation.metrics import Errors
 from heatkp.skeletons import Skeleton
 
-TRUTH, PREDICTED, OCCLUDED = "#3ddc5a", "#ff2d78", "#ffb000"
+TRUTH, PREDICTED = "#3ddc5a", "#ff2d78"
 LEFT, RIGHT, MIDDLE = "#4aa8ff", "#ff5a4a", "#ffe14a"
 
 
