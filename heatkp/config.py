@@ -29,7 +29,7 @@ class _Section(BaseModel):
 class Data(_Section):
     """Where samples come from and what part of a photo the network sees."""
 
-    format: Literal["auto", "synthetic", "imm", "coco"] = "auto"
+    format: Literal["auto", "synthetic", "imm", "coco", "imglab", "pts", "csv", "kaggle15"] = "auto"
     """`auto` draws faces where there is no path, and else looks at what the path holds."""
     path: str | None = None
     points: Literal["all", "nose"] | list[Annotated[int, Field(ge=0)]] = "all"

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -52,6 +53,9 @@ class Sample:
         visibility: uint8 (K,), codes of `Visibility`.
         box: edges (x0, y0, x1, y1) of the object in the picture, or None.
         person: who is shown, for splits that keep a person on one side.
+        photo: the photo that the sample is from, where several are from one; splits never
+            part them. None: a photo of its own.
+        file: the file that the picture is read from, or None for a picture made in memory.
     """
 
     id: str
@@ -60,6 +64,8 @@ class Sample:
     visibility: npt.NDArray[np.uint8] = field(repr=False)
     box: npt.NDArray[np.float32] | None = field(default=None, repr=False)
     person: str | None = None
+    photo: str | None = None
+    file: Path | None = None
 
     def __post_init__(self) -> None:
         k = len(self.visibility)
@@ -75,13 +81,28 @@ class Sample:
         return replace(self, points=self.points[indices], visibility=self.visibility[indices])
 
 
+class Labels(NamedTuple):
+    """What a reader found.
+
+    Attributes:
+        skeleton: the layout of the points.
+        samples: in the file's order, or by name.
+        notes: one line for each kind of thing that was left out or mended, with its count.
+    """
+
+    skeleton: Skeleton
+    samples: list[Sample]
+    notes: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True)
 class KeypointData:
-    """Samples with the same skeleton, in two parts."""
+    """Samples with the same skeleton, in two parts; `notes` as in `Labels`."""
 
     skeleton: Skeleton
     train: list[Sample]
     val: list[Sample]
+    notes: tuple[str, ...] = ()
 
     def part(self, name: str) -> list[Sample]:
         """`train`, `val` or `all`."""
@@ -93,4 +114,5 @@ class KeypointData:
             self.skeleton.subset(indices, name),
             [s.take(indices) for s in self.train],
             [s.take(indices) for s in self.val],
+            self.notes,
         )

@@ -19,7 +19,7 @@ from tests.conftest import heatkp, write_imm
 def test_imm_reads_what_was_written(tmp_path):
     folder = write_imm(tmp_path / "imm")
     assert recognise(folder) == "imm"
-    skeleton, samples = read(folder)
+    skeleton, samples, _ = read(folder)
     assert skeleton is FACE58 and len(samples) == 10
     sample = samples[0]
     assert sample.id == "01-1m" and sample.person == "01"
@@ -117,7 +117,7 @@ def test_real_imm(data_folder):
 
 def test_real_imm_sides_are_right(data_folder):
     """On every photo the subject's left points lie right of the right ones, brow to brow."""
-    skeleton, samples = read(data_folder / "imm")
+    skeleton, samples, _ = read(data_folder / "imm")
     for sample in samples:
         left = np.mean([sample.points[a] for a, _ in skeleton.pairs], axis=0)
         right = np.mean([sample.points[b] for _, b in skeleton.pairs], axis=0)
@@ -127,7 +127,7 @@ def test_real_imm_sides_are_right(data_folder):
 def test_coco_round_trip(tmp_path):
     result = heatkp("data", "synth", tmp_path / "faces", "--n", 3, "--size", 96)
     assert result.exit_code == 0, result.output
-    skeleton, samples = read(tmp_path / "faces")
+    skeleton, samples, _ = read(tmp_path / "faces")
     assert skeleton is FACE68 and len(samples) == 3
     for index, sample in enumerate(samples):
         drawn = drawn_sample(0, index, FACE68, 96)
@@ -180,7 +180,7 @@ def test_coco_knows_other_skeletons(tmp_path):
         for note in content["annotations"]:
             note["keypoints"] = [1, 2, 2, 3, 4, 1, 0, 0, 0]
 
-    skeleton, samples = read(_coco(tmp_path, mouse))
+    skeleton, samples, _ = read(_coco(tmp_path, mouse))
     assert skeleton.pairs == ((0, 1),) and skeleton.lines == ((0, 2), (1, 2))
     assert samples[0].visibility.tolist() == [2, 1, 0]
     assert np.isnan(samples[0].points[2]).all()

@@ -7,11 +7,10 @@ from pathlib import Path
 
 from heatkp.data.readers.coco import find_annotations, read_coco
 from heatkp.data.readers.imm import read_imm
-from heatkp.data.samples import Sample
+from heatkp.data.samples import Labels
 from heatkp.errors import DataError
-from heatkp.skeletons import Skeleton
 
-READERS: dict[str, Callable[[Path], tuple[Skeleton, list[Sample]]]] = {
+READERS: dict[str, Callable[[Path], Labels]] = {
     "coco": read_coco,
     "imm": read_imm,
 }
@@ -31,8 +30,8 @@ def recognise(path: Path) -> str:
     )
 
 
-def read(path: Path, format: str = "auto") -> tuple[Skeleton, list[Sample]]:
-    """Skeleton and samples of a path in one of `READERS`' formats, or in whatever it holds."""
+def read(path: Path, format: str = "auto") -> Labels:
+    """The labels of a path in one of `READERS`' formats, or in whatever it holds."""
     if not path.exists():
         raise DataError(f"there is no file or folder {path}")
     return READERS[recognise(path) if format == "auto" else format](path)

@@ -18,7 +18,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from heatkp.data.samples import Sample, Visibility, read_image
+from heatkp.data.samples import Labels, Sample, Visibility, read_image
 from heatkp.errors import DataError
 from heatkp.skeletons import SKELETONS, Skeleton
 
@@ -82,10 +82,12 @@ def _sample(note: Mapping[str, Any], file: Path, k: int, source: Path) -> Sample
         visibility=visibility.astype(np.uint8),
         box=box,
         person=None if person is None else str(person),
+        photo=str(file),
+        file=file,
     )
 
 
-def read_coco(path: Path) -> tuple[Skeleton, list[Sample]]:
+def read_coco(path: Path) -> Labels:
     """All annotated objects of a COCO keypoints file (or of the folder that holds it).
 
     Raises `DataError` for what is missing or does not fit.
@@ -115,7 +117,7 @@ def read_coco(path: Path) -> tuple[Skeleton, list[Sample]]:
         if note.get("image_id") not in images:
             raise DataError(f"{source}: annotation {note.get('id')} has no image")
         samples.append(_sample(note, images[note["image_id"]], len(skeleton), source))
-    return skeleton, samples
+    return Labels(skeleton, samples)
 
 
 def coco_dictionary(

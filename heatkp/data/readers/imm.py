@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from heatkp.coordinates import denormalise
-from heatkp.data.samples import Sample, Visibility, read_image
+from heatkp.data.samples import Labels, Sample, Visibility, read_image
 from heatkp.errors import DataError
-from heatkp.skeletons import FACE58, Skeleton
+from heatkp.skeletons import FACE58
 
 _NAME = re.compile(r"(?P<person>\d+)-\d+[mf]$", re.IGNORECASE)
 
@@ -81,10 +81,11 @@ def _sample(path: Path) -> Sample:
         points=denormalise(fractions, width, height).astype(np.float32),
         visibility=np.full(len(FACE58), Visibility.VISIBLE, np.uint8),
         person=match["person"] if match else path.stem,
+        file=image_path,
     )
 
 
-def read_imm(folder: Path) -> tuple[Skeleton, list[Sample]]:
+def read_imm(folder: Path) -> Labels:
     """All labelled photos of a folder, by name. Every photo is decoded once, to find bad ones.
 
     Raises `DataError` naming the first file that is not right.
@@ -92,4 +93,4 @@ def read_imm(folder: Path) -> tuple[Skeleton, list[Sample]]:
     paths = sorted(folder.glob("*.asf"))
     if not paths:
         raise DataError(f"{folder} holds no .asf files")
-    return FACE58, [_sample(path) for path in paths]
+    return Labels(FACE58, [_sample(path) for path in paths])
