@@ -36,8 +36,9 @@ class Data(_Section):
     skeleton: Literal["face68", "face58"] = "face68"
     """Layout that drawn faces are labelled in; files know their own."""
     split: Literal["person", "random"] = "random"
+    """`random` shuffles photos: samples from one photo stay on one side."""
     validation: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.2
-    """Share of the samples (or of the persons) that validation gets."""
+    """Share of the photos (or of the persons) that validation gets."""
     split_seed: int = 0
     train_count: Count = 1000
     """Drawn faces to train on."""
@@ -47,13 +48,27 @@ class Data(_Section):
     size: Annotated[list[Annotated[int, Field(ge=8, le=4096)]], Field(min_length=2, max_length=2)]
     """Width and height of the network's input, in pixels."""
     crop: Literal["image", "box"] = "image"
+    """What the network sees: whole pictures, or the region of each sample's box."""
+    box: Literal["given", "points"] = "given"
+    """`points`: the box around the labelled points instead of the file's; also used, and
+    counted, where a file gives none."""
     box_scale: Positive = 1.3
+    """The box is enlarged by this about its centre."""
+    box_shift: Annotated[list[float], Field(min_length=2, max_length=2)] = Field(
+        default_factory=lambda: [0.0, 0.0]
+    )
+    """Then moved by these shares of its own width and height, right and down."""
     keep_aspect: bool = True
     """Widen the region to the input's shape instead of stretching it."""
+    skip_outside: bool = False
+    """Leave out training samples of which a labelled point lies outside the region."""
     grey: bool = False
     workers: Annotated[int, Field(ge=0)] = 1
-    cache_mb: Annotated[int, Field(ge=0)] = 1024
-    """Memory in which each worker may keep shrunk photos."""
+    cache: str = "auto"
+    """Folder for shrunk crops of the photos, which spare decoding them in each epoch; `auto`
+    is the user's cache folder (or $HEATKP_CACHE), `none` decodes every time."""
+    cache_mb: Annotated[int, Field(ge=0)] = 4096
+    """Decode every time where the crops would take more than this."""
 
     def __init__(self, **values: Any) -> None:
         values.setdefault("size", [96, 96])
@@ -84,10 +99,20 @@ class Augmentation(_Section):
     shift: Annotated[float, Field(ge=0.0, le=1.0)] = 0.04
     """Shifts of up to this share of the input's width and height."""
     shear: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
+    box_jitter: Annotated[float, Field(ge=0.0, lt=0.5)] = 0.0
+    """Each edge of the box moves by up to this share of the box's size, as a detector's does."""
+    retries: Annotated[int, Field(ge=0)] = 0
+    """Draw another geometry, so often at most, until all labelled points are in the input;
+    then go without. 0: points may leave it."""
     photometric: Fraction = 0.5
     """Strength and probability of changes of brightness, contrast, gamma and colour."""
+    grey: Fraction = 0.05
+    """Probability that colours are lost."""
     blur: Fraction = 0.0
+    motion_blur: Fraction = 0.0
     noise: Fraction = 0.0
+    jpeg: Fraction = 0.0
+    """Probability of a JPEG file's artefacts."""
     occlusion: Fraction = 0.1
     """Probability that a patch covers a part of the picture."""
 

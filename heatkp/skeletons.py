@@ -184,10 +184,56 @@ FACE58 = Skeleton(
 )
 """The 58 points of the IMM Face Database (Nordstrøm et al. 2004), in that order."""
 
-NOSE_OF = {"face58": 52, "face68": 33}
+FACE15 = Skeleton(
+    name="face15",
+    point_names=(
+        "left_eye_center",
+        "right_eye_center",
+        "left_eye_inner_corner",
+        "left_eye_outer_corner",
+        "right_eye_inner_corner",
+        "right_eye_outer_corner",
+        "left_eyebrow_inner_end",
+        "left_eyebrow_outer_end",
+        "right_eyebrow_inner_end",
+        "right_eyebrow_outer_end",
+        "nose_tip",
+        "mouth_left_corner",
+        "mouth_right_corner",
+        "mouth_center_top_lip",
+        "mouth_center_bottom_lip",
+    ),
+    pairs=((0, 1), (2, 4), (3, 5), (6, 8), (7, 9), (11, 12)),
+    lines=((2, 0, 3), (4, 1, 5), (6, 7), (8, 9), (11, 13, 12, 14, 11)),
+    normalisers={"inter-pupil": ((1,), (0,))},
+)
+"""The 15 points of Kaggle's "Facial Keypoints Detection" (2013), in the order of its columns."""
+
+UNLABELLED = Skeleton("unlabelled", ())
+"""The layout of pictures that are there to be predicted: no points."""
+
+NOSE_OF = {"face58": 52, "face68": 33, "face15": 10}
 """The point that "nose tip" means in the one-point task: the middle of the nose's lower edge."""
 
-SKELETONS: dict[str, Skeleton] = {s.name: s for s in (FACE68, FACE58)}
+SKELETONS: dict[str, Skeleton] = {s.name: s for s in (FACE68, FACE58, FACE15)}
+
+
+def pairs_by_name(names: Sequence[str]) -> tuple[tuple[int, int], ...]:
+    """(left, right) indices of names that differ in the first "left" and "right" alone.
+
+    >>> pairs_by_name(["left_paw", "nose", "right_paw"])
+    ((0, 2),)
+    """
+    places = {name: i for i, name in enumerate(names)}
+    pairs: list[tuple[int, int]] = []
+    paired: set[int] = set()
+    for name, i in places.items():
+        for left, right in (("left", "right"), ("Left", "Right"), ("LEFT", "RIGHT")):
+            j = places.get(name.replace(left, right, 1)) if left in name else None
+            if j is not None and not {i, j} & paired:
+                pairs.append((i, j))
+                paired |= {i, j}
+    return tuple(pairs)
 
 
 def select(skeleton: Skeleton, points: str | Sequence[int]) -> list[int]:

@@ -41,7 +41,9 @@ def test_imports_run_downwards(root):
     assert seen > 50
 
 
-@pytest.mark.parametrize("arguments", [[], ["train"], ["eval"], ["data"], ["data", "synth"]])
+@pytest.mark.parametrize(
+    "arguments", [[], ["train"], ["eval"], ["score"], ["data"], ["data", "synth"]]
+)
 def test_help_needs_no_torch(arguments):
     script = (
         "import sys; from heatkp.cli import main\n"

@@ -10,6 +10,7 @@ import click
 import heatkp
 from heatkp.cli.data import data
 from heatkp.cli.eval import evaluate
+from heatkp.cli.score import score
 from heatkp.cli.train import train
 from heatkp.errors import HeatkpError
 
@@ -67,4 +68,5 @@ def main(debug: bool) -> None:
 
 main.add_command(train)
 main.add_command(evaluate)
+main.add_command(score)
 main.add_command(data)

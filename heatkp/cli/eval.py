@@ -3,89 +3,189 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import Console
+
+    from heatkp.config import Data
+    from heatkp.data.samples import Sample
+    from heatkp.evaluation.metrics import Errors
+    from heatkp.runs import Loaded
+    from heatkp.skeletons import Skeleton
 
 EXAMPLES = """\b
 Examples:
   heatkp eval runs/softargmax-1
   heatkp eval runs/kl-1 --data imm/ --split all
   heatkp eval runs/kl-1/weights.safetensors --decoder dark --flip-test
+  heatkp eval runs/kl-1 --kaggle --data labels_ibug_300W_test_parsed.xml --out submission.csv
 """
+
+
+class Reading(NamedTuple):
+    """How predictions are made: options of the command."""
+
+    decoder: str | None
+    flip_test: bool
+    batch_size: int
 
 
 @click.command("eval", epilog=EXAMPLES)
 @click.argument("run", type=click.Path(), metavar="RUN_OR_CHECKPOINT")
 @click.option("--data", type=click.Path(), help="Other data than the run was trained on.")
 @click.option(
-    "--split", type=click.Choice(["train", "val", "all"]), default="val", show_default=True,
-    help="Which samples; other data may be used whole.",
+    "--split", type=click.Choice(["train", "val", "all"]),
+    help="Which samples; other data may be used whole.  [default: val]",
 )  # fmt: skip
 @click.option("--decoder", help="Read the maps by another decoder than the head's own.")
 @click.option("--flip-test", is_flag=True, help="Average with the mirrored image.")
 @click.option("--batch-size", type=click.IntRange(1), default=16, show_default=True)
-@click.option("--out", type=click.Path(), help="JSON file.  [default: RUN/eval-SPLIT.json]")
+@click.option("--out", type=click.Path(),
+              help="JSON file, or CSV with --kaggle.  [default: RUN/eval-SPLIT.json or "
+              "RUN/submission.csv]")  # fmt: skip
+@click.option("--kaggle", is_flag=True,
+              help="Write predictions of all of --data as Kaggle takes them: 68 points "
+              "(imglab .xml), or 15 (Facial Keypoints Detection).")  # fmt: skip
+@click.option("--lookup", type=click.Path(),
+              help="For 15 points: IdLookupTable.csv.  [default: the one beside --data]"
+              )  # fmt: skip
 def evaluate(
     run: str,
     data: str | None,
-    split: str,
+    split: str | None,
     decoder: str | None,
     flip_test: bool,
     batch_size: int,
     out: str | None,
+    kaggle: bool,
+    lookup: str | None,
 ) -> None:
     """Measure a trained model: MAE, MSE, NME, PCK, failures; a table here and JSON in the run."""
-    import json
-
     from rich.console import Console
-    from rich.progress import Progress
 
-    from heatkp import runs
-    from heatkp.data.dataset import KeypointDataset
-    from heatkp.data.loading import load_data
-    from heatkp.data.transforms import Framing
-    from heatkp.errors import CheckpointError, DataError, SettingsError
-    from heatkp.evaluation.evaluate import metrics_table, predict_dataset, worst_points
-    from heatkp.evaluation.metrics import summarise
-    from heatkp.models import DenseModel
+    from heatkp.errors import SettingsError
 
     console = Console()
-    loaded = runs.load_run(run)
+    how = Reading(decoder, flip_test, batch_size)
+    if kaggle:
+        from heatkp.cli.kaggle import submit
+
+        if data is None:
+            raise SettingsError("--kaggle predicts the samples of a file: name it with --data")
+        if split not in (None, "all"):
+            raise SettingsError("--kaggle predicts all samples: leave out --split")
+        submit(console, run, data, lookup, how, out)
+        return
+    if lookup is not None:
+        raise SettingsError("--lookup belongs to --kaggle: add it, or leave out both")
+    measure(console, run, data, split or "val", how, out)
+
+
+def measure(
+    console: Console,
+    run: str,
+    data: str | None,
+    split: str,
+    how: Reading,
+    out: str | None,
+) -> None:
+    """Evaluate on a split, print the table and write JSON."""
+    import json
+
+    from heatkp.data.loading import load_data
+    from heatkp.errors import DataError
+    from heatkp.evaluation.evaluate import metrics_table, worst_points
+    from heatkp.evaluation.metrics import summarise
+
+    loaded = open_run(run, how)
     settings = loaded.settings.data.model_copy(deep=True)
     if data is not None:
         settings.format, settings.path = "auto", data
-    if decoder is not None:
-        if not isinstance(loaded.model, DenseModel):
-            raise SettingsError("--decoder: the regression head has no maps to decode")
-        loaded.model.head.use_decoder(decoder)
     found = load_data(settings)
-    if found.skeleton.point_names != loaded.skeleton.point_names:
-        raise CheckpointError(
-            f"{run} finds the points of {loaded.skeleton.name!r} ({len(loaded.skeleton)}), but "
-            f"the data is labelled with {found.skeleton.name!r} ({len(found.skeleton)})"
-        )
+    demand_points(run, loaded.skeleton, found.skeleton)
     samples = found.part(split)
     if not any((s.visibility > 0).any() for s in samples):
         raise DataError(f"no {split} sample has a labelled point: nothing to measure")
-    dataset = KeypointDataset(samples, found.skeleton, Framing.of(settings), grey=settings.grey)
-    with Progress(console=console, transient=True) as progress:
-        task = progress.add_task("evaluating", total=len(dataset))
-        errors = predict_dataset(
-            loaded.model,
-            dataset,
-            batch_size,
-            flip_test,
-            progress=lambda done: progress.update(task, completed=done),
-        )
+    errors = predict(console, loaded, samples, settings, how)
     metrics = summarise(errors, found.skeleton)
-    metrics.update(split=split, data=data, decoder=decoder, flip_test=flip_test)
-    target = Path(out) if out else Path(run) if Path(run).is_dir() else Path(run).parent
-    if not out:
-        target = target / f"eval-{split}.json"
-    try:
-        runs.write_text(target, json.dumps(metrics, indent=1) + "\n")
-    except OSError as error:
-        raise SettingsError(f"cannot write {target}: {error}") from None
+    metrics.update(split=split, data=data, decoder=how.decoder, flip_test=how.flip_test)
+    target = target_path(run, out, f"eval-{split}.json")
+    write(target, json.dumps(metrics, indent=1) + "\n")
     console.print(metrics_table(metrics, f"{run}: {metrics['images']} images, split {split}"))
     console.print(f"Largest errors (photo pixels): {worst_points(metrics)}", highlight=False)
     console.print(f"Written to {target}", highlight=False, soft_wrap=True)
+
+
+def open_run(run: str, how: Reading) -> Loaded:
+    """The model of a run or checkpoint, reading its maps by another decoder if one is named."""
+    from heatkp import runs
+    from heatkp.errors import SettingsError
+    from heatkp.models import DenseModel
+
+    loaded = runs.load_run(run)
+    if how.decoder is not None:
+        if not isinstance(loaded.model, DenseModel):
+            raise SettingsError("--decoder: the regression head has no maps to decode")
+        loaded.model.head.use_decoder(how.decoder)
+    return loaded
+
+
+def demand_points(run: str, finds: Skeleton, wanted: Skeleton) -> None:
+    """Raises `CheckpointError` where a model finds other points than the data has."""
+    from heatkp.errors import CheckpointError
+
+    if finds.point_names != wanted.point_names:
+        raise CheckpointError(
+            f"{run} finds the points of {finds.name!r} ({len(finds)}), but "
+            f"the data is labelled with {wanted.name!r} ({len(wanted)})"
+        )
+
+
+def predict(
+    console: Console,
+    loaded: Loaded,
+    samples: Sequence[Sample],
+    settings: Data,
+    how: Reading,
+) -> Errors:
+    """Predictions of samples beside their truth, under a progress bar."""
+    from rich.progress import Progress
+
+    from heatkp.data.dataset import KeypointDataset
+    from heatkp.data.transforms import Framing
+    from heatkp.evaluation.evaluate import predict_dataset
+
+    framing = Framing.of(settings)
+    dataset = KeypointDataset(samples, loaded.skeleton, framing, grey=settings.grey)
+    with Progress(console=console, transient=True) as progress:
+        task = progress.add_task("evaluating", total=len(dataset))
+        return predict_dataset(
+            loaded.model,
+            dataset,
+            how.batch_size,
+            how.flip_test,
+            progress=lambda done: progress.update(task, completed=done),
+        )
+
+
+def target_path(run: str, out: str | None, name: str) -> Path:
+    """Where to write: `out`, or a file of that name in the run's folder."""
+    if out:
+        return Path(out)
+    return (Path(run) if Path(run).is_dir() else Path(run).parent) / name
+
+
+def write(target: Path, text: str) -> None:
+    """Write a file whole or not at all. Raises `SettingsError` where it cannot be."""
+    from heatkp import runs
+    from heatkp.errors import SettingsError
+
+    try:
+        runs.write_text(target, text)
+    except OSError as error:
+        raise SettingsError(f"cannot write {target}: {error}") from None

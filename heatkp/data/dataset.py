@@ -1,8 +1,9 @@
-"""Samples as network inputs: framing, augmentation, and shrunk photos kept in memory."""
+"""Samples as network inputs: framing, augmentation, tensors."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -13,23 +14,10 @@ from torch.utils.data import Dataset, Sampler
 
 from heatkp import coordinates as co
 from heatkp.config import Augmentation
+from heatkp.data.photos import PhotoSource
 from heatkp.data.samples import Image, Sample, Visibility
-from heatkp.data.transforms import Framing, Photometric, random_affine, shrink, shrink_factor, warp
-from heatkp.errors import DataError
+from heatkp.data.transforms import Framing, Photometric, jittered, random_affine, reach, warp
 from heatkp.skeletons import Skeleton
-
-
-def as_rgb(image: Image) -> Image:
-    """(H, W), (H, W, 1), (H, W, 3) or (H, W, 4) uint8 as (H, W, 3). Raises `DataError`."""
-    if image.dtype != np.uint8 or image.ndim not in (2, 3) or 0 in image.shape:
-        raise DataError(f"an image is uint8 (H, W) or (H, W, C), not {image.dtype} {image.shape}")
-    if image.ndim == 2:
-        image = image[:, :, None]
-    if image.shape[2] == 1:
-        return np.repeat(image, 3, axis=2)
-    if image.shape[2] not in (3, 4):
-        raise DataError(f"an image has 1, 3 or 4 channels, not {image.shape[2]}")
-    return image[:, :, :3]
 
 
 def to_tensor(image: Image, grey: bool) -> torch.Tensor:
@@ -37,6 +25,10 @@ def to_tensor(image: Image, grey: bool) -> torch.Tensor:
     if grey:
         return torch.from_numpy(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[None])
     return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
+
+
+def _inside(points: npt.NDArray[Any], size: tuple[int, int]) -> npt.NDArray[np.bool_]:
+    return np.all((points >= -0.5) & (points <= np.asarray(size) - 0.5), axis=-1)
 
 
 class KeypointDataset(Dataset[dict[str, Any]]):
@@ -62,7 +54,8 @@ class KeypointDataset(Dataset[dict[str, Any]]):
         grey: bool = False,
         augmentation: Augmentation | None = None,
         seed: int = 0,
-        cache_mb: int = 0,
+        cache: Path | None = None,
+        cache_limit: int = 2**62,
     ) -> None:
         self.samples = list(samples)
         self.skeleton = skeleton
@@ -71,50 +64,50 @@ class KeypointDataset(Dataset[dict[str, Any]]):
         self.augmentation = augmentation
         self.seed = seed
         self._photometric = None if augmentation is None else Photometric(augmentation)
-        self._room = cache_mb * 2**20
-        self._cache: dict[int, tuple[Image, co.Matrix, co.Matrix]] = {}
+        margin = 1.0 if augmentation is None else reach(augmentation, framing)
+        self.photos = PhotoSource(self.samples, framing, margin, cache, cache_limit)
 
     def __len__(self) -> int:
         return len(self.samples)
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_cache": {}}  # a spawned worker fills its own
-
-    def preload(self) -> None:
-        """Read pictures into memory as far as there is room, before workers are forked."""
-        for index in range(len(self)):
-            if self._room <= 0:
-                break
-            self._photo(index)
-
-    def _photo(self, index: int) -> tuple[Image, co.Matrix, co.Matrix]:
-        """Shrunk picture, affine from photo to it, affine from photo to unaugmented input."""
-        if index in self._cache:
-            return self._cache[index]
+    def inside(self, index: int) -> npt.NDArray[np.bool_]:
+        """Which points (K,) of a sample lie in the input when nothing is augmented."""
         sample = self.samples[index]
-        image = as_rgb(sample.image())
-        try:
-            frame = self.framing.matrix((image.shape[1], image.shape[0]), sample.box)
-        except ValueError as error:
-            raise DataError(f"{sample.id}: {error}") from None
-        small, shrinking = shrink(image, shrink_factor(frame))
-        entry = (small, shrinking, frame)
-        if small.nbytes <= self._room:
-            self._room -= small.nbytes
-            self._cache[index] = entry
-        return entry
+        # A box gives the region by itself, without a look at the photo.
+        boxed = sample.box is not None and self.framing.box_scale is not None
+        matrix = self.framing.matrix((1, 1) if boxed else self.photos[index].size, sample.box)
+        return _inside(co.apply(matrix, sample.points), self.framing.size)
+
+    def _augmented(
+        self, rng: np.random.Generator, sample: Sample, size: tuple[int, int]
+    ) -> tuple[co.Matrix, bool]:
+        """A random affine from photo to input, and whether it mirrors."""
+        settings = self.augmentation
+        plain = self.framing.matrix(size, sample.box)
+        if settings is None:
+            return plain, False
+        for _ in range(settings.retries + 1):
+            matrix = plain
+            if settings.box_jitter and sample.box is not None:
+                box = jittered(rng, sample.box, settings.box_jitter)
+                matrix = self.framing.matrix(size, box)
+            change, flipped = random_affine(rng, settings, self.framing.size)
+            matrix = co.compose(matrix, change)
+            if not settings.retries:
+                return matrix, flipped
+            labelled = sample.visibility > Visibility.NOT_LABELLED
+            if _inside(co.apply(matrix, sample.points[labelled]), self.framing.size).all():
+                return matrix, flipped
+        return plain, False
 
     def __getitem__(self, key: int | tuple[int, int]) -> dict[str, Any]:
         epoch, index = key if isinstance(key, tuple) else (0, key)
         sample = self.samples[index]
-        image, shrinking, matrix = self._photo(index)
+        photo = self.photos[index]
         size = self.framing.size
-        flipped = False
         rng = np.random.default_rng([self.seed, epoch, index])
-        if self.augmentation is not None:
-            change, flipped = random_affine(rng, self.augmentation, size)
-            matrix = co.compose(matrix, change)
-        picture = warp(image, co.compose(co.invert(shrinking), matrix), size)
+        matrix, flipped = self._augmented(rng, sample, photo.size)
+        picture = warp(photo.image, co.compose(co.invert(photo.matrix), matrix), size)
         if self._photometric is not None:
             picture = self._photometric(picture, rng)
         points = co.apply(matrix, sample.points)

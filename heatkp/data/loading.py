@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
+import numpy.typing as npt
 
 from heatkp.config import Data, expand_path
 from heatkp.data.readers import read
@@ -36,8 +38,8 @@ def split(samples: list[Sample], data: Data) -> tuple[list[Sample], list[Sample]
     """Training and validation samples.
 
     `person` keeps the persons whose names sort last (a `validation` share of them) for
-    validation; `random` shuffles samples with `split_seed`. Raises `DataError` where a part
-    would be empty.
+    validation; `random` shuffles photos with `split_seed`, and all samples of a photo go with
+    it. Raises `DataError` where a part would be empty.
     """
     if data.split == "person":
         named = {s.id: s.person if s.person is not None else s.id for s in samples}
@@ -46,10 +48,12 @@ def split(samples: list[Sample], data: Data) -> tuple[list[Sample], list[Sample]
         val = [s for s in samples if named[s.id] in held]
         train = [s for s in samples if named[s.id] not in held]
     else:
-        order = np.random.default_rng(data.split_seed).permutation(len(samples))
-        chosen = set(order[: round(data.validation * len(samples))].tolist())
-        val = [s for i, s in enumerate(samples) if i in chosen]
-        train = [s for i, s in enumerate(samples) if i not in chosen]
+        photos = [s.id if s.photo is None else s.photo for s in samples]
+        distinct = list(dict.fromkeys(photos))
+        order = np.random.default_rng(data.split_seed).permutation(len(distinct))
+        chosen = {distinct[i] for i in order[: round(data.validation * len(distinct))]}
+        val = [s for s, photo in zip(samples, photos) if photo in chosen]
+        train = [s for s, photo in zip(samples, photos) if photo not in chosen]
     for part, kept in (("training", train), ("validation", val)):
         if not kept:
             raise DataError(
@@ -57,6 +61,33 @@ def split(samples: list[Sample], data: Data) -> tuple[list[Sample], list[Sample]
                 f"data.validation={data.validation:g}; choose another share"
             )
     return train, val
+
+
+def points_box(sample: Sample) -> npt.NDArray[np.float32] | None:
+    """Edges of the box around a sample's labelled points; None where they span no area."""
+    points = sample.points[sample.visibility > 0]
+    if not len(points):
+        return None
+    box = np.concatenate([points.min(0), points.max(0)])
+    return box if (box[2:] > box[:2]).all() else None
+
+
+def with_boxes(samples: list[Sample], kind: str) -> tuple[list[Sample], list[str]]:
+    """Samples with the boxes that `data.box` asks for, and notes of what was done."""
+    done, without, from_points = [], 0, 0
+    for sample in samples:
+        if kind == "points" or sample.box is None:
+            box = points_box(sample)
+            from_points += sample.box is None and box is not None
+            without += box is None
+            sample = replace(sample, box=box)
+        done.append(sample)
+    notes = []
+    if from_points:
+        notes.append(f"{from_points} samples have no box: the box around their points is used")
+    if without:
+        notes.append(f"{without} samples have neither box nor points: the whole picture is used")
+    return done, notes
 
 
 def load_data(data: Data) -> KeypointData:
@@ -74,8 +105,11 @@ def load_data(data: Data) -> KeypointData:
         ]
         loaded = KeypointData(skeleton, drawn[: data.train_count], drawn[data.train_count :])
     else:
-        skeleton, samples = read(expand_path(data.path, "data.path"), data.format)
-        loaded = KeypointData(skeleton, *split(samples, data))
+        skeleton, samples, notes = read(expand_path(data.path, "data.path"), data.format)
+        if data.crop == "box":
+            samples, boxed = with_boxes(samples, data.box)
+            notes = (*notes, *boxed)
+        loaded = KeypointData(skeleton, *split(samples, data), notes)
     if data.points == "all":
         return loaded
     try:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -9,10 +12,23 @@ import lightning.pytorch as pl
 import torch
 from torch.utils.data import DataLoader
 
-from heatkp.config import Augmentation, Settings
+from heatkp.config import Augmentation, Data, Settings, expand_path
 from heatkp.data.dataset import EpochSampler, KeypointDataset
+from heatkp.data.photos import default_folder
 from heatkp.data.samples import KeypointData, Sample
 from heatkp.data.transforms import Framing
+from heatkp.errors import DataError
+
+
+def _shifted(progress: Callable[[int, int], None], before: int, total: int, done: int) -> None:
+    progress(before + done, total)
+
+
+def cache_folder(data: Data) -> Path | None:
+    """The folder that `data.cache` names."""
+    if data.cache == "none":
+        return None
+    return default_folder() if data.cache == "auto" else expand_path(data.cache, "data.cache")
 
 
 def _one_thread(_: int) -> None:
@@ -26,6 +42,7 @@ class KeypointDataModule(pl.LightningDataModule):
     def __init__(self, settings: Settings, data: KeypointData) -> None:
         super().__init__()
         self.settings, self.data = settings, data
+        self.notes = list(data.notes)
         self.train_set = self._dataset(data.train, settings.augmentation)
         self.val_set = self._dataset(data.val, None)
 
@@ -38,13 +55,51 @@ class KeypointDataModule(pl.LightningDataModule):
             grey=s.data.grey,
             augmentation=augmentation,
             seed=s.trainer.seed,
-            cache_mb=s.data.cache_mb,
+            cache=cache_folder(s.data),
+            cache_limit=s.data.cache_mb * 2**20,
         )
 
-    def preload(self) -> None:
-        """Read what fits into memory; raises `DataError` for the first picture that is bad."""
-        self.train_set.preload()
-        self.val_set.preload()
+    def preload(self, progress: Callable[[int, int], None] = lambda done, total: None) -> None:
+        """Open or make the caches of photos, and count which points the inputs can hold.
+
+        `progress` is told how many photos are done, of how many. `notes` has the counts
+        afterwards. Raises `DataError` for the first picture that is bad, or where
+        `data.skip_outside` leaves nothing.
+        """
+        parts = (self.train_set, self.val_set)
+        total, before = sum(map(len, parts)), 0
+        for part in parts:
+            note = part.photos.prepare(partial(_shifted, progress, before, total))
+            if note and note not in self.notes:
+                self.notes.append(note)
+            before += len(part)
+        data = self.settings.data
+        if data.crop == "box" or data.skip_outside:
+            self._count_outside()
+
+    def _count_outside(self) -> None:
+        whole, outside, labelled = [], 0, 0
+        for index, sample in enumerate(self.train_set.samples):
+            known = sample.visibility > 0
+            lost = int((known & ~self.train_set.inside(index)).sum())
+            outside, labelled = outside + lost, labelled + int(known.sum())
+            if not lost:
+                whole.append(sample)
+        if not outside:
+            return
+        samples = len(self.train_set)
+        text = (
+            f"{outside} of {labelled} labelled training points, in {samples - len(whole)} of "
+            f"{samples} samples, lie outside the network's region"
+        )
+        if not self.settings.data.skip_outside:
+            self.notes.append(f"{text}: map losses leave them out")
+            return
+        if not whole:
+            raise DataError(f"{text}, and data.skip_outside left nothing: enlarge data.box_scale")
+        self.notes.append(f"{text}: data.skip_outside leaves these samples out")
+        self.train_set = self._dataset(whole, self.settings.augmentation)
+        self.train_set.photos.prepare()
 
     def _loader(self, dataset: KeypointDataset, **options: Any) -> DataLoader[dict[str, Any]]:
         workers = self.settings.data.workers

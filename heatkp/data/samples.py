@@ -42,6 +42,19 @@ def read_image(path: str | Path, orient: bool = False) -> Image:
     return np.ascontiguousarray(image[:, :, ::-1])
 
 
+def as_rgb(image: Image) -> Image:
+    """(H, W), (H, W, 1), (H, W, 3) or (H, W, 4) uint8 as (H, W, 3). Raises `DataError`."""
+    if image.dtype != np.uint8 or image.ndim not in (2, 3) or 0 in image.shape:
+        raise DataError(f"an image is uint8 (H, W) or (H, W, C), not {image.dtype} {image.shape}")
+    if image.ndim == 2:
+        image = image[:, :, None]
+    if image.shape[2] == 1:
+        return np.repeat(image, 3, axis=2)
+    if image.shape[2] not in (3, 4):
+        raise DataError(f"an image has 1, 3 or 4 channels, not {image.shape[2]}")
+    return image[:, :, :3]
+
+
 @dataclass(frozen=True)
 class Sample:
     """An image with K labelled points.

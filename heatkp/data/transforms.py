@@ -6,6 +6,7 @@ blurs or covers is albumentations' work; it never sees the points, so it cannot 
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
 from typing import Any
@@ -29,17 +30,24 @@ class Framing:
         size: (W, H) of the input in pixels.
         box_scale: the region is the box enlarged by this about its centre; None takes the
             whole picture.
+        box_shift: then it is moved by these shares of the box's width and height.
         keep_aspect: widen the region to the input's shape rather than stretch it.
     """
 
     size: tuple[int, int]
     box_scale: float | None = None
     keep_aspect: bool = True
+    box_shift: tuple[float, float] = (0.0, 0.0)
 
     @classmethod
     def of(cls, data: Data) -> Framing:
         scale = data.box_scale if data.crop == "box" else None
-        return cls((data.size[0], data.size[1]), scale, data.keep_aspect)
+        return cls(
+            (data.size[0], data.size[1]),
+            scale,
+            data.keep_aspect,
+            (data.box_shift[0], data.box_shift[1]),
+        )
 
     def region(self, image_size: tuple[int, int], box: npt.ArrayLike | None) -> npt.NDArray[Any]:
         """The region (x0, y0, x1, y1) of a photo of the given (W, H), in its pixels.
@@ -52,7 +60,7 @@ class Framing:
             if not (given[2:] > given[:2]).all():
                 raise ValueError(f"box {given.tolist()} has no area")
             half = (given[2:] - given[:2]) * self.box_scale / 2
-            centre = (given[2:] + given[:2]) / 2
+            centre = (given[2:] + given[:2]) / 2 + self.box_shift * (given[2:] - given[:2])
             edges = np.concatenate([centre - half, centre + half])
         if self.keep_aspect:
             extent = edges[2:] - edges[:2]
@@ -104,6 +112,35 @@ def warp(image: Image, matrix: co.Matrix, size: tuple[int, int]) -> Image:
     return np.asarray(seen, np.uint8)
 
 
+def reach(settings: Augmentation, framing: Framing) -> float:
+    """How many times larger than an input's region a region about the same centre must be to
+    hold whatever `jittered` and `random_affine` can bring into the input.
+
+    From the inverse of the random affine, bounded factor by factor.
+    """
+    width, height = framing.size
+    ratio = max(width, height) / min(width, height)
+    angle = math.radians(settings.rotation)
+    if angle < math.atan(ratio):
+        turned = math.cos(angle) + math.sin(angle) * ratio
+    else:  # where the sum has its maximum
+        turned = math.hypot(1.0, ratio)
+    k = min(settings.shear, 0.95)
+    sheared = (1 + k * ratio) / (1 - k * k)
+    moved = (1 + 2 * settings.shift) / (1 - settings.scale)
+    scale = framing.box_scale
+    jitter = 0.0 if scale is None else settings.box_jitter
+    shifts = max(1.0, 1.0 / (scale or 1.0)) * (1 + 2 * max(map(abs, framing.box_shift)))
+    return turned * sheared * moved + 2 * jitter * (turned * sheared * moved + shifts)
+
+
+def jittered(rng: np.random.Generator, box: npt.ArrayLike, jitter: float) -> npt.NDArray[Any]:
+    """A box with each edge moved by up to `jitter` of the box's own size."""
+    edges = np.asarray(box, np.float64)
+    extent = edges[2:] - edges[:2]
+    return edges + rng.uniform(-jitter, jitter, 4) * np.concatenate([extent, extent])
+
+
 def random_affine(
     rng: np.random.Generator, settings: Augmentation, size: tuple[int, int]
 ) -> tuple[co.Matrix, bool]:
@@ -140,12 +177,17 @@ class Photometric:
                 A.RandomBrightnessContrast(0.35 * s, 0.35 * s, brightness_by_max=False, p=s),
                 A.RandomGamma((100 - 30 * s, 100 + 45 * s), p=0.4 * s),
                 A.HueSaturationValue(12 * s, 40 * s, 15 * s, p=0.6 * s),
-                A.ToGray(p=0.1 * s),
             ]
+        if settings.grey > 0:
+            steps.append(A.ToGray(p=settings.grey))
         if settings.blur > 0:
             steps.append(A.GaussianBlur((3, 5), p=settings.blur))
+        if settings.motion_blur > 0:
+            steps.append(A.MotionBlur((3, 7), p=settings.motion_blur))
         if settings.noise > 0:
             steps.append(A.GaussNoise(std_range=(0.01, 0.06), p=settings.noise))
+        if settings.jpeg > 0:
+            steps.append(A.ImageCompression(quality_range=(25, 80), p=settings.jpeg))
         if settings.occlusion > 0:
             steps.append(
                 A.CoarseDropout(

@@ -13,8 +13,8 @@ import numpy.typing as npt
 import torch
 
 from heatkp import coordinates as co
-from heatkp.data.dataset import as_rgb, to_tensor
-from heatkp.data.samples import Image, read_image
+from heatkp.data.dataset import to_tensor
+from heatkp.data.samples import Image, as_rgb, read_image
 from heatkp.data.transforms import Framing, shrink, shrink_factor, warp
 from heatkp.errors import DataError
 from heatkp.runs import Loaded, load_run

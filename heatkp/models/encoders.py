@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +124,18 @@ def _options(model: Model, path: Path | None) -> tuple[dict[str, Any], Any]:
     return {}, "imagenet" if model.encoder_weights == "imagenet" else None
 
 
+@contextmanager
+def _timm_silent() -> Iterator[None]:
+    """Without timm's remark that classifier weights are left over, as they must be."""
+    logger = logging.getLogger("timm.models")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
 def _needs_rgb_first(model: Model, path: Path | None) -> bool:
     """smp's own encoders read a file of RGB weights before they change the first layer."""
     return path is not None and not model.encoder.startswith("tu-")
@@ -130,7 +145,7 @@ def _build(build: Any, model: Model, channels: int) -> nn.Module:
     path = _weights_file(model)
     options, weights = _options(model, path)
     rgb_first = _needs_rgb_first(model, path)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _timm_silent():
         warnings.simplefilter("ignore")  # deprecations inside the libraries
         try:
             network, encoder = build(weights, 3 if rgb_first else channels, options)

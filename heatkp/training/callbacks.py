@@ -26,7 +26,10 @@ from torch import Tensor
 from heatkp.runs import save_weights, write_text
 from heatkp.training.module import KeypointModule
 
-COLUMNS = ("epoch", "train_loss", "val_loss", "val_mae", "val_mse", "lr", "seconds")
+COLUMNS = ("epoch", "train_loss", "val_loss", "val_mae", "val_mse", "lr", "seconds", "data_wait")
+
+WAIT_TOO_LONG = 0.05
+"""Share of the training steps' time."""
 
 
 class SafeCheckpointIO(TorchCheckpointIO):
@@ -77,11 +80,41 @@ class BestWeights(Callback):
             save_weights(self.path, pl_module.model, pl_module.description)
 
 
+class DataWait(Callback):
+    """Measures for how long the steps of an epoch waited for their batches.
+
+    `share` is that of the epoch's steps so far; the loader's start is not counted.
+    """
+
+    def __init__(self) -> None:
+        self._begun = self._ended = 0.0
+        self._waited = 0.0
+
+    @property
+    def share(self) -> float:
+        total = self._ended - self._begun
+        return self._waited / total if total > 0 else 0.0
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        now = time.perf_counter()
+        if batch_idx:
+            self._waited += now - self._ended
+        else:
+            self._begun, self._waited = now, 0.0
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any
+    ) -> None:
+        self._ended = time.perf_counter()
+
+
 class History(Callback):
     """One row per epoch in metrics.csv; a resumed run continues the table."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, wait: DataWait) -> None:
+        self.path, self._wait = path, wait
         self.rows: list[dict[str, Any]] = []
         self._started = time.perf_counter()
         self._validated = False
@@ -107,6 +140,7 @@ class History(Callback):
             **(pl_module.totals() if self._validated else {}),
             "lr": trainer.optimizers[0].param_groups[0]["lr"],
             "seconds": round(time.perf_counter() - self._started, 2),
+            "data_wait": round(self._wait.share, 4),
         }
         self.rows.append(row)
         text = io.StringIO()
@@ -119,8 +153,9 @@ class History(Callback):
 class ProgressLine(Callback):
     """A bar over all steps of the run on a terminal; a line per epoch elsewhere."""
 
-    def __init__(self, console: Console) -> None:
-        self.console = console
+    def __init__(self, console: Console, wait: DataWait) -> None:
+        self.console, self._wait = console, wait
+        self._shares: list[float] = []
         self._progress: Progress | None = None
 
     def _text(self, trainer: pl.Trainer, module: pl.LightningModule) -> str:
@@ -159,6 +194,7 @@ class ProgressLine(Callback):
             self._progress.advance(self._task)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._shares.append(self._wait.share)
         text = self._text(trainer, pl_module)
         if self._progress is not None:
             self._progress.update(self._task, description=text)
@@ -172,6 +208,10 @@ class ProgressLine(Callback):
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._stop()
+        if self._shares:
+            share = sum(self._shares) / len(self._shares)
+            more = "; give it more data.workers" if share > WAIT_TOO_LONG else ""
+            self.console.print(f"waited for data {share:.1%} of the time{more}", highlight=False)
 
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException

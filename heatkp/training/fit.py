@@ -16,6 +16,7 @@ import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping
 from rich.console import Console
+from rich.progress import Progress
 
 from heatkp import runs
 from heatkp.config import Settings, load_settings
@@ -28,6 +29,7 @@ from heatkp.models import build_model
 from heatkp.models.encoders import input_statistics
 from heatkp.training.callbacks import (
     BestWeights,
+    DataWait,
     History,
     LastCheckpoint,
     ProgressLine,
@@ -46,7 +48,24 @@ class Prepared:
     module: KeypointModule
 
 
-def prepare(settings: Settings) -> Prepared:
+def _preload(data: KeypointDataModule, console: Console) -> None:
+    """Read the photos, with a bar where that takes a while, and say what was found."""
+    with Progress(console=console, transient=True) as bar:
+        task = bar.add_task("reading photos", visible=False)
+
+        def progress(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total, visible=True)
+
+        data.preload(progress)
+    console.print(
+        f"{len(data.train_set)} training and {len(data.val_set)} validation samples",
+        highlight=False,
+    )
+    for note in data.notes:
+        console.print(f"  {note}", highlight=False, style="dim", soft_wrap=True)
+
+
+def prepare(settings: Settings, console: Console) -> Prepared:
     """Read the data and build the model, or raise what is wrong with them."""
     settings = settings.model_copy(deep=True)
     if settings.trainer.threads:
@@ -63,7 +82,7 @@ def prepare(settings: Settings) -> Prepared:
     runs.start_from(model, settings, loaded.skeleton)
     model.to(memory_format=torch.channels_last)  # faster on CPUs and GPUs alike
     data = KeypointDataModule(settings, loaded)
-    data.preload()
+    _preload(data, console)
     module = KeypointModule(model, settings, runs.describe(settings, loaded.skeleton))
     return Prepared(settings, data, module)
 
@@ -104,8 +123,9 @@ def _callbacks(settings: Settings, run: Path, console: Console) -> list[Callback
                 check_on_train_epoch_end=False,
             )
         )
-    history = History(run / runs.HISTORY)
-    return [*found, history, ProgressLine(console), LastCheckpoint(run / runs.LAST)]
+    wait = DataWait()
+    history = History(run / runs.HISTORY, wait)
+    return [*found, wait, history, ProgressLine(console, wait), LastCheckpoint(run / runs.LAST)]
 
 
 def _loggers(run: Path) -> Any:
@@ -191,7 +211,7 @@ def train(
 
     _accelerator(settings.trainer.device)
     _validation_epochs(settings)
-    prepared = prepare(settings)
+    prepared = prepare(settings, console)
     run = runs.create_run(out, settings.head.name)
     runs.write_text(run / runs.SETTINGS, prepared.settings.to_yaml())
     runs.write_text(run / runs.ENVIRONMENT, json.dumps(runs.environment(), indent=1) + "\n")
@@ -209,7 +229,7 @@ def resume(run: Path, console: Console) -> dict[str, Any]:
         raise CheckpointError(f"{run} is not a run folder: it has no {runs.SETTINGS}")
     if (run / runs.METRICS).is_file():
         raise CheckpointError(f"the run {run} is finished; evaluate it with: heatkp eval {run}")
-    prepared = prepare(load_settings(run / runs.SETTINGS))
+    prepared = prepare(load_settings(run / runs.SETTINGS), console)
     last = run / runs.LAST
     if last.is_file():
         runs.load_run(last)  # says plainly what is wrong with a checkpoint that does not fit

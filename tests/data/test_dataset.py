@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 
 from heatkp import coordinates as co
 from heatkp.config import Augmentation, Settings
-from heatkp.data.dataset import EpochSampler, KeypointDataset, as_rgb, to_tensor
+from heatkp.data.dataset import EpochSampler, KeypointDataset, to_tensor
 from heatkp.data.loading import drawn_sample, load_data
 from heatkp.data.module import KeypointDataModule
-from heatkp.data.samples import Sample, read_image
+from heatkp.data.samples import Sample, as_rgb, read_image
 from heatkp.data.transforms import Framing, random_affine, shrink, shrink_factor, warp
 from heatkp.errors import DataError
 from heatkp.skeletons import FACE68, Skeleton
@@ -131,8 +131,7 @@ def test_items_depend_on_seed_epoch_and_index_only():
 
     def made(seed):
         return KeypointDataset(
-            samples, FACE68, Framing((64, 64)), augmentation=Augmentation(), seed=seed,
-            cache_mb=10,
+            samples, FACE68, Framing((64, 64)), augmentation=Augmentation(), seed=seed
         )  # fmt: skip
 
     first, second = made(0), made(0)
@@ -150,15 +149,6 @@ def test_sampler():
     assert sorted(i for _, i in first) == list(range(10)) and first == list(sampler)
     sampler.set_epoch(1)
     assert {e for e, _ in sampler} == {1} and [i for _, i in sampler] != [i for _, i in first]
-
-
-def test_cache_holds_no_more_than_it_may():
-    samples = [drawn_sample(0, i, FACE68) for i in range(30)]
-    dataset = KeypointDataset(samples, FACE68, Framing((128, 128)), cache_mb=1)
-    dataset.preload()
-    held = sum(e[0].nbytes for e in dataset._cache.values())
-    assert 0 < held <= 2**20
-    assert dataset[29]["image"].shape == (3, 128, 128)
 
 
 def test_grey_and_formats():

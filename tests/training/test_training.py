@@ -16,13 +16,15 @@ import yaml
 from heatkp import runs
 from heatkp.config import Settings, parse_settings
 from heatkp.models import create_model
+from heatkp.training.callbacks import DataWait
 from heatkp.training.module import make_optimiser, make_schedule
 from tests.conftest import TINY, heatkp
 
 
 def rows(run):
     with (run / "metrics.csv").open(newline="") as file:
-        return [{k: v for k, v in r.items() if k != "seconds"} for r in csv.DictReader(file)]
+        timed = ("seconds", "data_wait")
+        return [{k: v for k, v in r.items() if k not in timed} for r in csv.DictReader(file)]
 
 
 def test_a_run_leaves_everything(tiny_run):
@@ -68,6 +70,7 @@ KILLED = [*TINY, "--epochs", "5", "--set", "trainer.ema=0.9", "--set", "model.dr
 SIGNALLED = """
 import os, signal, sys, torch
 torch.set_num_threads(1)
+from heatkp.training.callbacks import DataWait
 from heatkp.training.module import KeypointModule
 step, name = KeypointModule.training_step, sys.argv.pop(1)
 def training_step(self, batch, i):
@@ -240,3 +243,34 @@ def test_progress_bar_on_a_terminal(tmp_path):
     )
     shown = text.getvalue()
     assert "epoch 2/2" in shown and "6/6" in shown and "validation MAE" in shown
+
+
+def test_waiting_for_data_is_measured(monkeypatch, tiny_run):
+    """Three steps of 4 s; 1 s of waiting before the second and 2 s before the third."""
+    clock = iter([10.0, 14.0, 15.0, 19.0, 21.0, 25.0, 100.0, 104.0])
+    monkeypatch.setattr("heatkp.training.callbacks.time.perf_counter", lambda: next(clock))
+    wait = DataWait()
+    for step in range(3):
+        wait.on_train_batch_start(None, None, None, step)
+        wait.on_train_batch_end(None, None)
+    assert wait.share == pytest.approx(3 / 15)
+    wait.on_train_batch_start(None, None, None, 0)  # the next epoch begins anew
+    wait.on_train_batch_end(None, None)
+    assert wait.share == 0
+    monkeypatch.undo()
+    with (tiny_run / "metrics.csv").open(newline="") as file:
+        shares = [float(r["data_wait"]) for r in csv.DictReader(file)]
+    # Without workers each batch is made while the step waits.
+    assert all(0 < s < 1 for s in shares)
+
+
+def test_counts_are_printed(tmp_path):
+    """What boxes leave out is said, not dropped silently."""
+    faces = tmp_path / "faces"
+    assert heatkp("data", "synth", faces, "--n", 20, "--size", 96).exit_code == 0
+    result = heatkp("train", *TINY, "--data", faces, "--epochs", 1, "--set", "data.crop=box",
+                    "--set", "data.box_scale=0.8", "--out", tmp_path / "run")  # fmt: skip
+    assert result.exit_code == 0, result.output
+    assert "16 training and 4 validation samples" in result.output
+    assert "labelled training points, in 16 of 16 samples, lie outside" in result.output
+    assert "waited for data" in result.output

@@ -5,33 +5,66 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from heatkp.data.readers.coco import find_annotations, read_coco
+from heatkp.data.readers.coco import read_coco
+from heatkp.data.readers.common import files_of_type, walk
+from heatkp.data.readers.csv_table import read_csv
+from heatkp.data.readers.imglab import read_imglab
 from heatkp.data.readers.imm import read_imm
+from heatkp.data.readers.kaggle15 import is_kaggle15, read_kaggle15
+from heatkp.data.readers.pts import read_pts
 from heatkp.data.samples import Labels
 from heatkp.errors import DataError
 
-READERS: dict[str, Callable[[Path], Labels]] = {
+READERS: dict[str, Callable[[Path, bool], Labels]] = {
     "coco": read_coco,
     "imm": read_imm,
+    "imglab": read_imglab,
+    "pts": read_pts,
+    "csv": read_csv,
+    "kaggle15": read_kaggle15,
 }
+_SUFFIXES = {".json": "coco", ".xml": "imglab", ".csv": "csv"}
+"""Formats of one file, in the order in which a folder is searched for it."""
 
 
 def recognise(path: Path) -> str:
-    """The name of the format that a path holds. Raises `DataError` where it is none."""
+    """The name of the format that a path holds, by names of files and a CSV file's first line.
+
+    Raises `DataError` where it is none.
+    """
     if not path.exists():
         raise DataError(f"there is no file or folder {path}")
-    if path.is_dir() and any(path.glob("*.asf")):
-        return "imm"
-    if find_annotations(path) is not None:
-        return "coco"
+    hint = ""
+    if path.is_dir():
+        if files_of_type(path, ".asf"):
+            return "imm"
+        for suffix, name in _SUFFIXES.items():
+            found = files_of_type(path, suffix)
+            if len(found) == 1:
+                return "kaggle15" if suffix == ".csv" and is_kaggle15(found[0]) else name
+            if found:
+                hint = f" (it holds {len(found)} {suffix} files: give the path of one)"
+        if any(name.lower().endswith(".pts") for _, names in walk(path) for name in names):
+            return "pts"
+    else:
+        suffix = path.suffix.lower()
+        if suffix == ".pts":
+            return "pts"
+        if suffix in _SUFFIXES:
+            return "kaggle15" if suffix == ".csv" and is_kaggle15(path) else _SUFFIXES[suffix]
     raise DataError(
-        f"{path} holds no known format: wanted a folder of .asf files (imm) or a COCO .json "
-        "file; name it with data.format"
+        f"{path} holds no known format{hint}: wanted a COCO .json file (coco), dlib's .xml "
+        "(imglab), a .csv table (csv), Kaggle's training.csv or test.csv (kaggle15), a folder "
+        "of .pts files beside photos (pts) or of .asf files (imm); name it with data.format"
     )
 
 
-def read(path: Path, format: str = "auto") -> Labels:
-    """The labels of a path in one of `READERS`' formats, or in whatever it holds."""
+def read(path: Path, format: str = "auto", strict: bool = True) -> Labels:
+    """The labels of a path in one of `READERS`' formats, or in whatever it holds.
+
+    Raises `DataError` for what does not fit. Without `strict`, samples whose picture is
+    missing are read, too: the picture then fails when it is asked for.
+    """
     if not path.exists():
         raise DataError(f"there is no file or folder {path}")
-    return READERS[recognise(path) if format == "auto" else format](path)
+    return READERS[recognise(path) if format == "auto" else format](path, strict)

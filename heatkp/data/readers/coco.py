@@ -18,17 +18,10 @@ from typing import Any
 import cv2
 import numpy as np
 
+from heatkp.data.readers.common import demand_files, only_file
 from heatkp.data.samples import Labels, Sample, Visibility, read_image
 from heatkp.errors import DataError
-from heatkp.skeletons import SKELETONS, Skeleton
-
-
-def find_annotations(path: Path) -> Path | None:
-    """The JSON file that a path means: itself, or the only one in a folder."""
-    if path.is_file():
-        return path if path.suffix.lower() == ".json" else None
-    found = sorted(path.glob("*.json"))
-    return found[0] if len(found) == 1 else None
+from heatkp.skeletons import SKELETONS, Skeleton, pairs_by_name
 
 
 def _skeleton(category: Mapping[str, Any], source: Path) -> Skeleton:
@@ -40,17 +33,11 @@ def _skeleton(category: Mapping[str, Any], source: Path) -> Skeleton:
         if list(known.point_names) == names:
             return known
     edges = category.get("skeleton") or []
-    sides = {n: i for i, n in enumerate(names)}
-    pairs = [
-        (i, sides[n.replace("left", "right", 1)])
-        for n, i in sides.items()
-        if "left" in n and n.replace("left", "right", 1) in sides
-    ]
     try:
         return Skeleton(
             name,
             tuple(map(str, names)),
-            pairs=tuple(pairs),
+            pairs=pairs_by_name(list(map(str, names))),
             lines=tuple((int(a) - 1, int(b) - 1) for a, b in edges),
         )
     except (ValueError, TypeError) as error:
@@ -87,12 +74,13 @@ def _sample(note: Mapping[str, Any], file: Path, k: int, source: Path) -> Sample
     )
 
 
-def read_coco(path: Path) -> Labels:
+def read_coco(path: Path, strict: bool = True) -> Labels:
     """All annotated objects of a COCO keypoints file (or of the folder that holds it).
 
-    Raises `DataError` for what is missing or does not fit.
+    Raises `DataError` for what does not fit, and where `strict` for images that do not exist
+    or are none.
     """
-    source = find_annotations(path)
+    source = only_file(path, ".json")
     if source is None:
         raise DataError(f"{path} is not, and does not hold just one, COCO .json file")
     try:
@@ -107,9 +95,9 @@ def read_coco(path: Path) -> Labels:
     if len(categories) != 1:
         raise DataError(f"{source} has {len(categories)} categories; one is supported")
     skeleton = _skeleton(categories[0], source)
-    for file in images.values():
-        if not file.is_file():
-            raise DataError(f"{source} names the image {file}, which does not exist")
+    if strict:
+        demand_files(source, images.values())
+    for file in images.values() if strict else ():
         if not cv2.haveImageReader(os.fspath(file)):
             raise DataError(f"{file} is not an image that can be read")
     samples = []

@@ -66,31 +66,40 @@ def _image_size(path: Path) -> tuple[int, int]:
     return image.shape[1], image.shape[0]
 
 
-def _sample(path: Path) -> Sample:
+def _sample(path: Path, strict: bool) -> Sample:
     fractions, host = parse_asf(path)
     image_path = path.parent / host
     if not image_path.is_file():
         image_path = path.with_suffix(".jpg")
-    if not image_path.is_file():
+    if strict and not image_path.is_file():
         raise DataError(f"{path} names the photo {host!r}, which is not beside it")
-    width, height = _image_size(image_path)
+    visibility = np.full(len(FACE58), Visibility.VISIBLE, np.uint8)
+    try:
+        width, height = _image_size(image_path)
+    except DataError:
+        if strict:
+            raise
+        width = height = 0  # without the photo, fractions are no pixels
+        visibility[:] = Visibility.NOT_LABELLED
+        fractions[:] = np.nan
     match = _NAME.match(path.stem)
     return Sample(
         id=path.stem,
         image=partial(read_image, image_path),
         points=denormalise(fractions, width, height).astype(np.float32),
-        visibility=np.full(len(FACE58), Visibility.VISIBLE, np.uint8),
+        visibility=visibility,
         person=match["person"] if match else path.stem,
         file=image_path,
     )
 
 
-def read_imm(folder: Path) -> Labels:
+def read_imm(folder: Path, strict: bool = True) -> Labels:
     """All labelled photos of a folder, by name. Every photo is decoded once, to find bad ones.
 
-    Raises `DataError` naming the first file that is not right.
+    Raises `DataError` naming the first file that is not right; photos that are missing or
+    damaged are so where `strict`, and else have no labelled points.
     """
     paths = sorted(folder.glob("*.asf"))
     if not paths:
         raise DataError(f"{folder} holds no .asf files")
-    return Labels(FACE58, [_sample(path) for path in paths])
+    return Labels(FACE58, [_sample(path, strict) for path in paths])

@@ -1,0 +1,152 @@
+"""`heatkp eval --kaggle`: predictions of a whole file, in the form that Kaggle takes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from heatkp.cli.eval import Reading, demand_points, open_run, predict, target_path, write
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from heatkp.data.samples import Labels, Sample
+    from heatkp.evaluation.metrics import Array
+    from heatkp.skeletons import Skeleton
+
+FIFTEEN = "kaggle15"
+TABLE = "IdLookupTable.csv"
+POINTS = 68
+"""What the other competition wants, of files without labels."""
+
+
+def submit(
+    console: Console,
+    run: str,
+    data: str,
+    lookup: str | None,
+    how: Reading,
+    out: str | None,
+) -> None:
+    """Predict all samples of a file and write the submission; where they are labelled, score it."""
+    import numpy as np
+
+    from heatkp.config import expand_path
+    from heatkp.data.readers import read, recognise
+    from heatkp.data.samples import Labels
+    from heatkp.errors import SettingsError
+    from heatkp.evaluation import kaggle
+
+    target = target_path(run, out, "submission.csv")
+    demand_place(target)
+    loaded = open_run(run, how)
+    source = expand_path(data, "--data")
+    format = recognise(source)
+    labels = read(source, format)
+    for note in labels.notes:
+        console.print(note, highlight=False, soft_wrap=True)
+    samples = fitting(run, loaded.skeleton, labels, format)
+    labels = Labels(loaded.skeleton, samples)
+    if format == FIFTEEN:
+        table = kaggle.read_lookup(lookup_path(source, lookup), loaded.skeleton, samples)
+    elif lookup is not None:
+        raise SettingsError(f"--lookup belongs to the 15-point competition; {data} is {format}")
+    settings = loaded.settings.data
+    # Labels never give a box here, whatever `data.box` says: they are what is to be found.
+    without = sum(s.box is None for s in samples)
+    if settings.crop == "box" and settings.box == "points":
+        console.print("trained on boxes around labelled points, given the file's boxes instead")
+    if settings.crop == "box" and without:
+        console.print(f"samples without a box, the whole picture is used: {without}")
+    found = predict(console, loaded, samples, settings, how).photo
+    try:
+        if format == FIFTEEN:
+            found = np.clip(found, *kaggle.LOCATIONS)
+            kaggle.write_locations(target, table, found)
+        else:
+            kaggle.write_submission(target, found)
+            found = kaggle.read_submission(target, len(samples), len(loaded.skeleton))
+    except OSError as error:
+        raise SettingsError(f"cannot write {target}: {error}") from None
+    if any((s.visibility > 0).any() for s in samples):
+        report(console, found, labels, source, target, how)
+    count = f"{len(samples)} samples of {len(loaded.skeleton)} points"
+    console.print(f"{count} written to {target}", highlight=False, soft_wrap=True)
+
+
+def report(
+    console: Console,
+    found: Array,
+    labels: Labels,
+    source: Path,
+    target: Path,
+    how: Reading,
+) -> None:
+    """Print the score, and write it beside the submission."""
+    import json
+
+    from heatkp.cli.score import print_score
+    from heatkp.evaluation.kaggle import score
+
+    result = score(found, labels)
+    print_score(console, result, str(target), source)
+    beside = target.with_name(f"{target.stem}-score.json")
+    result.update(submission=str(target), data=str(source))
+    result.update(decoder=how.decoder, flip_test=how.flip_test)
+    write(beside, json.dumps(result, indent=1) + "\n")
+    console.print(f"Score written to {beside}", highlight=False, soft_wrap=True)
+
+
+def demand_place(target: Path) -> None:
+    """Raises `SettingsError` where no file can be, before the work rather than after it."""
+    from heatkp.errors import SettingsError
+
+    if target.is_dir():
+        raise SettingsError(f"cannot write {target}: it is a folder; name a .csv file with --out")
+    if not target.parent.is_dir():
+        raise SettingsError(f"cannot write {target}: there is no folder {target.parent}")
+
+
+def fitting(run: str, skeleton: Skeleton, labels: Labels, format: str) -> list[Sample]:
+    """The samples, with blank points where the file has none.
+
+    Raises `CheckpointError` where the model finds other points than are asked for.
+    """
+    from dataclasses import replace
+
+    import numpy as np
+
+    from heatkp.errors import CheckpointError
+    from heatkp.skeletons import FACE15
+
+    if len(labels.skeleton):
+        demand_points(run, skeleton, labels.skeleton)
+        return labels.samples
+    if format == FIFTEEN:
+        demand_points(run, skeleton, FACE15)
+    elif len(skeleton) != POINTS:
+        raise CheckpointError(
+            f"{run} finds the points of {skeleton.name!r} ({len(skeleton)}), but the "
+            f"competition wants {POINTS}: give a run that was trained on {POINTS} points"
+        )
+    blank = np.full((len(skeleton), 2), np.nan, np.float32)
+    return [
+        replace(s, points=blank, visibility=np.zeros(len(skeleton), np.uint8))
+        for s in labels.samples
+    ]
+
+
+def lookup_path(source: Path, lookup: str | None) -> Path:
+    """The table that `--lookup` names, or the one beside the data. `SettingsError` without."""
+    from heatkp.config import expand_path
+    from heatkp.errors import SettingsError
+
+    if lookup is not None:
+        return expand_path(lookup, "--lookup")
+    beside = (source if source.is_dir() else source.parent) / TABLE
+    if not beside.is_file():
+        raise SettingsError(
+            f"the 15-point competition asks for rows by {TABLE}, and {beside} does not exist: "
+            "name it with --lookup"
+        )
+    return beside

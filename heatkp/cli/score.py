@@ -1,0 +1,92 @@
+"""`heatkp score`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+EXAMPLES = """\b
+Examples:
+  heatkp score submission.csv labels.xml
+  heatkp score submission.csv labels.xml --json > score.json
+"""
+
+
+@click.command(epilog=EXAMPLES)
+@click.argument("submission", type=click.Path(), metavar="SUBMISSION")
+@click.argument("labels", type=click.Path(), metavar="LABELS")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of the table.")
+def score(submission: str, labels: str, as_json: bool) -> None:
+    """Score SUBMISSION (Id,Predicted; see `heatkp eval --kaggle`) against LABELS.
+
+    LABELS is a file or folder that heatkp can train on, with the same entries in the same order.
+    """
+    import json
+
+    from heatkp.config import expand_path
+    from heatkp.data.readers import read
+    from heatkp.errors import DataError
+    from heatkp.evaluation import kaggle
+
+    source = expand_path(labels, "LABELS")
+    read_labels = read(source)
+    if not any((s.visibility > 0).any() for s in read_labels.samples):
+        raise DataError(f"{source} holds no labelled point: there is nothing to score against")
+    size = len(read_labels.samples), len(read_labels.skeleton)
+    result = kaggle.score(kaggle.read_submission(Path(submission), *size), read_labels)
+    if as_json:
+        click.echo(json.dumps(result, indent=1))
+        return
+
+    from rich.console import Console
+
+    console = Console()
+    for note in read_labels.notes:
+        console.print(note, highlight=False, soft_wrap=True)
+    print_score(console, result, submission, source)
+
+
+def print_score(console: Console, result: dict[str, Any], title: str, source: Path) -> None:
+    """The figures of `evaluation.kaggle.score` as a table, and the worst images below it."""
+    from rich.table import Table
+
+    def figure(value: float | None, form: str) -> str:
+        return "-" if value is None else format(value, form)
+
+    table = Table(
+        title=f"{title}: {result['images']} images", title_justify="left", show_header=False,
+        pad_edge=False,
+    )  # fmt: skip
+    table.add_column()
+    table.add_column(justify="right")
+    table.add_column(style="dim")
+    points = result["labelled_points"]
+    table.add_row("MAE", figure(result["mae"], ".4f"), f"pixels, x and y of {points} points")
+    table.add_row("RMSE", figure(result["rmse"], ".4f"), "pixels")
+    table.add_row("distance", figure(result["distance"], ".4f"), "pixels, mean over points")
+    for name, block in result["normalised"].items():
+        note = f"of {block['images']} images"
+        if block["images_without"]:
+            note += f", {block['images_without']} without this length"
+        table.add_row(f"NME, {name}", figure(block["nme"], ".2%"), note)
+        table.add_row("  failures", figure(block["failure_rate"], ".1%"), "images over 10 %")
+        table.add_row("  area under curve", figure(block["auc"], ".3f"), "up to 10 %; 1 is best")
+    table.add_row(
+        "normalised sum", figure(result["normalised_sum"], ".4f"),
+        "an image's |errors| by its box's width and height, summed",
+    )  # fmt: skip
+    console.print(table)
+    console.print("Largest errors (MAE of an image, pixels):")
+    for image in result["worst"]:
+        file = Path(image["file"])
+        root = source if source.is_dir() else source.parent
+        name = file.relative_to(root) if file.is_relative_to(root) else file
+        console.print(
+            f"  {image['mae']:8.2f}  {name} (entry {image['entry']})",
+            highlight=False, markup=False, soft_wrap=True,
+        )  # fmt: skip

@@ -1,0 +1,267 @@
+"""What a data set holds, in numbers: sizes, boxes, points outside, faults of its files."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from heatkp.coordinates import image_box
+from heatkp.data.samples import Labels, Sample, Visibility
+from heatkp.data.transforms import Framing
+from heatkp.errors import DataError
+from heatkp.skeletons import Skeleton
+
+SCALES = (1.0, 1.2, 1.3, 1.4, 1.5, 1.6, 1.8, 2.0)
+"""Enlargements of the box of which it is told what they lose."""
+
+Bools = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Spread:
+    """The smallest, middle and largest of some numbers."""
+
+    min: float
+    median: float
+    max: float
+
+
+@dataclass(frozen=True)
+class Outside:
+    """How many labelled points lie outside of something, and how many samples have any."""
+
+    points: int
+    samples: int
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What lies outside a box enlarged by `scale`, as shares of points and samples.
+
+    `square` is the enlarged box widened to a square; only samples with a box and a labelled
+    point count.
+    """
+
+    scale: float
+    points: float
+    samples: float
+    square_points: float
+    square_samples: float
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What `inspect` finds. Lengths in pixels of the pictures; None where there is nothing.
+
+    Attributes:
+        images: different pictures, by file.
+        photos: groups that a split keeps together.
+        persons: persons that are named.
+        layout, points: the skeleton's name and number of points.
+        visible, occluded, not_labelled: points of all samples.
+        unlabelled_samples: those without a labelled point.
+        boxes: samples that have a box; `flat_boxes` of them without area, left out below.
+        size_of: what `size` measures: one of the skeleton's normalisers, or the diagonal of
+            the box around the points.
+        outside_image: samples whose picture cannot be read do not count.
+        missing: files that do not exist.
+        unreadable: the others that are no pictures, with the reason.
+        same_picture: groups of files (or samples) with equal bytes.
+        same_id: ids that several samples have.
+        notes: the reader's.
+    """
+
+    path: str
+    format: str
+    images: int
+    samples: int
+    photos: int
+    persons: int
+    layout: str
+    points: int
+    visible: int
+    occluded: int
+    not_labelled: int
+    unlabelled_samples: int
+    image_width: Spread | None
+    image_height: Spread | None
+    boxes: int
+    flat_boxes: int
+    box_width: Spread | None
+    box_height: Spread | None
+    box_aspect: Spread | None
+    size_of: str
+    size: Spread | None
+    outside_box: Outside | None
+    outside_image: Outside | None
+    enlarged: tuple[Loss, ...]
+    missing: tuple[str, ...]
+    unreadable: tuple[tuple[str, str], ...]
+    same_picture: tuple[tuple[str, ...], ...]
+    same_id: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same as dictionaries and lists, for JSON."""
+        return asdict(self)
+
+
+class _Picture(NamedTuple):
+    size: tuple[int, int] | None
+    digest: bytes
+    fault: str
+
+
+def _look(sample: Sample) -> _Picture:
+    """Decode a picture: its (W, H), a hash of its bytes, or what is wrong."""
+    try:
+        image = sample.image()
+        content = np.ascontiguousarray(image).data if sample.file is None else None
+        digest = hashlib.sha256(content or sample.file.read_bytes()).digest()  # type: ignore[union-attr]
+    except (DataError, OSError, cv2.error) as error:
+        return _Picture(None, b"", str(error))
+    return _Picture((image.shape[1], image.shape[0]), digest, "")
+
+
+def _name(sample: Sample) -> str:
+    """What tells a sample's picture from others: its file, or the sample itself."""
+    return sample.id if sample.file is None else str(sample.file)
+
+
+def _look_at_all(
+    samples: Sequence[Sample], progress: Callable[[int, int], None]
+) -> dict[str, _Picture]:
+    """Every existing picture once, by name, in several threads."""
+    todo = {_name(s): s for s in samples if s.file is None or os.path.isfile(s.file)}
+    seen: dict[str, _Picture] = {}
+    pool = ThreadPoolExecutor(os.cpu_count())
+    try:
+        for name, picture in zip(todo, pool.map(_look, todo.values())):
+            seen[name] = picture
+            progress(len(seen), len(todo))
+    finally:  # stopped by Ctrl-C: do not decode the rest
+        pool.shutdown(wait=True, cancel_futures=True)
+    return seen
+
+
+def _spread(values: Iterable[float]) -> Spread | None:
+    finite = np.asarray([v for v in values if np.isfinite(v)], np.float64)
+    if not len(finite):
+        return None
+    return Spread(float(finite.min()), float(np.median(finite)), float(finite.max()))
+
+
+def _outside(points: npt.NDArray[Any], edges: npt.NDArray[Any]) -> Bools:
+    """Which of points (K, 2) lie outside a box (x0, y0, x1, y1); NaN does not."""
+    return ((points < edges[:2]) | (points > edges[2:])).any(axis=1)
+
+
+def _count(outside: Sequence[Bools]) -> Outside | None:
+    if not outside:
+        return None
+    return Outside(sum(int(o.sum()) for o in outside), sum(bool(o.any()) for o in outside))
+
+
+def _shares(outside: Sequence[Bools]) -> tuple[float, float]:
+    counted = _count(outside)
+    if counted is None:
+        return 0.0, 0.0
+    return counted.points / sum(map(len, outside)), counted.samples / len(outside)
+
+
+def _losses(faces: Sequence[tuple[npt.NDArray[Any], npt.NDArray[Any]]]) -> Iterator[Loss]:
+    """Of faces' labelled points and boxes; through `Framing`, as training will see them."""
+    for scale in SCALES if faces else ():
+        shares: list[float] = []
+        for square in (False, True):
+            framing = Framing((1, 1), scale, keep_aspect=square)
+            shares += _shares([_outside(p, framing.region((1, 1), box)) for p, box in faces])
+        yield Loss(scale, *shares)
+
+
+def _lengths(skeleton: Skeleton, samples: Sequence[Sample]) -> tuple[str, list[float]]:
+    """A name and each sample's size, NaN where its points do not tell."""
+    for name, (first, second) in skeleton.normalisers.items():
+        # NaN, of a point that is not labelled, spreads to the sample's length.
+        gaps = [s.points[list(first)].mean(0) - s.points[list(second)].mean(0) for s in samples]
+        return name, [float(np.hypot(*gap)) for gap in gaps]
+    labelled = [s.points[s.visibility > Visibility.NOT_LABELLED] for s in samples]
+    extents = [np.ptp(p, axis=0) if len(p) > 1 else (np.nan, np.nan) for p in labelled]
+    return "points-diagonal", [float(np.hypot(*extent)) for extent in extents]
+
+
+def inspect(
+    labels: Labels,
+    format: str = "",
+    path: str = "",
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Inspection:
+    """Count and measure what a reader found, and decode every picture once.
+
+    Args:
+        labels: as `readers.read` gives them; with `strict=False`, missing files are told of.
+        format, path: where they are from, for the record.
+        progress: told how many pictures are decoded, and of how many.
+    """
+    samples = labels.samples
+    seen = _look_at_all(samples, progress)
+    sizes = [p.size for p in seen.values() if p.size is not None]
+    equal: dict[bytes, list[str]] = {}
+    for name, picture in seen.items():
+        if picture.size is not None:
+            equal.setdefault(picture.digest, []).append(name)
+    codes = Counter(int(v) for s in samples for v in s.visibility)
+    boxes = [s.box.astype(np.float64) for s in samples if s.box is not None]
+    extents = [box[2:] - box[:2] for box in boxes if (box[2:] > box[:2]).all()]
+    faces, in_image = [], []
+    for s in samples:
+        known = s.points[s.visibility > Visibility.NOT_LABELLED].astype(np.float64)
+        if not len(known):
+            continue
+        if s.box is not None and (s.box[2:] > s.box[:2]).all():
+            faces.append((known, s.box.astype(np.float64)))
+        looked_at = seen.get(_name(s))
+        if looked_at is not None and looked_at.size is not None:
+            in_image.append(_outside(known, image_box(*looked_at.size)))
+    size_of, lengths = _lengths(labels.skeleton, samples)
+    names = dict.fromkeys(map(_name, samples))
+    return Inspection(
+        path=path,
+        format=format,
+        images=len(names),
+        samples=len(samples),
+        photos=len({s.id if s.photo is None else s.photo for s in samples}),
+        persons=len({s.person for s in samples} - {None}),
+        layout=labels.skeleton.name,
+        points=len(labels.skeleton),
+        visible=codes[Visibility.VISIBLE],
+        occluded=codes[Visibility.OCCLUDED],
+        not_labelled=codes[Visibility.NOT_LABELLED],
+        unlabelled_samples=sum(not (s.visibility > 0).any() for s in samples),
+        image_width=_spread(w for w, _ in sizes),
+        image_height=_spread(h for _, h in sizes),
+        boxes=len(boxes),
+        flat_boxes=len(boxes) - len(extents),
+        box_width=_spread(w for w, _ in extents),
+        box_height=_spread(h for _, h in extents),
+        box_aspect=_spread(w / h for w, h in extents),
+        size_of=size_of,
+        size=_spread(lengths),
+        outside_box=_count([_outside(*face) for face in faces]),
+        outside_image=_count(in_image),
+        enlarged=tuple(_losses(faces)),
+        missing=tuple(name for name in names if name not in seen),
+        unreadable=tuple((n, p.fault) for n, p in seen.items() if p.size is None),
+        same_picture=tuple(tuple(group) for group in equal.values() if len(group) > 1),
+        same_id=tuple(i for i, count in Counter(s.id for s in samples).items() if count > 1),
+        notes=labels.notes,
+    )

@@ -1,0 +1,236 @@
+"""Photos as a data set needs them: cropped, shrunk, and kept on disk once they were decoded."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from heatkp import coordinates as co
+from heatkp.data.samples import Image, Sample, as_rgb
+from heatkp.data.transforms import Framing, shrink, shrink_factor
+from heatkp.errors import DataError
+
+VERSION = 1
+"""Of the files; part of their name."""
+UNUSED_DAYS = 30
+"""Crops in the user's cache folder that no run has opened for so long are deleted."""
+
+
+class Photo(NamedTuple):
+    """A crop of a photo, shrunk to about the network's resolution.
+
+    Attributes:
+        image: uint8 (H, W, 3) RGB; read only when it comes from the cache.
+        matrix: photo pixels to pixels of `image`.
+        size: (W, H) of the whole photo.
+    """
+
+    image: Image
+    matrix: co.Matrix
+    size: tuple[int, int]
+
+
+def crop_photo(sample: Sample, framing: Framing, reach: float) -> Photo:
+    """What can be seen of a sample's photo, when its region is enlarged `reach` times.
+
+    Raises `DataError` for a picture or a box that is not one.
+    """
+    image = as_rgb(sample.image())
+    size = (image.shape[1], image.shape[0])
+    try:
+        region = framing.region(size, sample.box)
+    except ValueError as error:
+        raise DataError(f"{sample.id}: {error}") from None
+    factor = shrink_factor(co.box_to_frame(region, *framing.size))
+    centre, half = (region[:2] + region[2:]) / 2, (region[2:] - region[:2]) / 2
+    # A pixel more on each side for interpolation, whole blocks of what is shrunk.
+    low = np.floor(centre - reach * half - 1 - factor).astype(int)
+    high = np.ceil(centre + reach * half + 2 + factor).astype(int)
+    low = np.clip(low, 0, np.asarray(size) - 1)
+    high = np.clip(high, low + 1, size)
+    part = image[low[1] : high[1], low[0] : high[0]]
+    small, shrinking = shrink(part, factor)
+    return Photo(small, co.compose(co.translation(-low[0], -low[1]), shrinking), size)
+
+
+def default_folder() -> Path:
+    """$HEATKP_CACHE, or `heatkp` in the user's cache folder."""
+    if os.environ.get("HEATKP_CACHE"):
+        return Path(os.environ["HEATKP_CACHE"])
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "heatkp"
+
+
+class Crops(NamedTuple):
+    """An opened cache: all crops' pixels in one memory-mapped file, and where each begins."""
+
+    pixels: npt.NDArray[np.uint8]
+    offsets: npt.NDArray[np.int64]
+    shapes: npt.NDArray[np.int64]
+    matrices: npt.NDArray[np.float64]
+    sizes: npt.NDArray[np.int64]
+
+    @classmethod
+    def open(cls, folder: Path) -> Crops:
+        """Raises `OSError`, `ValueError` or `KeyError` where the folder is not whole."""
+        with np.load(folder / "index.npz", allow_pickle=False) as index:
+            arrays = [index[name] for name in cls._fields[1:]]
+        pixels = np.memmap(folder / "pixels.bin", np.uint8, "r")
+        if len(pixels) != arrays[0][-1]:
+            raise ValueError(f"{folder} is cut off")
+        return cls(pixels, *arrays)
+
+    def photo(self, index: int) -> Photo:
+        flat = self.pixels[self.offsets[index] : self.offsets[index + 1]]
+        width, height = (int(n) for n in self.sizes[index])
+        # A plain array over the mapped memory: OpenCV takes no subclass's word for it.
+        image = np.asarray(flat).reshape(*self.shapes[index], 3)
+        return Photo(image, self.matrices[index], (width, height))
+
+
+class PhotoSource:
+    """The photos of a list of samples, by index, decoded or from the cache.
+
+    Args:
+        samples: those without a file are never cached.
+        framing: the region that the network sees of each.
+        reach: how much more than that region augmentation may ask for; see
+            `transforms.reach`.
+        folder: where the cache lies; None keeps none.
+        limit: the largest size of this list's crops, in bytes.
+    """
+
+    def __init__(
+        self,
+        samples: Sequence[Sample],
+        framing: Framing,
+        reach: float = 1.0,
+        folder: Path | None = None,
+        limit: int = 2**62,
+    ) -> None:
+        self.samples, self.framing, self.reach = samples, framing, reach
+        self.folder, self.limit = folder, limit
+        self._place: Path | None = None
+        self._crops: Crops | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_crops": None}  # a spawned worker maps the file itself
+
+    def __getitem__(self, index: int) -> Photo:
+        if self._crops is None and self._place is not None:
+            self._crops = Crops.open(self._place)
+        if self._crops is not None:
+            return self._crops.photo(index)
+        return crop_photo(self.samples[index], self.framing, self.reach)
+
+    def _key(self) -> str:
+        """Changes with whatever the crops depend on: files, boxes, framing, this code."""
+        seen: list[Any] = [VERSION, cv2.__version__, repr(self.framing), self.reach]
+        for s in self.samples:
+            assert s.file is not None
+            status = s.file.stat()
+            box = None if s.box is None else [float(v) for v in s.box]
+            seen.append([str(s.file.resolve()), status.st_size, status.st_mtime_ns, box])
+        return hashlib.sha256(json.dumps(seen).encode()).hexdigest()[:24]
+
+    def prepare(self, progress: Callable[[int], None] = lambda done: None) -> str | None:
+        """Open the cache, or make it first; gives a note where there can be none.
+
+        Several processes may do so at once: each makes its own and the first to finish wins.
+        Raises `DataError` for the first picture that cannot be read.
+        """
+        if self.folder is None or not self.samples or any(s.file is None for s in self.samples):
+            return None
+        place = self.folder / f"crops-{self._key()}"
+        try:
+            self._open(place)
+            return None
+        except (OSError, ValueError, KeyError):
+            pass  # not there, or damaged: made anew
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            part = Path(tempfile.mkdtemp(prefix="part-", dir=self.folder))
+        except OSError as error:
+            return f"no cache of photos: {error}"
+        try:
+            if not self._fill(part, progress):
+                return (
+                    f"the photos' crops take more than {self.limit / 2**20:.0f} MB "
+                    "(data.cache_mb): each is decoded when it is needed"
+                )
+            if place.exists():  # damaged, or somebody was faster; equal either way
+                shutil.rmtree(place, ignore_errors=True)
+            with suppress(OSError):  # somebody was faster
+                os.rename(part, place)
+            self._open(place)
+            return None
+        except (OSError, ValueError, KeyError) as error:
+            return f"no cache of photos in {self.folder}: {error}"
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+            _forget_unused(self.folder)
+
+    def _open(self, place: Path) -> None:
+        self._crops = Crops.open(place)
+        if len(self._crops.shapes) != len(self.samples):
+            raise ValueError(f"{place} holds other samples")
+        self._place = place
+        os.utime(place)
+
+    def _decoded(self) -> Iterator[Photo]:
+        def load(sample: Sample) -> Photo:
+            return crop_photo(sample, self.framing, self.reach)
+
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            # In portions, so that not all photos are in memory before the first is written.
+            for start in range(0, len(self.samples), 64):
+                yield from pool.map(load, self.samples[start : start + 64])
+
+    def _fill(self, folder: Path, progress: Callable[[int], None]) -> bool:
+        """Write all crops; False where they would take too much room."""
+        offsets, shapes, matrices, sizes = [0], [], [], []
+        with (folder / "pixels.bin").open("wb") as file:
+            for photo in self._decoded():
+                offsets.append(offsets[-1] + photo.image.nbytes)
+                if offsets[-1] > self.limit:
+                    return False
+                file.write(np.ascontiguousarray(photo.image).data)
+                shapes.append(photo.image.shape[:2])
+                matrices.append(photo.matrix)
+                sizes.append(photo.size)
+                progress(len(shapes))
+        np.savez(
+            folder / "index.npz",
+            offsets=np.asarray(offsets, np.int64),
+            shapes=np.asarray(shapes, np.int64),
+            matrices=np.asarray(matrices, np.float64),
+            sizes=np.asarray(sizes, np.int64),
+        )
+        return True
+
+
+def _forget_unused(folder: Path) -> None:
+    """Delete crops of data sets and settings that are gone, and what a killed run left."""
+    now = time.time()
+    for old in folder.iterdir():
+        days = UNUSED_DAYS if old.name.startswith("crops-") else 1
+        if not old.name.startswith(("crops-", "part-")):
+            continue
+        try:
+            unused = now - old.stat().st_mtime > days * 86400
+        except OSError:
+            continue
+        if unused:
+            shutil.rmtree(old, ignore_errors=True)

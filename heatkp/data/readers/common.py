@@ -1,0 +1,214 @@
+"""What several readers need: files, numbers, tables, layouts, and which photo a picture is from."""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+import posixpath
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from heatkp.data.samples import Visibility
+from heatkp.errors import DataError
+from heatkp.skeletons import FACE68, SKELETONS, Skeleton, pairs_by_name
+
+FURTHEST = 1e6
+"""Pixels; no picture is that large, and float32 is coarse there."""
+
+
+def files_of_type(folder: Path, suffix: str) -> list[Path]:
+    """The files right in a folder that end in `suffix` (any case), by name; no hidden ones."""
+    found = (p for p in folder.iterdir() if p.suffix.lower() == suffix and p.is_file())
+    return sorted(p for p in found if not p.name.startswith("."))
+
+
+def only_file(path: Path, suffix: str) -> Path | None:
+    """The file that a path means: itself, or the only one of that type in a folder."""
+    if not path.is_dir():
+        return path if path.suffix.lower() == suffix else None
+    found = files_of_type(path, suffix)
+    return found[0] if len(found) == 1 else None
+
+
+def walk(folder: Path) -> Iterator[tuple[Path, list[str]]]:
+    """Each folder below and including `folder`, with its files' names, sorted; links followed."""
+    seen: set[str] = set()
+    for place, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(place)
+        if real in seen:  # a link that leads back up
+            folders.clear()
+            continue
+        seen.add(real)
+        folders.sort()
+        yield Path(place), sorted(n for n in names if not n.startswith("."))
+
+
+def photo_of(name: str) -> str:
+    """The photo that a picture is from, by the picture's name within the data set.
+
+    Face data sets hold several pictures of one photo: 300-W's crops of the faces in NAME are
+    NAME_1, NAME_2 ..., and mirrored copies end in _mirror. A split that put one of them into
+    training and another into validation would measure what the network has seen. So the name
+    counts without its extension, without `_mirror` and then without a number of one or two
+    digits after an underscore.
+
+    >>> photo_of("helen/2821_1_mirror.jpg"), photo_of("lfpw/image_0735.png")
+    ('helen/2821', 'lfpw/image_0735')
+    """
+    stem = without_extension(name).removesuffix("_mirror")
+    return re.sub(r"_\d{1,2}\Z", "", stem)
+
+
+def without_extension(name: str) -> str:
+    """A picture's name, with its folders, without the extension."""
+    return posixpath.splitext(posixpath.normpath(name.replace("\\", "/")))[0]
+
+
+def distinct(names: Iterable[str]) -> list[str]:
+    """Names that differ: the second "a" becomes "a#2", the third "a#3"."""
+    result: list[str] = []
+    taken: set[str] = set()
+    counts: dict[str, int] = {}
+    for name in names:
+        new = name
+        while new in taken:
+            counts[name] = counts.get(name, 1) + 1
+            new = f"{name}#{counts[name]}"
+        taken.add(new)
+        result.append(new)
+    return result
+
+
+def number(text: str | None) -> float | None:
+    """A coordinate in pixels; None for what is no finite number, or one beyond `FURTHEST`."""
+    try:
+        value = float(text) if text is not None and "_" not in text else math.nan
+    except ValueError:
+        return None
+    return value if abs(value) <= FURTHEST else None
+
+
+def _is_number(name: str) -> bool:
+    return name.isascii() and name.isdigit() and len(name) < 10
+
+
+def natural(name: str) -> list[str | tuple[int, str]]:
+    """A sort key under which "p2" comes before "p10"."""
+    parts = re.split(r"([0-9]+)", name)
+    # Compared as text, for Python turns no digits by the thousand into a number.
+    return [(len(p.lstrip("0")), p.lstrip("0")) if i % 2 else p for i, p in enumerate(parts)]
+
+
+def layout(names: Sequence[str]) -> tuple[Skeleton, list[int]]:
+    """The skeleton of points with the given names, and where each of its points is in `names`.
+
+    68 numbers in a row are iBUG's mark-up (`FACE68`); the names of a known skeleton, in any
+    order, are that skeleton. Else the order is kept (numbers are put in theirs, and number 3
+    is called "point_3"), and left-right pairs are found by name. Raises `DataError` for names
+    that are not distinct.
+    """
+    order = list(range(len(names)))
+    if names and all(map(_is_number, names)):
+        order.sort(key=lambda i: int(names[i]))
+        numbers = [int(names[i]) for i in order]
+        if len(numbers) == len(FACE68) and numbers in ([*range(68)], [*range(1, 69)]):
+            return FACE68, order
+    for known in SKELETONS.values():
+        if len(names) == len(known) and set(names) == set(known.point_names):
+            places = {name: i for i, name in enumerate(names)}
+            return known, [places[name] for name in known.point_names]
+    called = [f"point_{int(n)}" if _is_number(n) else n for n in (names[i] for i in order)]
+    try:
+        return Skeleton(f"points{len(names)}", tuple(called), pairs_by_name(called)), order
+    except ValueError as error:
+        raise DataError(f"{error} (names: {', '.join(map(repr, names[:10]))} ...)") from None
+
+
+def visible_where_given(
+    points: npt.NDArray[np.float64],
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
+    """Points (K, 2) and visibility (K,): visible, or not labelled where a point is NaN."""
+    labelled = np.isfinite(points).all(axis=1)
+    codes = np.where(labelled, Visibility.VISIBLE, Visibility.NOT_LABELLED)
+    return points.astype(np.float32), codes.astype(np.uint8)
+
+
+def demand_files(source: Path, files: Iterable[Path]) -> None:
+    """Raises `DataError` with the first picture that does not exist, and how many do not."""
+    missing = [f for f in dict.fromkeys(files) if not os.path.isfile(f)]
+    if missing:
+        raise DataError(
+            f"{source}: {len(missing)} of its images do not exist, the first is {missing[0]}; "
+            "put them there, or list all with `heatkp data info`"
+        )
+
+
+class Row(NamedTuple):
+    """A row of a table: where it stands, for errors, and its cells (as many as the header's)."""
+
+    place: str
+    cells: list[str]
+
+
+def read_table(source: Path) -> tuple[list[str], Iterator[Row]]:
+    """The header and the rows of a CSV file, without blanks around cells; empty rows are skipped.
+
+    Row 1 is the first below the header. Raises `DataError`, also while rows are read, for
+    what is no CSV file and for rows of another length than the header.
+    """
+    rows = _rows(source)
+    header = next(rows, None)
+    if header is None:
+        raise DataError(f"{source} is empty: a CSV file starts with a row of column names")
+    width = len(header.cells)
+
+    def checked() -> Iterator[Row]:
+        for count, (place, cells) in enumerate(rows, 1):
+            where = f"{source}, row {count} ({place})"
+            if len(cells) != width:
+                raise DataError(f"{where} has {len(cells)} cells; the header has {width}")
+            yield Row(where, cells)
+
+    return header.cells, checked()
+
+
+def _rows(source: Path) -> Iterator[Row]:
+    try:
+        with source.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.reader(file)
+            for cells in reader:
+                stripped = [cell.strip() for cell in cells]
+                if any(stripped):
+                    yield Row(f"line {reader.line_num}", stripped)
+    except (OSError, ValueError, csv.Error) as error:
+        raise DataError(f"{source} cannot be read as a CSV file: {error}") from None
+
+
+def read_points(
+    row: Row, columns: Sequence[tuple[int, int]], names: Sequence[str]
+) -> npt.NDArray[np.float64]:
+    """Points (K, 2) in pixels of a row's (x, y) columns; NaN where both cells are empty or NaN.
+
+    Raises `DataError` for other text, and for a point of which only one cell is filled.
+    """
+    points = np.full((len(columns), 2), np.nan)
+    for k, pair in enumerate(columns):
+        cells = [row.cells[i] for i in pair]
+        empty = [cell == "" or cell.lower() == "nan" for cell in cells]
+        if all(empty):
+            continue
+        for axis, (cell, without) in enumerate(zip(cells, empty)):
+            value = None if without else number(cell)
+            if value is None:
+                raise DataError(
+                    f"{row.place}: {'xy'[axis]} of point {names[k]} is {cell!r}; wanted pixels, "
+                    "or x and y both empty for a point that is not labelled"
+                )
+            points[k, axis] = value
+    return points

@@ -1,0 +1,158 @@
+"""dlib's "imglab" XML: images, each with boxes, each with named parts.
+
+Coordinates are pixels with centres on integers. A box that starts at `left` and is `width`
+wide covers the pixels left ... left + width - 1, so its edges lie half a pixel further out.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+from xml.etree.ElementTree import Element, ParseError
+
+import numpy as np
+import numpy.typing as npt
+from defusedxml import DefusedXmlException
+from defusedxml.ElementTree import parse
+
+from heatkp.data.readers.common import (
+    demand_files,
+    distinct,
+    layout,
+    natural,
+    number,
+    only_file,
+    photo_of,
+    visible_where_given,
+    without_extension,
+)
+from heatkp.data.samples import Labels, Sample, read_image
+from heatkp.errors import DataError
+from heatkp.skeletons import UNLABELLED
+
+_IGNORED = {"": False, "0": False, "false": False, "1": True, "true": True}
+
+
+class _Box(NamedTuple):
+    place: str
+    image: str
+    edges: npt.NDArray[np.float32]
+    parts: dict[str, tuple[float, float]]
+
+
+def _root(source: Path) -> Element:
+    try:
+        root = parse(source, forbid_dtd=True, forbid_entities=True, forbid_external=True).getroot()
+    except DefusedXmlException as error:
+        raise DataError(
+            f"{source} has a document type or entities ({type(error).__name__}), which imglab "
+            "does not write and which can do harm; remove its <!DOCTYPE ...>"
+        ) from None
+    except (OSError, ParseError, ValueError, LookupError) as error:
+        raise DataError(f"{source} is not well-formed XML: {error}") from None
+    if root is None or root.tag != "dataset":
+        found = "nothing" if root is None else f"<{root.tag}>"
+        raise DataError(f"{source} is not imglab's: it holds {found}, wanted <dataset>")
+    return root
+
+
+def _numbers(element: Element, keys: tuple[str, ...], place: str) -> list[float]:
+    values = []
+    for key in keys:
+        value = number(element.get(key))
+        if value is None:
+            raise DataError(f"{place}: {key} is {element.get(key)!r}; wanted a number of pixels")
+        values.append(value)
+    return values
+
+
+def _box(element: Element, image: str, place: str) -> _Box:
+    left, top, width, height = _numbers(element, ("left", "top", "width", "height"), place)
+    if width <= 0 or height <= 0:
+        raise DataError(f"{place}: the box is {width:g} wide and {height:g} high: it has no area")
+    parts: dict[str, tuple[float, float]] = {}
+    for part in element.findall("part"):
+        name = part.get("name")
+        if not name:
+            raise DataError(f"{place}: a part has no name")
+        if name in parts:
+            raise DataError(f"{place}: part {name!r} is there twice")
+        x, y = _numbers(part, ("x", "y"), f"{place}, part {name!r}")
+        parts[name] = (x, y)
+    edges = np.array([left, top, left + width, top + height], np.float64) - 0.5
+    return _Box(place, image, edges.astype(np.float32), parts)
+
+
+def _boxes(source: Path, notes: list[str]) -> Iterator[_Box]:
+    """All boxes in the file's order, but for those to be ignored; fills `notes` at the end."""
+    ignored = empty = 0
+    for i, image in enumerate(_root(source).findall("images/image"), 1):
+        name = image.get("file")
+        if not name:
+            raise DataError(f"{source}: image {i} has no file name")
+        boxes = image.findall("box")
+        empty += not boxes
+        for b, box in enumerate(boxes, 1):
+            place = f"{source}: box {b} of image {i} ({name})"
+            mark = box.get("ignore", "").strip().lower()
+            if mark not in _IGNORED:
+                raise DataError(f"{place}: ignore is {box.get('ignore')!r}; wanted 0 or 1")
+            if _IGNORED[mark]:
+                ignored += 1
+            else:
+                yield _box(box, name, place)
+    if ignored:
+        notes.append(f"boxes left out, for the file marks them as to be ignored: {ignored}")
+    if empty:
+        notes.append(f"images left out, for they have no box: {empty}")
+
+
+def _file(folder: Path, name: str) -> Path:
+    file = folder / name
+    if "\\" in name and not os.path.isfile(file):  # written on Windows
+        return folder / name.replace("\\", "/")
+    return file
+
+
+def read_imglab(path: Path, strict: bool = True) -> Labels:
+    """All boxes of an imglab XML file (or of the folder that holds just one), in its order.
+
+    Without any parts in the file the samples have no points and the skeleton is `UNLABELLED`;
+    else a part that a box lacks is not labelled. Images are looked for beside the file.
+    Raises `DataError` for what does not fit, and where `strict` for images that do not exist.
+    """
+    source = only_file(path, ".xml")
+    if source is None:
+        raise DataError(f"{path} is not, and does not hold just one, imglab .xml file")
+    notes: list[str] = []
+    boxes = list(_boxes(source, notes))
+    if not boxes:
+        raise DataError(f"{source} holds no boxes: each face needs a <box> in an <image>")
+    names = sorted({name for box in boxes for name in box.parts}, key=lambda n: (natural(n), n))
+    skeleton, order = layout(names) if names else (UNLABELLED, [])
+    bare = sum(not box.parts for box in boxes)
+    if names and bare:
+        notes.append(f"boxes without parts, none of their points is labelled: {bare}")
+    files = [_file(source.parent, box.image) for box in boxes]
+    if strict:
+        demand_files(source, files)
+    samples = []
+    ids = distinct(without_extension(box.image) for box in boxes)
+    for identity, box, file in zip(ids, boxes, files):
+        given = [box.parts.get(names[i], (np.nan, np.nan)) for i in order]
+        points, visibility = visible_where_given(np.array(given, np.float64).reshape(-1, 2))
+        samples.append(
+            Sample(
+                id=identity,
+                image=partial(read_image, file),
+                points=points,
+                visibility=visibility,
+                box=box.edges,
+                photo=photo_of(box.image),
+                file=file,
+            )
+        )
+    return Labels(skeleton, samples, tuple(notes))

@@ -1,0 +1,85 @@
+"""Kaggle's "Facial Keypoints Detection": a CSV file that holds its 96x96 grey pictures itself.
+
+training.csv has 30 coordinate columns and `Image`, test.csv `ImageId` and `Image`.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from heatkp.data.readers.common import (
+    Row,
+    distinct,
+    only_file,
+    read_points,
+    read_table,
+    visible_where_given,
+)
+from heatkp.data.samples import Image, Labels, Sample
+from heatkp.errors import DataError
+from heatkp.skeletons import FACE15, UNLABELLED
+
+SIZE = 96
+"""Width and height of the pictures."""
+
+
+def is_kaggle15(source: Path) -> bool:
+    """Whether a file's first line, of which at most 4 kB are read, ends with the column `Image`."""
+    with source.open("rb") as file:
+        return file.readline(4096).strip().split(b",")[-1].strip(b'" ') == b"Image"
+
+
+def _picture(row: Row, column: int) -> Image:
+    text = row.cells[column]
+    if text.strip("0123456789 "):
+        raise DataError(f"{row.place}: Image holds more than whole numbers and spaces")
+    values = np.fromstring(text, np.int64, sep=" ")
+    if values.size != SIZE * SIZE or values.max() > 255:
+        raise DataError(
+            f"{row.place}: Image has {values.size} numbers up to {max(values, default=0)}; "
+            f"wanted {SIZE * SIZE} from 0 to 255"
+        )
+    return values.astype(np.uint8).reshape(SIZE, SIZE)
+
+
+def read_kaggle15(path: Path, strict: bool = True) -> Labels:
+    """All rows of training.csv or test.csv (or of a folder that holds just one .csv file).
+
+    Without coordinate columns the samples have no points and the skeleton is `UNLABELLED`. A
+    sample's id is the row's ImageId, or row-1 for the first row. Raises `DataError` with the
+    row for what does not fit; `strict` changes nothing, for there are no other files.
+    """
+    source = only_file(path, ".csv")
+    if source is None:
+        raise DataError(f"{path} is not, and does not hold just one, .csv file")
+    header, rows = read_table(source)
+    places = {name: i for i, name in enumerate(header)}
+    wanted = [f"{name}_{axis}" for name in FACE15.point_names for axis in "xy"]
+    given = [name for name in wanted if name in places]
+    unknown = [n for n in header if n not in (*wanted, "Image", "ImageId")]
+    if "Image" not in places or unknown or len(places) != len(header):
+        raise DataError(
+            f"{source}: columns {', '.join(map(repr, unknown[:5] or header[:5]))} ...; wanted "
+            "each once: Image, the 30 coordinates such as left_eye_center_x or none, maybe ImageId"
+        )
+    if given and len(given) != len(wanted):
+        raise DataError(f"{source}: column {next(n for n in wanted if n not in places)} is missing")
+    skeleton = FACE15 if given else UNLABELLED
+    columns = [(places[f"{n}_x"], places[f"{n}_y"]) for n in skeleton.point_names]
+    names, pictures, points = [], [], []
+    for number, row in enumerate(rows, 1):
+        identity = row.cells[places["ImageId"]] if "ImageId" in places else ""
+        names.append(identity or f"row-{number}")
+        pictures.append(_picture(row, places["Image"]))
+        points.append(visible_where_given(read_points(row, columns, skeleton.point_names)))
+    if not names:
+        raise DataError(f"{source} has a header but no rows")
+    samples = [
+        # np.asarray gives the picture as it is, and unlike a lambda can go to a worker.
+        Sample(id=i, image=partial(np.asarray, picture), points=labelled, visibility=visibility)
+        for i, picture, (labelled, visibility) in zip(distinct(names), pictures, points)
+    ]
+    return Labels(skeleton, samples)

@@ -1,0 +1,71 @@
+"""A contact sheet: samples of a data set with their boxes and points."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from matplotlib.patches import Rectangle
+
+from heatkp import coordinates as co
+from heatkp.data.dataset import KeypointDataset
+from heatkp.data.loading import points_box
+from heatkp.data.samples import Sample, Visibility
+from heatkp.data.transforms import Framing
+from heatkp.skeletons import Skeleton
+from heatkp.viz.figures import MIDDLE, _cell, _grid, _marker, _save, _sides, show_image
+
+CELL = (208, 208)
+COLUMNS = 6
+
+
+def _region_box(sample: Sample) -> Sample:
+    """The sample with a box that has area: its own, or around its points, or none."""
+    if sample.box is not None and (sample.box[2:] > sample.box[:2]).all():
+        return sample
+    return replace(sample, box=points_box(sample))
+
+
+def contact_sheet(
+    samples: Sequence[Sample],
+    skeleton: Skeleton,
+    path: Path,
+    count: int = 24,
+    scale: float = 1.6,
+) -> int:
+    """Draw at most `count` samples, spread evenly, as PNG; returns how many.
+
+    Each is cropped to its box enlarged by `scale` (without a box, to that around its points, or
+    not at all), with the box in yellow and the points: the subject's left side blue, the right
+    side red. Raises `DataError` for a picture that cannot be read, `OSError` where the file
+    cannot be written.
+    """
+    count = min(count, len(samples))
+    chosen = [samples[i] for i in np.linspace(0, len(samples) - 1, count).round().astype(int)]
+    framing = Framing(CELL, scale)
+    dataset = KeypointDataset([_region_box(s) for s in chosen], skeleton, framing)
+    figure, axes = _grid(max(1, -(-count // COLUMNS)), max(1, min(count, COLUMNS)), _cell(CELL))
+    colours = np.array(_sides(skeleton))
+    for axis, sample, index in zip(axes, chosen, range(count)):
+        item = dataset[index]
+        show_image(axis, item["image"].numpy(), sample.id)
+        if sample.box is not None:
+            corners = co.apply(item["matrix"].numpy(), sample.box.reshape(2, 2))
+            low, extent = corners[0], corners[1] - corners[0]
+            axis.add_patch(Rectangle(low, *extent, fill=False, edgecolor=MIDDLE, linewidth=0.8))
+        points, visibility = item["points"].numpy(), item["visibility"].numpy()
+        for code, marker in ((Visibility.VISIBLE, "o"), (Visibility.OCCLUDED, "x")):
+            known = visibility == code
+            x, y = points[known].T
+            axis.scatter(
+                x, y, s=_marker(len(skeleton)), c=colours[known], marker=marker, linewidths=0.7
+            )
+    figure.suptitle(
+        f"{count} of {len(samples)} samples, the box (yellow) enlarged {scale:g} times; subject's "
+        "left blue, right red, x labelled but hidden",
+        fontsize=8,
+    )
+    _save(figure, path)
+    return count
