@@ -11,55 +11,22 @@ A run that is there already is not made again, so a benchmark that was cut off c
 from __future__ import annotations
 
 import argparse
-import csv
-import json
-import os
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 from statistics import mean
-from typing import Any
+
+from trials import ROOT, result, train, weights
 
 CONFIGS = {1: "part1_nose.yaml", 2: "part2_face.yaml"}
 PUBLISHED = {1: 1.25e-4, 2: 9.56e-5}
 """The best normalised MSE of five published systems on these faces."""
-ROOT = Path(__file__).parent.parent
 
 
-def train(part: int, head: str, seed: int, out: Path) -> Path:
-    """One run, unless it is there; an unfinished one is resumed."""
-    run = out / f"part{part}-{head}-{seed}"
-    if (run / "metrics.json").is_file():
-        return run
-    command = [sys.executable, "-m", "heatkp", "train"]
-    if (run / "checkpoints" / "last.ckpt").is_file():
-        command += ["--resume", str(run)]
-    else:
-        shutil.rmtree(run, ignore_errors=True)
-        command += ["--config", str(ROOT / "configs" / CONFIGS[part]), "--out", str(run)]
-        command += ["--head", head, "--seed", str(seed)]
-        if head in ("regression", "ce"):
-            command += ["--set", "head.sigma=null"]
-        weights = Path(os.environ.get("HEATKP_WEIGHTS", "")) / "mobilenet_v2-b0353104.pth"
-        if weights.is_file():
-            command += ["--set", f"model.encoder_weights={weights}"]
-    print("+", *command[3:], flush=True)
-    subprocess.run(command, check=True)
-    return run
-
-
-def result(run: Path) -> dict[str, Any]:
-    metrics = json.loads((run / "metrics.json").read_text())
-    with (run / "metrics.csv").open(newline="") as file:
-        seconds = sum(float(row["seconds"]) for row in csv.DictReader(file))
-    ocular = metrics["normalised"].get("inter-ocular")
-    return {
-        "mse": metrics["mse_normalised"],
-        "mae": metrics["mae_photo"],
-        "nme": None if ocular is None else ocular["nme"],
-        "minutes": seconds / 60,
-    }
+def run(part: int, head: str, seed: int, out: Path) -> Path:
+    arguments = ["--config", str(ROOT / "configs" / CONFIGS[part]), "--head", head]
+    arguments += ["--seed", str(seed), *weights("mobilenet_v2-b0353104.pth")]
+    if head in ("regression", "ce"):
+        arguments += ["--set", "head.sigma=null"]
+    return train(out / f"part{part}-{head}-{seed}", arguments)
 
 
 def main() -> None:
@@ -78,7 +45,7 @@ def main() -> None:
         "|---|---|---|---|---|---|---|",
     ]
     for head in arguments.heads:
-        runs = [train(arguments.part, head, s, arguments.out) for s in range(arguments.seeds)]
+        runs = [run(arguments.part, head, s, arguments.out) for s in range(arguments.seeds)]
         found = [result(r) for r in runs]
         nme = [f["nme"] for f in found if f["nme"] is not None]
         each = ", ".join(f"{f['mse']:.2e}" for f in found)

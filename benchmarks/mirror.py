@@ -6,7 +6,9 @@ SUBMISSION is a file of 68 points that `heatkp eval --kaggle` made for LABELS.xm
 hold NAME.jpg and NAME_mirror.jpg; labelled points are not needed. Points of mirrored copies are
 mirrored back with left and right exchanged. Differences are in pixels of the image files, over
 all pairs. Boxes of mirrored copies need not be mirror images of the originals' boxes: how far
-they differ is printed too, for a model that crops by the box inherits some of it.
+they differ is printed too, for a model that crops by the box inherits some of it. With
+`--flip-test` a model agrees with itself by construction, but for what the copy's file changed:
+measure without it.
 """
 
 from __future__ import annotations

@@ -29,6 +29,8 @@ METRICS = "metrics.json"
 HISTORY = "metrics.csv"
 WEIGHTS = "weights.safetensors"
 LAST = "checkpoints/last.ckpt"
+PACKAGED = Path(__file__).parent / "weights"
+"""Trained models that come with heatkp, by name."""
 _PACKAGES = (
     "torch", "torchvision", "lightning", "segmentation-models-pytorch", "timm",
     "albumentations", "numpy", "opencv-python-headless",
@@ -135,9 +137,16 @@ class Loaded:
     skeleton: Skeleton
 
 
-def save_weights(path: Path, model: KeypointModel, description: dict[str, Any]) -> None:
-    """Weights and description as one safetensors file, whole or not at all."""
+def save_weights(
+    path: Path, model: KeypointModel, description: dict[str, Any], half: bool = False
+) -> None:
+    """Weights and description as one safetensors file, whole or not at all.
+
+    `half` stores float16, half the size; a model that is loaded from it computes in float32.
+    """
     state = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
+    if half:
+        state = {k: v.half() if v.is_floating_point() else v for k, v in state.items()}
     part = path.with_name(path.name + ".part")
     save_file(state, part, metadata={"heatkp": json.dumps(description)})
     os.replace(part, path)
@@ -164,8 +173,12 @@ def _read_checkpoint(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any
 
 
 def weights_path(path: str | Path) -> Path:
-    """The file of weights that a run folder, or a path to a file, means."""
+    """The file of weights that a run folder, a path to a file, or the name of a model that
+    comes with heatkp, means."""
     path = Path(path)
+    packaged = PACKAGED / f"{path}.safetensors"
+    if not path.exists() and path.name == str(path) and packaged.is_file():
+        return packaged
     if path.is_file():
         return path
     if not path.is_dir():

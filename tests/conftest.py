@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
+from xml.sax.saxutils import quoteattr
 
 import cv2
 import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner, Result
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
 
 from heatkp.cli import main
+from heatkp.data.readers import read
+from heatkp.errors import DataError
 
 torch.set_num_threads(1)
+# How long an example takes says more about the machine's load than about the code.
+settings.register_profile("heatkp", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("heatkp")
 
 TINY = [
     "--set", "data.train_count=24", "--set", "data.val_count=12", "--set", "data.size=[64,64]",
@@ -87,3 +97,88 @@ def write_imm(folder: Path, people: int = 5, views: int = 2, count: int = 58) ->
             lines += [f"0 \t4 \t{x:.8f} \t{y:.8f} \t{i} \t0 \t1" for i, (x, y) in enumerate(points)]
             (folder / f"{stem}.asf").write_text("\n".join([*lines, "# host image", f"{stem}.jpg"]))
     return folder
+
+
+def write_picture(path: Path, width: int = 64, height: int = 48, seed: int = 0) -> Path:
+    """A picture of noise; other seeds give other pictures."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    noise = np.random.default_rng(seed).integers(0, 255, (height, width, 3), np.uint8)
+    assert cv2.imwrite(str(path), noise)
+    return path
+
+
+def imglab_text(
+    images: Iterable[tuple[str, Iterable[Mapping[str, Any]]]], double: bool = False
+) -> str:
+    """imglab's XML: names of images, each with boxes as dictionaries of attributes and `parts`.
+
+    Pretty-printed with single quotes as dlib writes it, or on one line with double quotes.
+    """
+    end = "" if double else "\n"
+
+    def tag(name: str, attributes: Mapping[str, Any], close: str = "") -> str:
+        text = "".join(f" {key}={quoteattr(str(v))}" for key, v in attributes.items())
+        if not double:
+            text = text.replace('"', "'") if "'" not in text else text
+        return f"<{name}{text}{close}>{end}"
+
+    parts = ["<?xml version='1.0' encoding='UTF-8'?>\n<dataset>", end, "<images>", end]
+    for name, boxes in images:
+        parts.append(tag("image", {"file": name}))
+        for box in boxes:
+            parts.append(tag("box", {k: v for k, v in box.items() if k != "parts"}))
+            for part, (x, y) in box.get("parts", {}).items():
+                parts.append(tag("part", {"name": part, "x": x, "y": y}, "/"))
+            parts.append("</box>" + end)
+        parts.append("</image>" + end)
+    return "".join([*parts, "</images>", end, "</dataset>"])
+
+
+def box_of(left: float, top: float, width: float, height: float, **more: Any) -> dict[str, Any]:
+    """A box for `imglab_text`."""
+    return {"top": top, "left": left, "width": width, "height": height, **more}
+
+
+def faulty_faces(folder: Path) -> Path:
+    """An imglab file with points outside, an equal, a broken and two missing pictures."""
+    write_picture(folder / "a_1.png", 60, 40)
+    write_picture(folder / "a_2.png", 60, 40)
+    write_picture(folder / "b.png", 20, 20, seed=1)
+    (folder / "broken.png").write_bytes(b"not a picture")
+
+    def square(**parts: tuple[float, float]) -> dict[str, Any]:  # edges 9.5 and 29.5
+        return box_of(10, 10, 20, 20, parts=parts)
+
+    wide = box_of(30, 10, 20, 10, parts={"p": (39.5, 14.5), "q": (39.5, 21.9)})
+    small = box_of(0, 0, 10, 10, parts={"p": (4.5, 4.5), "q": (10.9, 4.5), "r": (21, 30)})
+    images = [
+        ("a_1.png", [square(p=(10, 10), q=(20, 20), r=(29.5, 29.5)), wide]),
+        ("a_2.png", [square()]),
+        ("b.png", [small]),
+        ("broken.png", [square(p=(10, 10), q=(12, 10))]),
+        ("gone_1.png", [square(p=(10, 10), q=(40, 20))]),
+        ("gone_2.png", [square(p=(10, 10), q=(11, 11), r=(12, 12))]),
+    ]
+    path = folder / "faces.xml"
+    path.write_text(imglab_text(images))
+    return path
+
+
+@st.composite
+def damaged(draw: st.DrawFn, text: str) -> bytes:
+    """Any bytes, or a file's text of which one piece is replaced."""
+    if draw(st.integers(0, 3)) == 0:
+        return draw(st.binary(max_size=200))
+    start = draw(st.integers(0, len(text)))
+    end = draw(st.integers(start, min(len(text), start + 30)))
+    new = draw(st.one_of(st.text(max_size=10), st.sampled_from(["nan", "1e999", '"', ",", "\0"])))
+    return (text[:start] + new + text[end:]).encode("utf-8", "surrogatepass")
+
+
+def reads_or_refuses(path: Path, content: bytes, format: str) -> None:
+    """Whatever a file holds, it is read, or refused with a `DataError` that is not empty."""
+    path.write_bytes(content)
+    try:
+        read(path, format, strict=False)
+    except DataError as error:
+        assert str(error)

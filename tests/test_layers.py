@@ -42,7 +42,8 @@ def test_imports_run_downwards(root):
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["train"], ["eval"], ["score"], ["data"], ["data", "synth"]]
+    "arguments",
+    [[], ["train"], ["eval"], ["score"], ["data"], ["data", "synth"], ["data", "info"]],
 )
 def test_help_needs_no_torch(arguments):
     script = (

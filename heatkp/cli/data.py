@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from heatkp.data.inspection import Inspection, Outside, Spread
 
 EXAMPLES = """\b
 Examples:
   heatkp data synth --n 500 faces/
   heatkp data synth --n 100 --size 256 --skeleton face58 --seed 7 faces58/
 """
+
+INFO_EXAMPLES = """\b
+Examples:
+  heatkp data info labels_ibug_300W_train.xml
+  heatkp data info faces/ --out faces.png
+  heatkp data info training.csv --format kaggle15 --json
+"""
+
+# Kept here as text, for importing the readers would import numpy; a test compares the two.
+FORMATS = ("auto", "coco", "imm", "imglab", "pts", "csv", "kaggle15")
 
 
 @click.group()
@@ -65,3 +83,164 @@ def synth(out: str, count: int, size: int, seed: int, skeleton: str) -> None:
         shutil.rmtree(part, ignore_errors=True)
     console.print(f"{count} faces in {target}; train with: heatkp train --data {target}",
                   highlight=False, soft_wrap=True)  # fmt: skip
+
+
+@data.command(epilog=INFO_EXAMPLES)
+@click.argument("path", type=click.Path())
+@click.option("--format", "format_", type=click.Choice(FORMATS), default="auto", show_default=True,
+              help="How the labels are written; auto looks at the files' names.")  # fmt: skip
+@click.option("--out", type=click.Path(), metavar="PNG",
+              help="Where samples are drawn with their points.  [default: contact-NAME.png; "
+              "with --json: nowhere]")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print all numbers and files as JSON.")
+def info(path: str, format_: str, out: str | None, as_json: bool) -> None:
+    """Count and measure the labelled photos in PATH, look for faults, and draw some samples."""
+    import json
+    import os
+
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from heatkp.data.inspection import inspect
+    from heatkp.data.readers import read, recognise
+    from heatkp.errors import SettingsError
+
+    source = Path(path)
+    sheet = Path(out) if out else Path(f"contact-{_label(source)}.png")
+    if sheet.suffix.lower() != ".png":
+        raise SettingsError(f"--out {sheet}: the sheet is a PNG file; end its name in .png")
+    if not os.access(sheet.parent, os.W_OK) or sheet.is_dir():
+        raise SettingsError(f"cannot write {sheet}: choose a name in an existing folder with --out")
+    name = recognise(source) if format_ == "auto" else format_
+    labels = read(source, name, strict=False)
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("looking at pictures", total=None)
+        found = inspect(
+            labels,
+            format=name,
+            path=path,
+            progress=lambda done, total: progress.update(task, completed=done, total=total),
+        )
+    faulty = {*found.missing, *(file for file, _ in found.unreadable)}
+    good = [s for s in labels.samples if (s.id if s.file is None else str(s.file)) not in faulty]
+    drawn = 0
+    if good and (out or not as_json):
+        from heatkp.viz.contact import contact_sheet
+
+        try:
+            drawn = contact_sheet(good, labels.skeleton, sheet)
+        except OSError as error:
+            raise SettingsError(f"cannot write {sheet}: {error}") from None
+    if as_json:
+        contact = str(sheet) if drawn else None
+        click.echo(json.dumps({**found.as_dict(), "contact_sheet": contact}, indent=1))
+        return
+    console = Console()
+    console.print(_overview(found))
+    if found.enlarged:
+        console.print(_enlarged(found))
+    _list_faults(console, found)
+    line = f"{drawn} samples are drawn in {sheet}" if drawn else "No picture can be drawn"
+    console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _label(source: Path) -> str:
+    """A data set's name for a file's name: without folders, a file's without extension."""
+    place = source.resolve()
+    return place.name if place.is_dir() else place.stem
+
+
+def _spread(spread: Spread | None, form: str = ".0f") -> str:
+    if spread is None:
+        return "-"
+    return " / ".join(format(v, form) for v in (spread.min, spread.median, spread.max))
+
+
+def _overview(found: Inspection) -> Table:
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(title=escape(f"{found.path} ({found.format})"), title_justify="left",
+                  show_header=False, pad_edge=False)  # fmt: skip
+    table.add_column()
+    table.add_column(justify="right")
+    table.add_column(style="dim")
+
+    def outside(what: Outside) -> str:
+        return f"{what.points} in {what.samples}"
+
+    rows: list[tuple[str, object, str]] = [
+        ("images", found.images, "different picture files"),
+        ("samples", found.samples, "labelled faces or objects"),
+        ("photos", found.photos, "groups that a split keeps together"),
+    ]
+    if found.persons:
+        rows.append(("persons", found.persons, "named in the labels"))
+    rows += [
+        ("points", found.points, f"of each, in the layout {found.layout}"),
+        ("  visible", found.visible, "labelled points, of all samples"),
+        ("  occluded", found.occluded, "labelled, but hidden in the picture"),
+        (
+            "  not labelled",
+            found.not_labelled,
+            f"samples without labels: {found.unlabelled_samples}",
+        ),
+        ("image width", _spread(found.image_width), "pixels: least / middle / most"),
+        ("image height", _spread(found.image_height), ""),
+        (
+            "boxes",
+            found.boxes,
+            "of samples" + f", {found.flat_boxes} without area" * (found.flat_boxes > 0),
+        ),
+    ]
+    if found.box_width:
+        rows += [
+            ("  width", _spread(found.box_width), "pixels: least / middle / most"),
+            ("  height", _spread(found.box_height), ""),
+            ("  width / height", _spread(found.box_aspect, ".2f"), "1 is a square"),
+        ]
+    if found.size:
+        rows.append((found.size_of, _spread(found.size, ".1f"), "pixels: how large they are"))
+    if found.outside_box:
+        rows.append(("outside the box", outside(found.outside_box), "points, in so many samples"))
+    if found.outside_image:
+        rows.append(
+            ("outside the image", outside(found.outside_image), "points, in so many samples")
+        )
+    for label, value, meaning in rows:
+        table.add_row(label, str(value), meaning)
+    return table
+
+
+def _enlarged(found: Inspection) -> Table:
+    from rich.table import Table
+
+    table = Table(title="What a crop to the box loses, if the box is enlarged",
+                  title_justify="left", pad_edge=False)  # fmt: skip
+    for title in ("times", "points", "samples with any", "square: points", "square: samples"):
+        table.add_column(title, justify="right")
+    for loss in found.enlarged:
+        shares = (loss.points, loss.samples, loss.square_points, loss.square_samples)
+        table.add_row(f"{loss.scale:.1f}", *(f"{share:.2%}" for share in shares))
+    return table
+
+
+def _list_faults(console: Console, found: Inspection, most: int = 10) -> None:
+    """Missing and unreadable files in full, for they stop a training; of the rest some."""
+
+    def section(title: str, lines: list[str], shown: int | None = None) -> None:
+        if not lines:
+            return
+        shown = len(lines) if shown is None else shown
+        more = [f"... and {len(lines) - shown} more; --json lists all"] * (len(lines) > shown)
+        for line in (f"{len(lines)} {title}", *(f"  {text}" for text in lines[:shown] + more)):
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+    def some(names: Sequence[str]) -> str:
+        return ", ".join(names[:5]) + f" and {len(names) - 5} more" * (len(names) > 5)
+
+    section("missing files:", list(found.missing))
+    section("unreadable pictures:", [reason for _, reason in found.unreadable])
+    section("groups of equal pictures:", [some(group) for group in found.same_picture], most)
+    section("ids that several samples have:", list(found.same_id), most)
+    section("notes of the reader:", list(found.notes))

@@ -142,7 +142,7 @@ def demand_points(run: str, finds: Skeleton, wanted: Skeleton) -> None:
     if finds.point_names != wanted.point_names:
         raise CheckpointError(
             f"{run} finds the points of {finds.name!r} ({len(finds)}), but "
-            f"the data is labelled with {wanted.name!r} ({len(wanted)})"
+            f"the data has those of {wanted.name!r} ({len(wanted)})"
         )
 
 

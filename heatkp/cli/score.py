@@ -22,9 +22,10 @@ Examples:
 @click.argument("labels", type=click.Path(), metavar="LABELS")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of the table.")
 def score(submission: str, labels: str, as_json: bool) -> None:
-    """Score SUBMISSION (Id,Predicted; see `heatkp eval --kaggle`) against LABELS.
+    """Score what `heatkp eval --kaggle` wrote against labels.
 
-    LABELS is a file or folder that heatkp can train on, with the same entries in the same order.
+    SUBMISSION has rows Id,Predicted. LABELS is a file or folder that heatkp can train on, with
+    the same entries in the same order.
     """
     import json
 
@@ -34,7 +35,7 @@ def score(submission: str, labels: str, as_json: bool) -> None:
     from heatkp.evaluation import kaggle
 
     source = expand_path(labels, "LABELS")
-    read_labels = read(source)
+    read_labels = read(source, strict=False)  # photos are needed only where there is no box
     if not any((s.visibility > 0).any() for s in read_labels.samples):
         raise DataError(f"{source} holds no labelled point: there is nothing to score against")
     size = len(read_labels.samples), len(read_labels.skeleton)
@@ -78,7 +79,7 @@ def print_score(console: Console, result: dict[str, Any], title: str, source: Pa
         table.add_row("  area under curve", figure(block["auc"], ".3f"), "up to 10 %; 1 is best")
     table.add_row(
         "normalised sum", figure(result["normalised_sum"], ".4f"),
-        "an image's |errors| by its box's width and height, summed",
+        "|errors| / box size, summed over an image",
     )  # fmt: skip
     console.print(table)
     console.print("Largest errors (MAE of an image, pixels):")

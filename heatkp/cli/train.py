@@ -88,8 +88,8 @@ def train(
     console.print(
         f"heatkp: head {settings.head.name}, {where}, "
         f"input {settings.data.size[0]}x{settings.data.size[1]}, {settings.trainer.epochs} epochs",
-        highlight=False,
-    )
+        highlight=False, soft_wrap=True,
+    )  # fmt: skip
     report(console, *fit.train(settings, out, console))
 
 

@@ -162,7 +162,7 @@ def _spread(values: Iterable[float]) -> Spread | None:
 
 def _outside(points: npt.NDArray[Any], edges: npt.NDArray[Any]) -> Bools:
     """Which of points (K, 2) lie outside a box (x0, y0, x1, y1); NaN does not."""
-    return ((points < edges[:2]) | (points > edges[2:])).any(axis=1)
+    return np.any((points < edges[:2]) | (points > edges[2:]), axis=1)
 
 
 def _count(outside: Sequence[Bools]) -> Outside | None:
@@ -192,7 +192,8 @@ def _lengths(skeleton: Skeleton, samples: Sequence[Sample]) -> tuple[str, list[f
     """A name and each sample's size, NaN where its points do not tell."""
     for name, (first, second) in skeleton.normalisers.items():
         # NaN, of a point that is not labelled, spreads to the sample's length.
-        gaps = [s.points[list(first)].mean(0) - s.points[list(second)].mean(0) for s in samples]
+        known = [np.where(s.visibility[:, None] > 0, s.points, np.nan) for s in samples]
+        gaps = [p[list(first)].mean(0) - p[list(second)].mean(0) for p in known]
         return name, [float(np.hypot(*gap)) for gap in gaps]
     labelled = [s.points[s.visibility > Visibility.NOT_LABELLED] for s in samples]
     extents = [np.ptp(p, axis=0) if len(p) > 1 else (np.nan, np.nan) for p in labelled]

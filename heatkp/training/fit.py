@@ -78,7 +78,10 @@ def prepare(settings: Settings, console: Console) -> Prepared:
         mean, std = input_statistics(settings.model)
         settings.model.mean, settings.model.std = mean, std
     torch.manual_seed(settings.trainer.seed)
-    model = build_model(settings, len(loaded.skeleton))
+    blank = settings.model_copy(deep=True)
+    if settings.model.init is not None:  # every weight is about to be overwritten
+        blank.model.encoder_weights = "none"
+    model = build_model(blank, len(loaded.skeleton))
     runs.start_from(model, settings, loaded.skeleton)
     model.to(memory_format=torch.channels_last)  # faster on CPUs and GPUs alike
     data = KeypointDataModule(settings, loaded)
@@ -195,6 +198,7 @@ def finish(prepared: Prepared, run: Path) -> dict[str, Any]:
     metrics = summarise(errors, skeleton)
     metrics["split"] = "val"
     figures.curves(run / runs.HISTORY, run / "curves.png")
+    figures.error_curve(errors, skeleton, run / "error_curve.png")
     figures.predictions(errors, prepared.data.val_set, run / "predictions.png")
     runs.write_text(run / runs.METRICS, json.dumps(metrics, indent=1) + "\n")
     return metrics

@@ -15,7 +15,7 @@ from heatkp.data.loading import points_box
 from heatkp.data.samples import Sample, Visibility
 from heatkp.data.transforms import Framing
 from heatkp.skeletons import Skeleton
-from heatkp.viz.figures import MIDDLE, _cell, _grid, _marker, _save, _sides, show_image
+from heatkp.viz.figures import TRUTH, _cell, _grid, _marker, _save, _sides, show_image
 
 CELL = (208, 208)
 COLUMNS = 6
@@ -38,7 +38,7 @@ def contact_sheet(
     """Draw at most `count` samples, spread evenly, as PNG; returns how many.
 
     Each is cropped to its box enlarged by `scale` (without a box, to that around its points, or
-    not at all), with the box in yellow and the points: the subject's left side blue, the right
+    not at all), with the box in green and the points: the subject's left side blue, the right
     side red. Raises `DataError` for a picture that cannot be read, `OSError` where the file
     cannot be written.
     """
@@ -54,7 +54,7 @@ def contact_sheet(
         if sample.box is not None:
             corners = co.apply(item["matrix"].numpy(), sample.box.reshape(2, 2))
             low, extent = corners[0], corners[1] - corners[0]
-            axis.add_patch(Rectangle(low, *extent, fill=False, edgecolor=MIDDLE, linewidth=0.8))
+            axis.add_patch(Rectangle(low, *extent, fill=False, edgecolor=TRUTH, linewidth=0.8))
         points, visibility = item["points"].numpy(), item["visibility"].numpy()
         for code, marker in ((Visibility.VISIBLE, "o"), (Visibility.OCCLUDED, "x")):
             known = visibility == code
@@ -63,8 +63,8 @@ def contact_sheet(
                 x, y, s=_marker(len(skeleton)), c=colours[known], marker=marker, linewidths=0.7
             )
     figure.suptitle(
-        f"{count} of {len(samples)} samples, the box (yellow) enlarged {scale:g} times; subject's "
-        "left blue, right red, x labelled but hidden",
+        f"{count} of {len(samples)} samples, what the box (green) shows when enlarged {scale:g} "
+        "times; subject's left blue, right red, x labelled but hidden",
         fontsize=8,
     )
     _save(figure, path)

@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 
 from heatkp.data.dataset import KeypointDataset
 from heatkp.data.samples import Visibility
-from heatkp.evaluation.metrics import Errors
+from heatkp.evaluation import metrics
+from heatkp.evaluation.metrics import Errors, image_nme, normaliser_lengths
 from heatkp.skeletons import Skeleton
 
 TRUTH, PREDICTED = "#3ddc5a", "#ff2d78"
@@ -117,6 +118,25 @@ def predictions(errors: Errors, dataset: KeypointDataset, path: Path, count: int
         "mean distance in input pixels",
         fontsize=8,
     )
+    _save(figure, path)
+
+
+def error_curve(errors: Errors, skeleton: Skeleton, path: Path) -> None:
+    """Share of images whose mean error is below each level, for each normaliser there is."""
+    distance = np.linalg.norm(errors.photo - errors.photo_truth, axis=2)
+    figure = Figure((5.2, 3.6), layout="constrained")
+    axis = figure.subplots()
+    for name, lengths in normaliser_lengths(skeleton, errors).items():
+        nme = image_nme(distance, errors.labelled, lengths)
+        levels, shares = metrics.error_curve(nme)
+        axis.plot(100 * levels, 100 * shares, label=f"{name}: median {np.nanmedian(nme):.2%}")
+    axis.set_xlabel("mean error of an image, % of the length", fontsize=8)
+    axis.set_ylabel("images below, %", fontsize=8)
+    axis.set_ylim(0, 101)
+    axis.tick_params(labelsize=8)
+    axis.grid(alpha=0.25)
+    if axis.lines:
+        axis.legend(fontsize=8, loc="lower right")
     _save(figure, path)
 
 

@@ -3,14 +3,16 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
+import torch
 
 import heatkp
 from heatkp import coordinates as co
+from heatkp import runs
 from heatkp.data.dataset import KeypointDataset
 from heatkp.data.loading import load_data
 from heatkp.data.samples import read_image
 from heatkp.data.transforms import Framing
-from heatkp.errors import DataError
+from heatkp.errors import CheckpointError, DataError
 from heatkp.evaluation.evaluate import predict_dataset
 
 
@@ -99,3 +101,19 @@ def test_lazy_names():
         assert getattr(heatkp, name) is not None
     with pytest.raises(AttributeError):
         heatkp.nonsense  # noqa: B018
+
+
+def test_half_precision_files_and_models_by_name(predictor, samples, tmp_path, monkeypatch):
+    description = runs.describe(predictor.settings, predictor.skeleton)
+    for half in (False, True):
+        path = tmp_path / f"half{half:d}.safetensors"
+        runs.save_weights(path, predictor.model, description, half)
+    sizes = [(tmp_path / f"half{i}.safetensors").stat().st_size for i in range(2)]
+    assert 0.5 < sizes[1] / sizes[0] < 0.6
+    monkeypatch.setattr(runs, "PACKAGED", tmp_path)
+    named = heatkp.load_model("half1")
+    assert all(v.dtype != torch.float16 for v in named.model.state_dict().values())
+    image = samples[0].image()
+    assert np.allclose(named.predict(image).points, predictor.predict(image).points, atol=0.1)
+    with pytest.raises(CheckpointError, match="no run folder or checkpoint"):
+        heatkp.load_model("half2")

@@ -31,7 +31,7 @@ def test_a_run_leaves_everything(tiny_run):
     for name in (
         "settings.yaml", "environment.json", "metrics.csv", "metrics.json",
         "weights.safetensors", "checkpoints/last.ckpt", "curves.png", "samples.png",
-        "predictions.png",
+        "predictions.png", "error_curve.png",
     ):  # fmt: skip
         assert (tiny_run / name).stat().st_size > 100, name
     assert not list(tiny_run.rglob("*.part"))

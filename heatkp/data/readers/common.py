@@ -141,11 +141,13 @@ def visible_where_given(
 
 def demand_files(source: Path, files: Iterable[Path]) -> None:
     """Raises `DataError` with the first picture that does not exist, and how many do not."""
-    missing = [f for f in dict.fromkeys(files) if not os.path.isfile(f)]
+    distinct_files = dict.fromkeys(files)
+    missing = [f for f in distinct_files if not os.path.isfile(f)]
     if missing:
         raise DataError(
-            f"{source}: {len(missing)} of its images do not exist, the first is {missing[0]}; "
-            "put them there, or list all with `heatkp data info`"
+            f"{source}: the image {missing[0]} does not exist ({len(missing)} of "
+            f"{len(distinct_files)} are missing); put them there, or list all with "
+            "`heatkp data info`"
         )
 
 

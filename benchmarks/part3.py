@@ -1,0 +1,91 @@
+"""Part 3: what was tried on the iBUG faces, and direct regression beside it.
+
+    python benchmarks/part3.py --trials explore        short runs at 128 pixels
+    python benchmarks/part3.py --trials fast           configs/part3_ibug_fast.yaml, and regression
+    python benchmarks/part3.py --trials full           configs/part3_ibug.yaml, from fast's result
+    python benchmarks/part3.py --trials unet_kl fpn_kl --out runs/part3
+
+Each run is `heatkp train`; a run that is there already is not made again, so a benchmark that
+was cut off continues. Needs `HEATKP_DATA`; takes the encoders' ImageNet weights from
+`HEATKP_WEIGHTS`, or downloads them. Ends with a Markdown table of all runs that are there.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from trials import ROOT, result, train, weights
+
+FAST, FULL = ROOT / "configs" / "part3_ibug_fast.yaml", ROOT / "configs" / "part3_ibug.yaml"
+LITE0 = weights("tf_efficientnet_lite0.safetensors")
+MOBILE = ["--set", "model.encoder=mobilenet_v2", *weights("mobilenet_v2-b0353104.pth")]
+SHORT = ["--epochs", "5"]
+
+
+def options(*assignments: str) -> list[str]:
+    return [part for text in assignments for part in ("--set", text)]
+
+
+REGRESSION = ["--head", "regression", *options("head.sigma=null", "model.pooling=flatten")]
+AVERAGED = ["--head", "regression", *options("head.sigma=null")]
+EXPLORE = {
+    "unet_kl": LITE0,
+    "fpn_kl": [*LITE0, *options("model.architecture=fpn", "model.options={}")],
+    "unet_softargmax": [*LITE0, "--head", "softargmax", *options("head.sigma=null")],
+    "unet_ce": [*LITE0, "--head", "ce", *options("head.sigma=null")],
+    "unet_kl_stride2": [*LITE0, *options("model.stride=2")],
+    "unet_kl_sigma2": [*LITE0, *options("head.sigma=2.0")],
+    "unet_kl_mobilenet": MOBILE,
+    "regression_flatten": [*LITE0, *REGRESSION],
+    "regression_average": [*LITE0, *AVERAGED],
+}
+GROUPS = {
+    "explore": list(EXPLORE),
+    "fast": ["fast", "fast_regression"],
+    "full": ["fast", "full"],
+}
+
+
+def arguments(name: str, out: Path) -> list[str]:
+    if name in EXPLORE:
+        return ["--config", str(FAST), *SHORT, *EXPLORE[name]]
+    if name == "fast":
+        return ["--config", str(FAST), *LITE0]
+    if name == "fast_regression":
+        return ["--config", str(FAST), *LITE0, *REGRESSION]
+    return ["--config", str(FULL), *LITE0, *options(f"model.init={out / 'fast'}")]
+
+
+def table(out: Path) -> str:
+    lines = [
+        "| run | epochs | NME inter-ocular | MAE, photo px | over 10 % | area | minutes | "
+        "waited for data |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|",
+    ]
+    for name in [*EXPLORE, "fast", "fast_regression", "full"]:
+        if not (out / name / "metrics.json").is_file():
+            continue
+        f = result(out / name)
+        wait = "-" if f["data_wait"] is None else f"{f['data_wait']:.1%}"
+        lines.append(
+            f"| `{name}` | {f['epochs']} | {f['nme']:.2%} | {f['mae']:.2f} | "
+            f"{f['failures']:.1%} | {f['auc']:.3f} | {f['minutes']:.0f} | {wait} |"
+        )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    names = [*EXPLORE, "fast", "fast_regression", "full"]
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--trials", nargs="+", choices=[*GROUPS, *names], default=["fast"])
+    parser.add_argument("--out", type=Path, default=Path("runs/part3"))
+    given = parser.parse_args()
+    for group in given.trials:
+        for name in GROUPS.get(group, [group]):
+            train(given.out / name, arguments(name, given.out))
+    print(table(given.out))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,56 @@
+"""A trained run as one small file: half-precision weights, settings without this machine's paths.
+
+    python benchmarks/release.py runs/part3/full heatkp/weights/face68.safetensors
+
+Prints the validation error of the run and of the file that was written, on the run's own split.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from heatkp import runs
+from heatkp.config import Data
+from heatkp.data.dataset import KeypointDataset
+from heatkp.data.loading import load_data
+from heatkp.data.transforms import Framing
+from heatkp.evaluation.evaluate import predict_dataset
+from heatkp.evaluation.metrics import summarise
+
+
+def portable(loaded: runs.Loaded, data_path: str) -> dict[str, Any]:
+    """The description with paths that mean something elsewhere."""
+    settings = loaded.settings.model_copy(deep=True)
+    settings.data.path = data_path
+    settings.model.encoder_weights, settings.model.init = "imagenet", None
+    return runs.describe(settings, loaded.skeleton)
+
+
+def measure(loaded: runs.Loaded, data: Data) -> dict[str, Any]:
+    dataset = KeypointDataset(load_data(data).val, loaded.skeleton, Framing.of(data))
+    return summarise(predict_dataset(loaded.model, dataset), loaded.skeleton)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument(
+        "--data", default="${HEATKP_DATA}/ibug/labels_ibug_300W_train.xml",
+        help="Where the file says that its data was.",
+    )  # fmt: skip
+    given = parser.parse_args()
+    loaded = runs.load_run(given.run)
+    given.out.parent.mkdir(parents=True, exist_ok=True)
+    runs.save_weights(given.out, loaded.model, portable(loaded, given.data), half=True)
+    for path in (given.run, given.out):
+        found = measure(runs.load_run(path), loaded.settings.data)
+        nme = {k: f"{v['nme']:.4%}" for k, v in found["normalised"].items()}
+        print(f"{path}: MAE {found['mae_photo']:.4f} px, NME {nme}")
+    print(f"{given.out}: {given.out.stat().st_size / 1e6:.1f} MB")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+
+from heatkp.data.readers import read, recognise
+from heatkp.errors import DataError
+from heatkp.skeletons import FACE15, FACE58, FACE68
+from tests.conftest import damaged, reads_or_refuses, write_picture
+
+ROWS = "a.png,1,2,3,4.5\nb.png,5,6,7,8\n"
+NAMED = "image,left_x,left_y,right_x,right_y\n" + ROWS
+
+
+def write(folder, text, pictures=("a.png", "b.png"), name="points.csv"):
+    for picture in pictures:
+        write_picture(folder / picture)
+    (folder / name).write_text(text)
+    return folder / name
+
+
+@pytest.mark.parametrize(
+    ("header", "names", "points"),
+    [
+        (",0,1,2,3", ("point_0", "point_1"), [[1, 2], [3, 4.5]]),
+        ("image,left_eye_x,left_eye_y,right_eye_x,right_eye_y", ("left_eye", "right_eye"),
+         [[1, 2], [3, 4.5]]),
+        ("Name,x0,y0,x1,y1", ("point_0", "point_1"), [[1, 2], [3, 4.5]]),
+        ("image,x_0,x_1,y_0,y_1", ("point_0", "point_1"), [[1, 3], [2, 4.5]]),
+        ("image,X1,X2,Y1,Y2", ("point_1", "point_2"), [[1, 3], [2, 4.5]]),
+        ("image,y2,x2,y1,x1", ("point_1", "point_2"), [[4.5, 3], [2, 1]]),
+        ("image,tip.y,tip.x,x-end,y-end", ("tip", "end"), [[2, 1], [3, 4.5]]),
+        ("image, 0_x ,0_y,1_x,1_y", ("point_0", "point_1"), [[1, 2], [3, 4.5]]),
+    ],
+)  # fmt: skip
+def test_headers(tmp_path, header, names, points):
+    path = write(tmp_path, header + "\n" + ROWS)
+    assert recognise(path) == recognise(tmp_path) == "csv"
+    skeleton, samples, notes = read(path)
+    assert skeleton.point_names == names and notes == ()
+    assert skeleton.pairs == (((0, 1),) if "left" in header else ())
+    assert [s.id for s in samples] == ["a", "b"]
+    assert samples[0].points.tolist() == points and samples[0].points.dtype == np.float32
+    assert samples[0].visibility.tolist() == [2, 2] and samples[0].box is None
+    assert samples[0].file == tmp_path / "a.png"
+    assert samples[0].image().shape == (48, 64, 3)
+
+
+def test_points_without_label(tmp_path):
+    text = "\ufeff" + NAMED.replace("3,4.5", "NaN, ").replace("5,6", ",") + "\n,,,,\n\n"
+    samples = read(write(tmp_path, text.replace("\n", "\r\n"))).samples
+    assert [s.visibility.tolist() for s in samples] == [[2, 0], [0, 2]]
+    assert samples[0].points[0].tolist() == [1, 2] and np.isnan(samples[0].points[1]).all()
+    assert np.isnan(samples[1].points[0]).all() and samples[1].points[1].tolist() == [7, 8]
+
+
+def frames_table(count=68):
+    """As in a well-known course: no name for the first column, then numbers."""
+    header = ",".join(["", *map(str, range(2 * count))])
+    rows = [
+        ",".join([f"Luis_Fonsi_{n}.jpg", *(f"{n + i}.0" for i in range(2 * count))])
+        for n in (21, 101)
+    ]
+    return "\n".join([header, *rows]) + "\n"
+
+
+def test_frames_in_a_folder_named_like_the_table(tmp_path):
+    pictures = ["training/Luis_Fonsi_21.jpg", "training/Luis_Fonsi_101.jpg",
+                "test/Luis_Fonsi_21.jpg", "train/Luis_Fonsi_21.jpg"]  # fmt: skip
+    path = write(tmp_path, frames_table(), pictures, "training_frames_keypoints.csv")
+    skeleton, samples, _ = read(path)
+    assert skeleton is FACE68
+    assert [s.file.relative_to(tmp_path).as_posix() for s in samples] == pictures[:2]
+    assert [s.photo for s in samples] == ["Luis_Fonsi", "Luis_Fonsi_101"]
+    assert samples[0].points[0].tolist() == [21, 22] and samples[1].points[67, 1] == 101 + 135
+
+
+def test_where_images_are_found(tmp_path):
+    path = write(tmp_path, NAMED, ["deep/er/a.png", "b.png", "other/b.png"])
+    files = [s.file.relative_to(tmp_path).as_posix() for s in read(path).samples]
+    assert files == ["deep/er/a.png", "b.png"]
+    write_picture(tmp_path / "third" / "a.png")
+    with pytest.raises(DataError, match=r"row 1 \(line 2\): image 'a\.png' could be .* or "):
+        read(path)
+
+
+def test_missing_images(tmp_path):
+    path = write(tmp_path, NAMED, ["b.png"])
+    with pytest.raises(DataError, match=r"the image .*a\.png does not exist \(1 of 2"):
+        read(path)
+    assert len(read(path, strict=False).samples) == 2
+
+
+def test_an_image_twice(tmp_path):
+    samples = read(write(tmp_path, NAMED + "a.png,1,1,1,1\n")).samples
+    assert [s.id for s in samples] == ["a", "b", "a#2"]
+    assert samples[0].photo == samples[2].photo
+
+
+@pytest.mark.parametrize("known", [FACE15, FACE58, FACE68])
+def test_known_names_in_any_order(tmp_path, known):
+    names = known.point_names[::-1]
+    header = ",".join(f"{n}_{axis}" for n in names for axis in "xy")
+    values = ",".join(f"{i},{-i}" for i in range(len(names)))
+    skeleton, samples, _ = read(write(tmp_path, f"file,{header}\na.png,{values}\n"))
+    assert skeleton is known
+    assert samples[0].points[:, 0].tolist() == list(range(len(names)))[::-1]
+
+
+def test_68_points_of_other_names_are_not_the_face(tmp_path):
+    header = ",".join(f"p{i}_x,p{i}_y" for i in range(68))
+    path = write(tmp_path, f"file,{header}\na.png,{','.join('1' * 136)}\n")
+    skeleton = read(path).skeleton
+    assert skeleton.name == "points68" and skeleton.point_names[67] == "p67"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("left_y", "left", "column 3 is called 'left'; wanted name_x and name_y"),
+        ("left_y", "", "column 3 is called ''"),
+        ("left_y", "left_x", "column 3, 'left_x', is there twice"),
+        ("left_y", "top_y", "point 'left' has a column of x alone"),
+        (NAMED, "image\na.png\n", "no columns after the image's name"),
+        (NAMED, "image,0,1,2\na.png,1,2,3\n", "3 coordinate columns"),
+        (NAMED, "a.png,1.5,2,3,4\n", "column 2 is called '1.5'"),
+        (NAMED, "", "is empty"),
+        (ROWS, "", "a header but no rows"),
+        ("7,8", "7", r"row 2 \(line 3\) has 4 cells; the header has 5"),
+        ("7,8", "7,8,9", "row 2 .* has 6 cells"),
+        ("7,8", "7,eight", r"row 2 \(line 3\): y of point right is 'eight'; wanted pixels"),
+        ("7,8", "7,", "row 2 .*: y of point right is ''"),
+        ("7,8", "nan,8", "row 2 .*: x of point right is 'nan'"),
+        ("7,8", "inf,8", "row 2 .*: x of point right is 'inf'"),
+        ("b.png", "", "row 2 .*: the first cell names no image"),
+        (NAMED, "\0", "points.csv"),
+    ],
+)
+def test_bad_tables(tmp_path, old, new, words):
+    assert old in NAMED
+    path = write(tmp_path, NAMED.replace(old, new))
+    with pytest.raises(DataError, match=words) as caught:
+        read(path)
+    assert "points.csv" in str(caught.value)
+
+
+def test_not_text(tmp_path):
+    (tmp_path / "a.csv").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(DataError, match="cannot be read as a CSV file"):
+        read(tmp_path / "a.csv")
+    (tmp_path / "b.csv").write_text(NAMED)
+    with pytest.raises(DataError, match="not, and does not hold just one"):
+        read(tmp_path, "csv")
+
+
+@given(damaged(NAMED))
+def test_junk(tmp_path_factory, content):
+    folder = tmp_path_factory.getbasetemp() / "csv"
+    folder.mkdir(exist_ok=True)
+    reads_or_refuses(folder / "junk.csv", content, "csv")
+
+
+def test_real_table_of_another_kind(data_folder):
+    with pytest.raises(DataError, match=r"CollectedData\.csv: column 2 is called 'rick'"):
+        read(data_folder / "mirror_mouse")
