@@ -52,8 +52,9 @@ class Data(_Section):
     box: Literal["given", "points"] = "given"
     """`points`: the box around the labelled points instead of the file's; also used, and
     counted, where a file gives none."""
-    box_scale: Positive = 1.3
-    """The box is enlarged by this about its centre."""
+    box_scale: Positive = 1.5
+    """The box is enlarged by this about its centre. Face detectors' boxes cut off chin and
+    brows: on 300-W they hold 91 % of the points, half as large again all but 0.07 %."""
     box_shift: Annotated[list[float], Field(min_length=2, max_length=2)] = Field(
         default_factory=lambda: [0.0, 0.0]
     )
