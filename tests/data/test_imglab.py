@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from heatkp.data.readers import read, recognise
-from heatkp.data.readers.common import distinct, layout, photo_of
+from heatkp.data.readers.common import distinct, layout, photos_of
 from heatkp.errors import DataError
 from heatkp.skeletons import FACE58, FACE68, UNLABELLED, pairs_by_name
 from tests.conftest import box_of, damaged, imglab_text, reads_or_refuses, write_picture
@@ -180,13 +180,20 @@ def test_unknown_formats_are_told_all_that_are_known(tmp_path):
             recognise(place)
 
 
-def test_photo_of():
+def test_photos_of():
     same = ["h/1_1.jpg", "h/1_2.png", "h/1_12_mirror.jpg", "./h/1.jpg", "h\\1_mirror.jpg"]
-    assert {photo_of(name) for name in same} == {"h/1"}
     apart = ["image_0735.jpg", "image_0736.jpg", "image_073.jpg", "g/1_1.jpg", "h/1_1_1.jpg"]
-    assert [photo_of(name) for name in apart] == [
-        "image_0735", "image_0736", "image_073", "g/1", "h/1_1",
-    ]  # fmt: skip
+    found = photos_of([*same, *apart])
+    assert found == ["h/1"] * 5 + ["image_0735", "image_0736", "image_073", "g/1", "h/1_1"]
+
+
+def test_numbered_pictures_are_photos_of_their_own():
+    """A folder of img_1 ... img_99 is not 99 faces of one photo, nor two of a_1 ... b_50."""
+    assert len(set(photos_of([f"img_{i}.png" for i in range(99)]))) == 99
+    two = [f"{letter}_{i:02d}.jpg" for letter in "ab" for i in range(50)]
+    assert len(set(photos_of(two))) == 100
+    mirrored = [f"img_{i}{m}.png" for i in range(9) for m in ("", "_mirror")]
+    assert photos_of(mirrored) == [f"img_{i // 2}" for i in range(18)]
 
 
 @given(st.lists(st.sampled_from(["a", "b", "a#2", "a#2#2", "a#3"])))

@@ -49,20 +49,24 @@ def walk(folder: Path) -> Iterator[tuple[Path, list[str]]]:
         yield Path(place), sorted(n for n in names if not n.startswith("."))
 
 
-def photo_of(name: str) -> str:
-    """The photo that a picture is from, by the picture's name within the data set.
+def photos_of(names: Sequence[str]) -> list[str]:
+    """The photo that each picture is from, by the pictures' names within the data set.
 
     Face data sets hold several pictures of one photo: 300-W's crops of the faces in NAME are
     NAME_1, NAME_2 ..., and mirrored copies end in _mirror. A split that put one of them into
-    training and another into validation would measure what the network has seen. So the name
+    training and another into validation would measure what the network has seen. So a name
     counts without its extension, without `_mirror` and then without a number of one or two
-    digits after an underscore.
+    digits after an underscore. Elsewhere pictures are just numbered: where not even half of
+    the pictures would be photos of their own, numbers count as part of the name.
 
-    >>> photo_of("helen/2821_1_mirror.jpg"), photo_of("lfpw/image_0735.png")
-    ('helen/2821', 'lfpw/image_0735')
+    >>> photos_of(["helen/2821_1_mirror.jpg", "lfpw/image_0735.png", "helen/2821_2.jpg"])
+    ['helen/2821', 'lfpw/image_0735', 'helen/2821']
+    >>> photos_of(["img_1.png", "img_2.png", "img_3.png"])
+    ['img_1', 'img_2', 'img_3']
     """
-    stem = without_extension(name).removesuffix("_mirror")
-    return re.sub(r"_\d{1,2}\Z", "", stem)
+    stems = [without_extension(name).removesuffix("_mirror") for name in names]
+    photos = [re.sub(r"_\d{1,2}\Z", "", stem) for stem in stems]
+    return photos if 2 * len(set(photos)) >= len(set(stems)) else stems
 
 
 def without_extension(name: str) -> str:

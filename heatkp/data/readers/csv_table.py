@@ -18,7 +18,7 @@ from heatkp.data.readers.common import (
     distinct,
     layout,
     only_file,
-    photo_of,
+    photos_of,
     read_points,
     read_table,
     visible_where_given,
@@ -125,11 +125,11 @@ def read_csv(path: Path, strict: bool = True) -> Labels:
             image=partial(read_image, file),
             points=labelled,
             visibility=visibility,
-            photo=photo_of(name),
+            photo=photo,
             file=file,
         )
-        for identity, name, file, (labelled, visibility) in zip(
-            distinct(map(without_extension, names)), names, files, points
+        for identity, photo, file, (labelled, visibility) in zip(
+            distinct(map(without_extension, names)), photos_of(names), files, points
         )
     ]
     return Labels(skeleton, samples)

@@ -25,7 +25,7 @@ from heatkp.data.readers.common import (
     natural,
     number,
     only_file,
-    photo_of,
+    photos_of,
     visible_where_given,
     without_extension,
 )
@@ -141,7 +141,8 @@ def read_imglab(path: Path, strict: bool = True) -> Labels:
         demand_files(source, files)
     samples = []
     ids = distinct(without_extension(box.image) for box in boxes)
-    for identity, box, file in zip(ids, boxes, files):
+    photos = photos_of([box.image for box in boxes])
+    for identity, box, file, photo in zip(ids, boxes, files, photos):
         given = [box.parts.get(names[i], (np.nan, np.nan)) for i in order]
         points, visibility = visible_where_given(np.array(given, np.float64).reshape(-1, 2))
         samples.append(
@@ -151,7 +152,7 @@ def read_imglab(path: Path, strict: bool = True) -> Labels:
                 points=points,
                 visibility=visibility,
                 box=box.edges,
-                photo=photo_of(box.image),
+                photo=photo,
                 file=file,
             )
         )

@@ -26,7 +26,7 @@ from heatkp.data.readers.common import (
     distinct,
     layout,
     number,
-    photo_of,
+    photos_of,
     visible_where_given,
     walk,
     without_extension,
@@ -152,8 +152,8 @@ def read_pts(path: Path, strict: bool = True) -> Labels:
             )
     skeleton, _ = layout([str(k) for k in range(len(faces[0]))])
     samples = []
-    for identity, name, face, (_, photo) in zip(
-        distinct(map(without_extension, names)), names, faces, pairs
+    for identity, origin, face, (_, photo) in zip(
+        distinct(map(without_extension, names)), photos_of(names), faces, pairs
     ):
         points, visibility = visible_where_given(face)
         samples.append(
@@ -162,7 +162,7 @@ def read_pts(path: Path, strict: bool = True) -> Labels:
                 image=partial(read_image, photo),
                 points=points,
                 visibility=visibility,
-                photo=photo_of(name),
+                photo=origin,
                 file=photo,
             )
         )
