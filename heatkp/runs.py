@@ -15,7 +15,7 @@ from typing import Any
 import torch
 import yaml
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 import heatkp
 from heatkp.config import Settings, parse_settings
@@ -148,7 +148,8 @@ def save_weights(
     if half:
         state = {k: v.half() if v.is_floating_point() else v for k, v in state.items()}
     part = path.with_name(path.name + ".part")
-    save_file(state, part, metadata={"heatkp": json.dumps(description)})
+    # safetensors' own writer makes files that nobody else may read, whatever the umask.
+    part.write_bytes(save(state, {"heatkp": json.dumps(description)}))
     os.replace(part, path)
 
 

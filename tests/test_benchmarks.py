@@ -20,6 +20,7 @@ import pytest
         ("memory.py", "--batches 2 --size 64 --points 3", ["| 2 |"]),
         ("imm.py", "--help", ["--part"]),
         ("part3.py", "--help", ["explore"]),
+        ("release.py", "--help", ["half-precision"]),
         ("readme_commands.py", "--help", ["--keep"]),
     ],
 )

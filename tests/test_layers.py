@@ -43,14 +43,26 @@ def test_imports_run_downwards(root):
 
 @pytest.mark.parametrize(
     "arguments",
-    [[], ["train"], ["eval"], ["score"], ["data"], ["data", "synth"], ["data", "info"]],
+    [
+        [],
+        ["train"],
+        ["eval"],
+        ["score"],
+        ["data"],
+        ["data", "synth"],
+        ["data", "info"],
+        ["viz-heatmaps"],
+        ["viz"],
+        ["viz", "curves"],
+        ["viz", "error-curve"],
+    ],
 )
 def test_help_needs_no_torch(arguments):
     script = (
         "import sys; from heatkp.cli import main\n"
         "try: main(sys.argv[1:])\n"
         "except SystemExit: pass\n"
-        "heavy = {'torch', 'numpy', 'pydantic', 'rich', 'cv2'} & set(sys.modules)\n"
+        "heavy = {'torch', 'numpy', 'pydantic', 'rich', 'cv2', 'matplotlib'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )
     done = subprocess.run(
@@ -58,7 +70,7 @@ def test_help_needs_no_torch(arguments):
     )
     assert done.returncode == 0, done.stderr
     assert "Usage" in done.stdout and (not arguments or "Example" in done.stdout or
-                                       arguments == ["data"])  # fmt: skip
+                                       arguments in (["data"], ["viz"]))  # fmt: skip
 
 
 def test_no_file_is_too_long(root):

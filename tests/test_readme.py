@@ -74,7 +74,9 @@ def test_readme_commands_and_snippets(root, tmp_path, monkeypatch):
         if words[0] != "heatkp":
             assert words[0] in ("pip", "pytest"), command
             continue
-        on_photos = {"--config", "--kaggle", "score", "--resume"} & set(words)
+        on_photos = {"--config", "--kaggle", "score", "--resume", "curves", "error-curve"} & set(
+            words
+        )
         if on_photos and not real:
             continue
         result = heatkp(*shortened(words[1:], root))

@@ -12,6 +12,7 @@ from heatkp.cli.data import data
 from heatkp.cli.eval import evaluate
 from heatkp.cli.score import score
 from heatkp.cli.train import train
+from heatkp.cli.viz import viz, viz_heatmaps
 from heatkp.errors import HeatkpError
 
 
@@ -70,3 +71,5 @@ main.add_command(train)
 main.add_command(evaluate)
 main.add_command(score)
 main.add_command(data)
+main.add_command(viz_heatmaps)
+main.add_command(viz)

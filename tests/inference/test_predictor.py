@@ -110,6 +110,8 @@ def test_half_precision_files_and_models_by_name(predictor, samples, tmp_path, m
         runs.save_weights(path, predictor.model, description, half)
     sizes = [(tmp_path / f"half{i}.safetensors").stat().st_size for i in range(2)]
     assert 0.5 < sizes[1] / sizes[0] < 0.6
+    (tmp_path / "plain").write_text("")
+    assert path.stat().st_mode == (tmp_path / "plain").stat().st_mode  # others may read it
     monkeypatch.setattr(runs, "PACKAGED", tmp_path)
     named = heatkp.load_model("half1")
     assert all(v.dtype != torch.float16 for v in named.model.state_dict().values())

@@ -1,0 +1,182 @@
+"""`heatkp viz-heatmaps` and `heatkp viz`."""
+
+from __future__ import annotations
+
+import re
+import shutil
+
+import cv2
+import numpy as np
+import pytest
+
+from heatkp import runs
+from heatkp.config import Head as HeadSettings
+from heatkp.evaluation import evaluate
+from heatkp.models import build_model
+from heatkp.viz.figures import mean_distance
+from tests.cli.test_cli import refused
+from tests.conftest import heatkp, write_picture
+
+
+def untrained(tiny_run, folder, head, **data):
+    """A run like the small one with another head and other data, as if it had trained."""
+    loaded = runs.load_run(tiny_run)
+    settings = loaded.settings.model_copy(deep=True)
+    settings.model.encoder_weights = "none"
+    settings.head = HeadSettings(name=head)
+    settings.data = settings.data.model_copy(update=data)
+    skeleton = loaded.skeleton
+    if settings.data.points != "all":
+        skeleton = skeleton.subset(settings.data.points)
+    model = build_model(settings, len(skeleton))
+    folder.mkdir()
+    shutil.copy(tiny_run / runs.HISTORY, folder)
+    description = runs.describe(settings, skeleton)
+    runs.save_weights(folder / runs.WEIGHTS, model, description)
+    return folder
+
+
+@pytest.fixture
+def regression_run(tiny_run, tmp_path_factory):
+    return untrained(tiny_run, tmp_path_factory.mktemp("runs") / "regression", "regression")
+
+
+@pytest.fixture
+def four_points(tiny_run, tmp_path):
+    """Few points are drawn faster."""
+    return untrained(tiny_run, tmp_path / "run", "softargmax", points=[30, 36, 45, 8])
+
+
+def names(folder):
+    return sorted(p.name for p in folder.iterdir())
+
+
+def words(result):
+    assert result.exit_code == 0, result.output
+    return " ".join(result.output.split())
+
+
+def test_validation_samples(four_points, monkeypatch):
+    seen = []
+    whole = evaluate.predict_dataset
+
+    def spy(*arguments, **more):
+        seen.append(whole(*arguments, **more))
+        return seen[-1]
+
+    monkeypatch.setattr(evaluate, "predict_dataset", spy)
+    text = words(heatkp("viz-heatmaps", four_points, "--samples", 1, "--points", "3,jaw_8,0-1"))
+    folder = four_points / "heatmaps"
+    stems = ["best-1", "median-1", "worst-1"]
+    files = [f"{s}{end}.png" for s in stems for end in ("-maps", "")]
+    assert names(folder) == sorted([*files, "worst_points.png"])
+    assert all(cv2.imread(str(path)) is not None for path in folder.iterdir())
+    page = cv2.imread(str(folder / "best-1.png")).shape
+    assert page[1] == pytest.approx(3 * 1.1 * 2.3 * 110, abs=2)
+    assert "heatmaps" in text and "worst_points.png" in text and "true point" in text
+    assert len(mean_distance(seen[0])) == 12
+
+
+def test_the_best_is_the_best(tiny_run, tmp_path, monkeypatch):
+    from heatkp.viz import maps
+
+    shown = {}
+    monkeypatch.setattr(maps, "page", lambda view, s, points, path: shown.update(
+        {path.stem: (view, points)}))  # fmt: skip
+    monkeypatch.setattr(maps, "sheet", lambda *arguments: None)
+    words(heatkp("viz-heatmaps", tiny_run, "--out", tmp_path / "new" / "maps", "--samples", 2))
+    stated = {k: float(re.search(r"error ([\d.]+) px", v.title)[1]) for k, (v, _) in shown.items()}
+    for name, (view, points) in shown.items():
+        assert np.nanmean(view.error) == pytest.approx(stated[name], abs=0.006)
+        assert points == maps.hardest_points(view) and len(points) == 6
+    order = ["best-1", "best-2", "median-1", "worst-2", "worst-1"]
+    values = [stated[name] for name in order]
+    assert values == sorted(values) and len(set(values)) > 2
+    assert stated["best-2"] <= stated["median-2"] <= stated["worst-2"]
+
+
+def test_photos(four_points, tmp_path):
+    photo = write_picture(tmp_path / "a b$.png")
+    other = write_picture(tmp_path / "other" / "a b$.png", seed=1)
+    out = tmp_path / "out"
+    out.mkdir()
+    command = ["viz-heatmaps", four_points, photo, other, "--out", out, "--points", "nose_tip"]
+    text = words(heatkp(*command))
+    stems = ["photo-1-a b$", "photo-2-a b$"]
+    assert names(out) == sorted(f"{s}{end}.png" for s in stems for end in ("-maps", ""))
+    assert "worst_points" not in text
+    width = cv2.imread(str(out / "photo-1-a b$.png")).shape[1]
+    assert width == pytest.approx(2 * 1.1 * 2.3 * 110, abs=2)
+
+
+def test_bad_heatmaps(tiny_run, regression_run, tmp_path):
+    out = tmp_path / "out"
+    photo = write_picture(tmp_path / "a.png")
+    command = ["viz-heatmaps", tiny_run, "--out", out]
+    refused([*command, "--points", "30,68"], "'68'", "0 to 67", out=out)
+    refused([*command, "--points", "nose"], "'nose'", "names such as", out=out)
+    refused([*command, "--points", "0-67"], "68 points", "20 fit", out=out)
+    refused([*command, photo, tmp_path / "no.png"], "no.png does not exist", out=out)
+    refused([*command, photo, "--samples", 1], "--samples", out=out)
+    refused([*command, photo, "--box", "1,2,3,4"], "whole pictures", out=out)
+    refused([*command, "--box", "1,2,3,4"], "1 boxes for 0 pictures", out=out)
+    for box in ("1,2,3", "1,2,x,4", "9,2,3,4", "nan,2,3,4", "1,2,inf,4"):
+        refused([*command, photo, "--box", box], "four numbers", box, out=out)
+    refused(["viz-heatmaps", tmp_path / "none"], "no run folder or checkpoint")
+    refused(["viz-heatmaps", tiny_run, photo, "--out", photo], "cannot write", "not a folder")
+    refused(["viz-heatmaps", tiny_run, photo, "--out", photo / "x" / "y"], "not a folder")
+    refused(["viz-heatmaps", regression_run, "--out", out], "regression", "without maps", out=out)
+
+
+def test_a_run_whose_data_is_gone(tiny_run, tmp_path):
+    gone, out = str(tmp_path / "faces"), tmp_path / "out"
+    run = untrained(tiny_run, tmp_path / "run", "argmax", path=gone, crop="box", points=[0, 1])
+    photos = [write_picture(tmp_path / f"{n}.png", seed=n) for n in range(2)]
+    boxes = ["--box", "5,5,40,40", "--box=-3.5,2,50,44"]
+    command = ["viz-heatmaps", run, *photos, *boxes, "--points", "0"]
+    words(heatkp(*command, "--out", tmp_path / "photos"))
+    assert len(names(tmp_path / "photos")) == 4
+    refused(["viz-heatmaps", run, "--out", out], str(run), "cannot be read", "data.path", out=out)
+
+
+def test_curves(tiny_run, regression_run, tmp_path):
+    out = tmp_path / "a.png"
+    text = words(heatkp("viz", "curves", tiny_run, regression_run, "--out", out))
+    assert str(out) in text and "same head" in text
+    assert cv2.imread(str(out)).shape[1] == pytest.approx(10.5 * 110, abs=2)
+    assert names(tmp_path) == ["a.png"]
+
+
+def test_error_curve(tiny_run, regression_run, tmp_path, monkeypatch):
+    from heatkp.viz import figures
+
+    legends = []
+    save = figures._save
+    monkeypatch.setattr(figures, "_save", lambda figure, path: (
+        legends.extend(t.get_text() for t in figure.axes[0].get_legend().get_texts()),
+        save(figure, path)))  # fmt: skip
+    out = tmp_path / "a.png"
+    command = ["viz", "error-curve", tiny_run, regression_run, "--out", out]
+    text = words(heatkp(*command, "--normaliser", "box-diagonal"))
+    assert "box-diagonal" in text and cv2.imread(str(out)) is not None
+    assert [t.split(":")[0] for t in legends] == ["tiny", "regression"]
+    assert all("AUC 0." in t and "fail" in t and "12 images" in t for t in legends)
+    assert "inter-ocular" in words(heatkp("viz", "error-curve", tiny_run, "--out", out))
+
+
+def test_bad_viz(tiny_run, tmp_path):
+    out = tmp_path / "a.png"
+    for name in ("curves", "error-curve"):
+        command = ["viz", name, tiny_run, "--out"]
+        refused([*command, tmp_path / "a.jpg"], ".png")
+        refused([*command, tmp_path / "no" / "a.png"], "cannot write", "no folder")
+        refused([*command, out, tiny_run], "twice", out=out)
+        refused(["viz", name, "--out", out], "RUN", out=out)
+    refused(["viz", "curves", tmp_path, "--out", out], "metrics.csv", "has trained", out=out)
+    refused(["viz", "error-curve", tmp_path, "--out", out], "holds no weights", out=out)
+    refused(["viz", "error-curve", tiny_run, "--out", out, "--normaliser", "nose"],
+            "'nose'", "inter-ocular", out=out)  # fmt: skip
+    (tmp_path / "metrics.csv").write_text("epoch,train_loss\n")
+    refused(["viz", "curves", tmp_path, "--out", out], "no epoch", out=out)
+    (tmp_path / "metrics.csv").write_text("epoch,train_loss\nx,1\n")
+    refused(["viz", "curves", tmp_path, "--out", out], "not the table", out=out)
