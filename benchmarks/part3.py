@@ -27,8 +27,8 @@ def options(*assignments: str) -> list[str]:
     return [part for text in assignments for part in ("--set", text)]
 
 
-REGRESSION = ["--head", "regression", *options("head.sigma=null", "model.pooling=flatten")]
 AVERAGED = ["--head", "regression", *options("head.sigma=null")]
+FLATTENED = [*AVERAGED, *options("model.pooling=flatten", "optimiser.lr=1e-4")]
 EXPLORE = {
     "unet_kl": LITE0,
     "fpn_kl": [*LITE0, *options("model.architecture=fpn", "model.options={}")],
@@ -37,7 +37,7 @@ EXPLORE = {
     "unet_kl_stride2": [*LITE0, *options("model.stride=2")],
     "unet_kl_sigma2": [*LITE0, *options("head.sigma=2.0")],
     "unet_kl_mobilenet": MOBILE,
-    "regression_flatten": [*LITE0, *REGRESSION],
+    "regression_flatten": [*LITE0, *FLATTENED],
     "regression_average": [*LITE0, *AVERAGED],
 }
 GROUPS = {
@@ -53,7 +53,7 @@ def arguments(name: str, out: Path) -> list[str]:
     if name == "fast":
         return ["--config", str(FAST), *LITE0]
     if name == "fast_regression":
-        return ["--config", str(FAST), *LITE0, *REGRESSION]
+        return ["--config", str(FAST), *LITE0, *AVERAGED]
     return ["--config", str(FULL), *LITE0, *options(f"model.init={out / 'fast'}")]
 
 
