@@ -154,11 +154,9 @@ class PhotoSource:
         if self.folder is None or not self.samples or any(s.file is None for s in self.samples):
             return None
         place = self.folder / f"crops-{self._key()}"
-        try:
+        with suppress(OSError, ValueError, KeyError):  # not there, or damaged: made anew
             self._open(place)
             return None
-        except (OSError, ValueError, KeyError):
-            pass  # not there, or damaged: made anew
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             part = Path(tempfile.mkdtemp(prefix="part-", dir=self.folder))
