@@ -107,6 +107,8 @@ def measure(
     if data is not None:
         settings.format, settings.path = "auto", data
     found = load_data(settings)
+    for note in found.notes:
+        console.print(note, highlight=False, soft_wrap=True)
     demand_points(run, loaded.skeleton, found.skeleton)
     samples = found.part(split)
     if not any((s.visibility > 0).any() for s in samples):

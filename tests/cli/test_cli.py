@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -173,3 +174,13 @@ def test_training_on_imm_like_files(tmp_path):
     metrics = json.loads((out / "metrics.json").read_text())
     assert metrics["images"] == 4 and np.isfinite(metrics["mse_normalised"])
     assert [p["name"] for p in metrics["points"]] == ["nose_tip"]
+
+
+def test_eval_says_what_readers_left_out_or_mended(tiny_run, tmp_path, monkeypatch):
+    from heatkp.data import loading
+
+    real = loading.load_data
+    noted = lambda data: replace(real(data), notes=("faces without a box: 3",))  # noqa: E731
+    monkeypatch.setattr(loading, "load_data", noted)
+    result = heatkp("eval", tiny_run, "--out", tmp_path / "eval.json")
+    assert result.exit_code == 0 and "faces without a box: 3" in result.output
