@@ -1,0 +1,41 @@
+"""What a settings file may say, and reading it.
+
+Unknown keys, wrong types and impossible combinations raise `SettingsError` with the place
+(`model.stride`) and what is allowed there.
+"""
+
+from __future__ import annotations
+
+from heatkp.config.reading import (
+    assign,
+    expand_path,
+    load_settings,
+    parse_settings,
+    put,
+    read_yaml,
+)
+from heatkp.config.sections import (
+    Augmentation,
+    Data,
+    Head,
+    Model,
+    Optimiser,
+    Settings,
+    Trainer,
+)
+
+__all__ = [
+    "Augmentation",
+    "Data",
+    "Head",
+    "Model",
+    "Optimiser",
+    "Settings",
+    "Trainer",
+    "assign",
+    "expand_path",
+    "load_settings",
+    "parse_settings",
+    "put",
+    "read_yaml",
+]

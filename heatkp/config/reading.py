@@ -1,0 +1,137 @@
+"""Settings from YAML files, dictionaries and `section.key=value` assignments."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from heatkp.config.sections import Settings
+from heatkp.errors import SettingsError
+
+
+def _section(parent: type[BaseModel], key: str) -> type[BaseModel] | None:
+    annotation: Any = parent.model_fields[key].annotation
+    is_section = isinstance(annotation, type) and issubclass(annotation, BaseModel)
+    return annotation if is_section else None
+
+
+def _place(location: Iterable[str | int]) -> tuple[str, list[str]]:
+    """`model.stride` from pydantic's location, and what the innermost section allows.
+
+    Pydantic also names the members of a union that it tried; nobody wrote those.
+    """
+    parts: list[str] = []
+    section: type[BaseModel] | None = Settings
+    allowed = list(Settings.model_fields)
+    for part in location:
+        if section is not None:
+            parts.append(str(part))
+            allowed = list(section.model_fields)
+            section = _section(section, str(part)) if part in section.model_fields else None
+        elif isinstance(part, int):
+            parts.append(str(part))
+    return ".".join(parts), allowed
+
+
+def _explain(error: ValidationError, source: str) -> str:
+    lines = []
+    for item in error.errors():
+        place, allowed = _place(item["loc"])
+        if item["type"] == "extra_forbidden":
+            text = f"unknown key; allowed here: {', '.join(allowed)}"
+        else:
+            text = item["msg"].removeprefix("Value error, ")
+            if item["type"] != "value_error" and "input" in item:
+                text += f" (got {item['input']!r})"
+        lines.append(f"{place or 'settings'}: {text}")
+    return f"{source}:\n  " + "\n  ".join(dict.fromkeys(lines))
+
+
+def parse_settings(values: Mapping[str, Any], source: str = "settings") -> Settings:
+    """Settings from nested dictionaries; `source` names them in errors (`SettingsError`)."""
+    try:
+        return Settings(**values)
+    except ValidationError as error:
+        raise SettingsError(_explain(error, source)) from None
+    except TypeError as error:  # keys that are no strings
+        raise SettingsError(f"{source}: {error}") from None
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """The dictionary in a YAML file, with `${VARIABLE}` in `data.path` and the like kept as is.
+
+    Raises `SettingsError` for a file that is missing, is no YAML or is no dictionary.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"cannot read the settings file {path}: {error}") from None
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise SettingsError(f"{path} is not valid YAML: {error}") from None
+    values = {} if values is None else values
+    if not isinstance(values, dict):
+        raise SettingsError(f"{path} must hold sections such as 'data:' and 'model:'")
+    return values
+
+
+def assign(values: dict[str, Any], assignment: str) -> None:
+    """Carry out `section.key=value` (value in YAML) in nested dictionaries, in place."""
+    key, found, text = assignment.partition("=")
+    parts = key.strip().split(".")
+    if not found or not all(parts):
+        raise SettingsError(f"--set {assignment!r}: write section.key=value, as in model.stride=2")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise SettingsError(f"--set {assignment!r}: the value is not valid YAML") from None
+    put(values, key.strip(), _number(value) if isinstance(value, str) else value)
+
+
+def put(values: dict[str, Any], key: str, value: Any) -> None:
+    """Set `section.key` in nested dictionaries, in place."""
+    *sections, last = key.split(".")
+    place = values
+    for part in sections:
+        if place.get(part) is None:
+            place[part] = {}
+        place = place[part]
+        if not isinstance(place, dict):
+            raise SettingsError(f"{key}: {part} holds a value, it is not a section")
+    place[last] = value
+
+
+def _number(text: str) -> str | float:
+    """YAML 1.1 reads 1e-3 as a string; people mean a number."""
+    try:
+        return float(text) if any(c.isdigit() for c in text) else text
+    except ValueError:
+        return text
+
+
+def expand_path(path: str, place: str) -> Path:
+    """A path of the settings with `~` and `${VARIABLE}` replaced.
+
+    Raises `SettingsError` where a variable is not set.
+    """
+    expanded = os.path.expanduser(os.path.expandvars(path))
+    if "$" in expanded:
+        raise SettingsError(
+            f"{place}: {path!r} names an environment variable that is not set; "
+            "set it or give the path itself"
+        )
+    return Path(expanded)
+
+
+def load_settings(path: str | Path | None = None, overrides: Iterable[str] = ()) -> Settings:
+    """Settings of a YAML file (or the defaults), with `section.key=value` overrides applied."""
+    values = read_yaml(path) if path is not None else {}
+    for assignment in overrides:
+        assign(values, assignment)
+    return parse_settings(values, str(path) if path is not None else "settings")
