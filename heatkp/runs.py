@@ -264,3 +264,47 @@ def start_from(model: KeypointModel, settings: Settings, skeleton: Skeleton) -> 
             f"model.init: {path} has {theirs} points, this run has {len(skeleton)}"
         )
     _fill(model, state, path, head)
+
+
+def source_statistics(settings: Settings) -> tuple[list[float], list[float]] | None:
+    """Mean and standard deviation of pixels that the weights in `model.init` or
+    `model.transfer` were trained with; None where neither is set."""
+    source = settings.model.init or settings.model.transfer
+    if source is None:
+        return None
+    trained = _read(weights_path(source))[1]["settings"]["model"]
+    return trained["mean"], trained["std"]
+
+
+def transfer_to(model: KeypointModel, settings: Settings) -> str | None:
+    """Fill a new model's network with what `model.transfer` names has in common with it.
+
+    The encoder must be the same; blocks of the decoder that the other lacks (at a finer stride)
+    and the last layer stay fresh. From dense models to regression and back, the encoder is taken.
+    Gives a line that says what was taken, or None where the setting is not used.
+
+    Raises:
+        CheckpointError: for what cannot be read or has another encoder.
+    """
+    if settings.model.transfer is None:
+        return None
+    path = weights_path(settings.model.transfer)
+    state, _ = _read(path)
+    dense = any(k.startswith("network.") for k in model.state_dict())
+    prefix = "network." if dense else ""
+    theirs = {prefix + k.removeprefix("network."): v for k, v in state.items()}
+    own = {
+        k: v
+        for k, v in model.state_dict().items()
+        if k.startswith(("network.", "encoder.")) and not k.endswith("num_batches_tracked")
+    }
+    encoder = [k for k in own if k.startswith(f"{prefix}encoder.")]
+    taken = {k: theirs[k] for k in own if k in theirs and theirs[k].shape == own[k].shape}
+    foreign = [k for k in encoder if k not in taken]
+    if foreign or not encoder:
+        raise CheckpointError(
+            f"model.transfer: {path} has another encoder ({len(foreign)} of {len(encoder)} tensors "
+            f"differ); set model.encoder to the one that it was trained with"
+        )
+    model.load_state_dict(taken, strict=False)
+    return f"{len(taken)} of the network's {len(own)} tensors come from {settings.model.transfer}"

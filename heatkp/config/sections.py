@@ -136,7 +136,16 @@ class Model(_Section):
     """Samples whose maps exist at once in a training step; 0: the whole batch. Same result,
     less memory."""
     init: str | None = None
-    """A run folder or weights file to start from instead of fresh weights."""
+    """A run folder, weights file or packaged model (`face68`) to start from instead of fresh
+    weights; head, points and network must be the same."""
+    transfer: str | None = None
+    """The same, but taking all except the last layer: for other points or another head."""
+
+    @model_validator(mode="after")
+    def _one_start(self) -> Model:
+        if self.init is not None and self.transfer is not None:
+            raise ValueError("init and transfer both say where to start from: give one")
+        return self
 
     @model_validator(mode="after")
     def _narrow(self) -> Model:

@@ -75,14 +75,17 @@ def prepare(settings: Settings, console: Console) -> Prepared:
         if not any((s.visibility > 0).any() for s in samples):
             raise SettingsError(f"no {part} sample has a labelled point: nothing to learn from")
     if settings.model.mean is None or settings.model.std is None:
-        mean, std = input_statistics(settings.model)
+        mean, std = runs.source_statistics(settings) or input_statistics(settings.model)
         settings.model.mean, settings.model.std = mean, std
     torch.manual_seed(settings.trainer.seed)
     blank = settings.model_copy(deep=True)
-    if settings.model.init is not None:  # every weight is about to be overwritten
+    if settings.model.init or settings.model.transfer:  # weights are about to be overwritten
         blank.model.encoder_weights = "none"
     model = build_model(blank, len(loaded.skeleton))
     runs.start_from(model, settings, loaded.skeleton)
+    transferred = runs.transfer_to(model, settings)
+    if transferred is not None:
+        console.print(transferred, highlight=False, style="dim", soft_wrap=True)
     model.to(memory_format=torch.channels_last)  # faster on CPUs and GPUs alike
     data = KeypointDataModule(settings, loaded)
     _preload(data, console)

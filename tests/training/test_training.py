@@ -190,6 +190,59 @@ def test_starting_from_another_run(tiny_run, tmp_path):
         assert not (tmp_path / "b").exists()
 
 
+def test_transfer_to_other_points_heads_and_strides(tiny_run, tmp_path):
+    source = runs.load_run(tiny_run).model.state_dict()
+    start = [*TINY, "--epochs", 1, "--lr", 1e-12, "--set", "trainer.ema=0"]
+    for i, (extra, regression) in enumerate(
+        [
+            (["--head", "kl", "--set", "data.points=nose"], False),
+            (["--set", "model.stride=2"], False),
+            (["--head", "regression"], True),
+        ]
+    ):
+        run = tmp_path / str(i)
+        result = heatkp("train", *start, "--set", f"model.transfer={tiny_run}", *extra,
+                        "--out", run)  # fmt: skip
+        assert result.exit_code == 0, result.output
+        assert "tensors come from" in result.output
+        own = runs.load_run(run).model.state_dict()
+        prefix = "network." if regression else ""
+        names = [k for k in own if "encoder." in k and "running" not in k and "num_" not in k]
+        if i == 0:
+            names += [k for k in own if "decoder.blocks.0" in k and k.endswith("weight")]
+        assert len(names) > 50
+        for name in names:
+            torch.testing.assert_close(own[name], source[prefix + name], rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "extra, words",
+    [
+        (["model.encoder=resnet18"], "has another encoder"),
+        (["model.init={run}"], "give one"),
+        (["model.transfer=nowhere"], "there is no run folder"),
+    ],
+)
+def test_transfer_refuses(tiny_run, tmp_path, extra, words):
+    flags = ["--set", f"model.transfer={tiny_run}"]
+    flags += [f for e in extra for f in ("--set", e.format(run=tiny_run))]
+    result = heatkp("train", *TINY, *flags, "--out", tmp_path / "b")
+    assert result.exit_code == 2 and words in " ".join(result.output.split()), result.output
+    assert not (tmp_path / "b").exists()
+
+
+def test_pixels_are_scaled_as_the_source_was(tiny_run, tmp_path):
+    flags = [*TINY, "--epochs", 1]
+    made = tmp_path / "a"
+    scaled = ["--set", "model.mean=[0.3,0.4,0.5]", "--set", "model.std=[0.2,0.2,0.2]"]
+    assert heatkp("train", *flags, *scaled, "--out", made).exit_code == 0
+    for key in ("init", "transfer"):
+        run = tmp_path / key
+        result = heatkp("train", *flags, "--set", f"model.{key}={made}", "--out", run)
+        assert result.exit_code == 0, result.output
+        assert runs.load_run(run).settings.model.mean == [0.3, 0.4, 0.5]
+
+
 def test_schedules():
     model = create_model("kl", points=1, size=(32, 32), encoder="tu-mobilenetv3_small_050")
 
