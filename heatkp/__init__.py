@@ -1,7 +1,7 @@
 """heatkp: keypoints by dense prediction, heatmaps on segmentation backbones.
 
 >>> from heatkp import load_model  # doctest: +SKIP
->>> points = load_model("runs/softargmax-1").predict(image).points  # doctest: +SKIP
+>>> points = load_model("runs/softargmax-1").predict(image)[0].points  # doctest: +SKIP
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from heatkp.data.loading import load_data
-    from heatkp.inference.predictor import Keypoints, Predictor, load_model
+    from heatkp.inference.keypoints import Keypoints
+    from heatkp.inference.predictor import Predictor, load_model
     from heatkp.models import create_model, head_names, register_head
 
 # Resolved on first use, so that `import heatkp` and the command line start without torch.
 _HOMES = {
-    "Keypoints": "heatkp.inference.predictor",
+    "Keypoints": "heatkp.inference.keypoints",
     "Predictor": "heatkp.inference.predictor",
     "create_model": "heatkp.models",
     "head_names": "heatkp.models",

@@ -19,6 +19,7 @@ from safetensors.torch import save
 
 import heatkp
 from heatkp.config import Settings, parse_settings
+from heatkp.data.boxes import BoxStyle
 from heatkp.errors import CheckpointError, SettingsError
 from heatkp.models import KeypointModel, build_model
 from heatkp.skeletons import Skeleton
@@ -106,12 +107,15 @@ def environment() -> dict[str, Any]:
     }
 
 
-def describe(settings: Settings, skeleton: Skeleton) -> dict[str, Any]:
+def describe(
+    settings: Settings, skeleton: Skeleton, box_style: BoxStyle | None = None
+) -> dict[str, Any]:
     """All that weights need beside them to be used again, as plain values."""
     return {
         "heatkp": heatkp.__version__,
         "settings": settings.model_dump(),
         "skeleton": asdict(skeleton),
+        "box_style": None if box_style is None else box_style._asdict(),
     }
 
 
@@ -130,11 +134,13 @@ def _as_skeleton(values: dict[str, Any]) -> Skeleton:
 
 @dataclass
 class Loaded:
-    """A trained model with what it was trained for."""
+    """A trained model with what it was trained for; `box_style` is how the boxes that it was
+    trained on lie around the points, where that is known."""
 
     model: KeypointModel
     settings: Settings
     skeleton: Skeleton
+    box_style: BoxStyle | None = None
 
 
 def save_weights(
@@ -226,6 +232,7 @@ def load_run(path: str | Path, device: str = "cpu") -> Loaded:
     try:
         settings = parse_settings(description["settings"], str(file))
         skeleton = _as_skeleton(description["skeleton"])
+        box_style = BoxStyle.read(description.get("box_style"))
     except (KeyError, TypeError, ValueError, SettingsError) as error:
         raise CheckpointError(f"{file}: its description is damaged: {error}") from None
     if saved.is_file():
@@ -240,7 +247,7 @@ def load_run(path: str | Path, device: str = "cpu") -> Loaded:
     blank.model.encoder_weights = "none"
     model = build_model(blank, len(skeleton))
     _fill(model, state, file, settings.head.name)
-    return Loaded(model.to(device).eval(), settings, skeleton)
+    return Loaded(model.to(device).eval(), settings, skeleton, box_style)
 
 
 def start_from(model: KeypointModel, settings: Settings, skeleton: Skeleton) -> None:

@@ -16,6 +16,7 @@ ORDER = [
     {"runs", "evaluation"},
     {"inference", "viz"},
     {"training"},
+    {"sweeps"},
     {"cli"},
 ]
 LEVEL = {name: level for level, names in enumerate(ORDER) for name in names}
@@ -47,7 +48,10 @@ def test_imports_run_downwards(root):
         [],
         ["train"],
         ["eval"],
+        ["predict"],
+        ["report"],
         ["score"],
+        ["sweep"],
         ["data"],
         ["data", "synth"],
         ["data", "info"],
@@ -55,6 +59,10 @@ def test_imports_run_downwards(root):
         ["viz"],
         ["viz", "curves"],
         ["viz", "error-curve"],
+        ["viz", "augmentation"],
+        ["viz", "filters"],
+        ["viz", "points"],
+        ["viz", "head-turn"],
     ],
 )
 def test_help_needs_no_torch(arguments):

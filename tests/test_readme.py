@@ -32,6 +32,8 @@ def shortened(arguments, root):
         if "--config" in arguments:
             arguments += ["--set", "model.options={}", "--set", "data.size=[64, 48]"]
             arguments += ["--set", "model.encoder_weights=none"]
+    if arguments[0] == "sweep" and "--show" not in arguments:
+        arguments += ["--set", "trainer.epochs=1", "--set", "data.workers=0"]
     if "synth" in arguments:
         arguments[arguments.index("--n") + 1] = "20"
     return arguments
@@ -77,7 +79,7 @@ def test_readme_commands_and_snippets(root, tmp_path, monkeypatch):
         if words[0] != "heatkp":
             assert words[0] in ("pip", "pytest"), command
             continue
-        on_photos = {"--config", "--kaggle", "score", "--resume", "curves", "error-curve"} & set(
+        on_photos = {"--config", "--kaggle", "score", "--resume", "curves", "error-curve", "--show"} & set(
             words
         )
         if on_photos and not real:

@@ -10,9 +10,13 @@ import click
 import heatkp
 from heatkp.cli.data import data
 from heatkp.cli.eval import evaluate
+from heatkp.cli.predict import predict
+from heatkp.cli.report import report
 from heatkp.cli.score import score
+from heatkp.cli.sweep import sweep
 from heatkp.cli.train import train
-from heatkp.cli.viz import viz, viz_heatmaps
+from heatkp.cli.viz import viz
+from heatkp.cli.viz_heatmaps import viz_heatmaps
 from heatkp.errors import HeatkpError
 
 
@@ -69,7 +73,10 @@ def main(debug: bool) -> None:
 
 main.add_command(train)
 main.add_command(evaluate)
+main.add_command(sweep)
+main.add_command(predict)
 main.add_command(score)
 main.add_command(data)
 main.add_command(viz_heatmaps)
 main.add_command(viz)
+main.add_command(report)

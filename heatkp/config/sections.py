@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from heatkp.config.layers import parse_layers
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
@@ -31,6 +33,8 @@ class Data(_Section):
     validation: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.2
     """Share of the photos (or of the persons) that validation gets."""
     split_seed: int = 0
+    train_limit: Annotated[int, Field(ge=0)] = 0
+    """Train on so many samples at most, chosen at random with `split_seed`; 0: on all."""
     train_count: Count = 1000
     """Drawn faces to train on."""
     val_count: Count = 150
@@ -52,6 +56,9 @@ class Data(_Section):
     """Then moved by these shares of its own width and height, right and down."""
     keep_aspect: bool = True
     """Widen the region to the input's shape instead of stretching it."""
+    box_inside: bool = False
+    """Cut the region at the picture's edges instead of continuing them; needs
+    `keep_aspect: false`, for what is cut has another shape."""
     skip_outside: bool = False
     """Leave out training samples of which a labelled point lies outside the region."""
     grey: bool = False
@@ -72,6 +79,11 @@ class Data(_Section):
             raise ValueError("format synthetic reads no files: leave out path, or name its format")
         if self.format not in ("auto", "synthetic") and not self.path:
             raise ValueError(f"format {self.format} needs path, where images and labels are")
+        if self.box_inside and (self.keep_aspect or self.crop != "box"):
+            raise ValueError(
+                "box_inside cuts boxes to other shapes: set crop: box and "
+                "keep_aspect: false, or leave it out"
+            )
         if isinstance(self.points, list) and (
             not self.points or len(set(self.points)) != len(self.points)
         ):
@@ -86,10 +98,17 @@ class Augmentation(_Section):
     """Probability of mirroring; labels change sides through the skeleton's table."""
     rotation: Annotated[float, Field(ge=0.0, le=180.0)] = 8.0
     """Angles are drawn from [-rotation, rotation]."""
+    angles: list[Annotated[float, Field(ge=-180.0, le=180.0)]] = Field(default_factory=list)
+    """One of these is the angle instead, where there are any."""
+    distribution: Literal["uniform", "normal"] = "uniform"
+    """How angles and shifts are drawn. `normal`: `rotation` and `shift` are standard deviations,
+    of which at most three are used."""
     scale: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
     """Zoom factors are drawn, evenly in the logarithm, from [1 - scale, 1 / (1 - scale)]."""
-    shift: Annotated[float, Field(ge=0.0, le=1.0)] = 0.04
-    """Shifts of up to this share of the input's width and height."""
+    zoom: Literal["both", "out", "in"] = "both"
+    """`out`: faces only become smaller, factors from [1 - scale, 1]; `in`: only larger."""
+    shift: Fraction | Annotated[list[Fraction], Field(min_length=2, max_length=2)] = 0.04
+    """Shifts of up to this share of the input's width and height, or a share for each."""
     shear: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
     box_jitter: Annotated[float, Field(ge=0.0, lt=0.5)] = 0.0
     """Each edge of the box moves by up to this share of the box's size, as a detector's does."""
@@ -113,11 +132,25 @@ class Model(_Section):
     """The network: an encoder, and for dense heads a segmentation decoder on it."""
 
     architecture: str = "unet"
-    """Any architecture of segmentation-models-pytorch; unused by the regression head."""
+    """Any architecture of segmentation-models-pytorch, or `plain_unet`; unused by the regression
+    head. `plain_unet` has no encoder: `options: {widths: [32, 64, 128]}` are its channels, finest
+    level first, each with two 3x3 convolutions, batch norms and ReLUs."""
     encoder: str = "tu-mobilenetv3_small_100"
     """Any encoder of segmentation-models-pytorch, or `tu-NAME` for one of timm's."""
     encoder_weights: str = "none"
     """`none`, `imagenet` (downloaded by the library) or the path of a weights file."""
+    first_layer: Literal["kept", "fresh"] = "kept"
+    """The first convolution of a trained encoder. `kept`: its weights, summed over RGB where
+    inputs are grey; `fresh`: random ones in their place."""
+    layers: list[str] = Field(default_factory=list)
+    """For regression: a network of one's own instead of an encoder, as a list of
+    `conv CHANNELS KERNEL [stride N] [padding N]` (by default the size stays), `relu`,
+    `pool KERNEL [stride N]` (maximum), `bn`, `dropout P`, `flatten`, `average`, `fc WIDTH`.
+    Maps at the end are pooled as `pooling` says; `hidden` and the last layer follow."""
+    initialisation: Literal["torch", "he", "xavier"] = "torch"
+    """How weights of `layers`, `hidden` and `plain_unet` start: as torch starts them; normal with
+    variance 2 / fan-in (He et al. 2015); or normal with 2 / (fan-in + fan-out) (Glorot and Bengio
+    2010). Biases then start at 0."""
     stride: Literal[1, 2, 4] = 4
     """Input pixels per map pixel."""
     options: dict[str, Any] | None = None
@@ -126,9 +159,20 @@ class Model(_Section):
     hidden: list[Count] = Field(default_factory=list)
     """Widths of fc layers between pooled features and output, for regression."""
     pooling: Literal["avg", "flatten"] = "avg"
-    """How regression turns the last feature map into a vector."""
+    """How regression turns the last feature map into a vector. After `flatten` the first fc
+    layer's weights learn at the learning rate over the number of the map's places."""
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     """Before the last layer."""
+    output_spread: Positive = 0.25
+    """For regression: the last layer's weights start with this standard deviation over the root
+    of their number, so that first outputs spread alike however wide the features are."""
+    bias_spread: NotNegative = 0.0
+    """For regression: standard deviation of the last biases at the start, about the input's
+    middle, as a share of its size."""
+    freeze: list[str] = Field(default_factory=list)
+    """Layers or parameters that training leaves as they are, by name, with `*` and `?`:
+    `encoder.layer1`, `encoder.*.bn?`. What a layer holds is frozen with it, and frozen batch
+    norms use their stored statistics."""
     mean: list[float] | None = None
     """Subtracted from pixels in [0, 1]; by default what the encoder's weights expect."""
     std: list[Positive] | None = None
@@ -147,8 +191,17 @@ class Model(_Section):
             raise ValueError("init and transfer both say where to start from: give one")
         return self
 
+    @field_validator("layers")
+    @classmethod
+    def _readable(cls, layers: list[str]) -> list[str]:
+        if layers:
+            parse_layers(layers)
+        return layers
+
     @model_validator(mode="after")
     def _narrow(self) -> Model:
+        if self.layers and self.encoder_weights != "none":
+            raise ValueError("layers replace the encoder: leave out encoder_weights")
         if self.options is None:
             narrow = {"decoder_channels": [128, 64, 48, 32, 16]}
             self.__dict__["options"] = narrow if self.architecture.lower() == "unet" else {}
@@ -169,6 +222,11 @@ class Head(_Section):
     regulariser: Literal["none", "variance", "js"] | None = None
     """For softargmax: what keeps the map compact; `js` by default."""
     regulariser_weight: NotNegative | None = None
+    loss: Literal["smooth_l1", "l1", "mse"] | None = None
+    """For regression: of each coordinate; `smooth_l1` (squared below an error of 1) by default."""
+    unit: Literal["pixels", "normalised"] | None = None
+    """For regression: what the loss counts in: `pixels` of the input (default), or `normalised`,
+    shares of its width and height."""
 
 
 class Optimiser(_Section):
@@ -207,6 +265,10 @@ class Trainer(_Section):
     """Stop after so many epochs without a better validation error; 0: never."""
     validate_every: Count = 1
     """Epochs between validations; the last epoch is always validated."""
+    animation_every: Annotated[int, Field(ge=0)] = 0
+    """Steps between the frames of `settling.gif`, which shows a few validation faces while
+    training goes on; 0 draws none. A long run takes every so many of them: at most 120."""
+    animation_faces: Annotated[int, Field(ge=1, le=8)] = 4
     deterministic: bool = False
     threads: Annotated[int, Field(ge=0)] = 0
     """Threads that torch may use; 0 leaves torch's own choice."""

@@ -73,8 +73,9 @@ class KeypointDataset(Dataset[dict[str, Any]]):
     def inside(self, index: int) -> npt.NDArray[np.bool_]:
         """Which points (K,) of a sample lie in the input when nothing is augmented."""
         sample = self.samples[index]
-        # A box gives the region by itself, without a look at the photo.
-        boxed = sample.box is not None and self.framing.box_scale is not None
+        # A box gives the region by itself, without a look at the photo, unless that cuts it.
+        framing = self.framing
+        boxed = sample.box is not None and framing.box_scale is not None and not framing.inside
         matrix = self.framing.matrix((1, 1) if boxed else self.photos[index].size, sample.box)
         return _inside(co.apply(matrix, sample.points), self.framing.size)
 

@@ -90,6 +90,14 @@ def with_boxes(samples: list[Sample], kind: str) -> tuple[list[Sample], list[str
     return done, notes
 
 
+def _limited(loaded: KeypointData, data: Data) -> KeypointData:
+    """With `data.train_limit` training samples, in their old order."""
+    order = np.random.default_rng(data.split_seed).permutation(len(loaded.train))
+    kept = [loaded.train[i] for i in sorted(order[: data.train_limit])]
+    note = f"{len(kept)} of {len(loaded.train)} training samples are used (data.train_limit)"
+    return replace(loaded, train=kept, notes=(*loaded.notes, note))
+
+
 def load_data(data: Data) -> KeypointData:
     """The samples that settings ask for, with the chosen points, in two parts.
 
@@ -110,6 +118,8 @@ def load_data(data: Data) -> KeypointData:
             samples, boxed = with_boxes(samples, data.box)
             notes = (*notes, *boxed)
         loaded = KeypointData(skeleton, *split(samples, data), notes)
+    if data.train_limit and data.train_limit < len(loaded.train):
+        loaded = _limited(loaded, data)
     if data.points == "all":
         return loaded
     try:

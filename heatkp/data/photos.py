@@ -55,6 +55,7 @@ def crop_photo(sample: Sample, framing: Framing, reach: float) -> Photo:
     except ValueError as error:
         raise DataError(f"{sample.id}: {error}") from None
     factor = shrink_factor(co.box_to_frame(region, *framing.size))
+    region = framing.whole_region(size, sample.box)  # a jittered box may be cut less
     centre, half = (region[:2] + region[2:]) / 2, (region[2:] - region[:2]) / 2
     # A pixel more on each side for interpolation, whole blocks of what is shrunk.
     low = np.floor(centre - reach * half - 1 - factor).astype(int)

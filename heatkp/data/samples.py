@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -29,21 +29,51 @@ class Visibility(IntEnum):
 def read_image(path: str | Path, orient: bool = False) -> Image:
     """A picture file as RGB, uint8 (H, W, 3).
 
-    `orient` turns it as its EXIF entry says, for pictures without labels; labels refer to the
-    pixels as stored. Raises `DataError` for a file that is missing or is no picture.
+    `orient` shows it as a person sees it, for pictures without labels: turned as its EXIF entry
+    says, and on white where it is transparent. Labels refer to the pixels as stored. Raises
+    `DataError` for a file that is missing or is no picture.
     """
     path = Path(path)
     if not path.is_file():
         raise DataError(f"image {path} does not exist")
+    content = np.fromfile(path, np.uint8)
     flags = cv2.IMREAD_COLOR | (0 if orient else cv2.IMREAD_IGNORE_ORIENTATION)
-    image = cv2.imdecode(np.fromfile(path, np.uint8), flags) if path.stat().st_size else None
+    image = _decode(content, flags)
     if image is None:
         raise DataError(f"{path} is not an image that can be read (damaged, or not a picture)")
-    return np.ascontiguousarray(image[:, :, ::-1])
+    image = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image), np.uint8)
+    jpeg = content[:2].tobytes() == b"\xff\xd8"
+    if orient and not jpeg:  # JPEG files hold no transparency
+        stored = _decode(content, cv2.IMREAD_UNCHANGED)
+        # What is transparent and turned by EXIF as well stays as it is.
+        if stored is not None and stored.ndim == 3 and stored.shape[:2] == image.shape[:2]:
+            image = _on_white(image, stored[:, :, 3:])
+    return image
+
+
+def _decode(content: npt.NDArray[np.uint8], flags: int) -> npt.NDArray[Any] | None:
+    try:
+        return cv2.imdecode(content, flags) if len(content) else None
+    except cv2.error:  # more pixels than OpenCV reads
+        return None
+
+
+def _on_white(image: Image, alpha: npt.NDArray[Any]) -> Image:
+    """(H, W, 3) blended on white by alpha (H, W, 1), or (H, W, 0) for none."""
+    if not alpha.size or not np.issubdtype(alpha.dtype, np.integer):
+        return image
+    full = np.iinfo(alpha.dtype).max
+    if (alpha == full).all():
+        return image
+    share = alpha.astype(np.float32) / full
+    return np.asarray(np.rint(image * share + 255 * (1 - share)), np.uint8)
 
 
 def as_rgb(image: Image) -> Image:
-    """(H, W), (H, W, 1), (H, W, 3) or (H, W, 4) uint8 as (H, W, 3). Raises `DataError`."""
+    """(H, W), (H, W, 1), (H, W, 3) or (H, W, 4) uint8 as (H, W, 3), what is transparent on white.
+
+    Raises `DataError` for anything else.
+    """
     if image.dtype != np.uint8 or image.ndim not in (2, 3) or 0 in image.shape:
         raise DataError(f"an image is uint8 (H, W) or (H, W, C), not {image.dtype} {image.shape}")
     if image.ndim == 2:
@@ -52,7 +82,7 @@ def as_rgb(image: Image) -> Image:
         return np.repeat(image, 3, axis=2)
     if image.shape[2] not in (3, 4):
         raise DataError(f"an image has 1, 3 or 4 channels, not {image.shape[2]}")
-    return image[:, :, :3]
+    return _on_white(image[:, :, :3], image[:, :, 3:])
 
 
 @dataclass(frozen=True)

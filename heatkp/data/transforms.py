@@ -22,6 +22,10 @@ from heatkp.data.samples import Image
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it asks the network at import
 
 
+DEVIATIONS = 3.0
+"""What is drawn from a normal distribution stays within so many standard deviations."""
+
+
 @dataclass(frozen=True)
 class Framing:
     """Which region of a photo becomes the W x H input, and by which affine.
@@ -32,12 +36,14 @@ class Framing:
             whole picture.
         box_shift: then it is moved by these shares of the box's width and height.
         keep_aspect: widen the region to the input's shape rather than stretch it.
+        inside: cut the region at the photo's edges; not with `keep_aspect`.
     """
 
     size: tuple[int, int]
     box_scale: float | None = None
     keep_aspect: bool = True
     box_shift: tuple[float, float] = (0.0, 0.0)
+    inside: bool = False
 
     @classmethod
     def of(cls, data: Data) -> Framing:
@@ -47,13 +53,27 @@ class Framing:
             scale,
             data.keep_aspect,
             (data.box_shift[0], data.box_shift[1]),
+            data.box_inside,
         )
 
     def region(self, image_size: tuple[int, int], box: npt.ArrayLike | None) -> npt.NDArray[Any]:
         """The region (x0, y0, x1, y1) of a photo of the given (W, H), in its pixels.
 
-        Raises `ValueError` for a box without area.
+        Raises `ValueError` for a box without area, or one outside the photo that it is cut from.
         """
+        region = self.whole_region(image_size, box)
+        if not self.inside:
+            return region
+        edges = co.image_box(*image_size)
+        low, high = np.maximum(region[:2], edges[:2]), np.minimum(region[2:], edges[2:])
+        if not (high - low >= 1).all():
+            raise ValueError(f"the region of box {np.asarray(box).tolist()} is outside the picture")
+        return np.concatenate([low, high])
+
+    def whole_region(
+        self, image_size: tuple[int, int], box: npt.ArrayLike | None
+    ) -> npt.NDArray[Any]:
+        """`region` before it is cut at the photo's edges."""
         edges = co.image_box(*image_size)
         if self.box_scale is not None and box is not None:
             given = np.asarray(box, np.float64)
@@ -120,14 +140,17 @@ def reach(settings: Augmentation, framing: Framing) -> float:
     """
     width, height = framing.size
     ratio = max(width, height) / min(width, height)
-    angle = math.radians(settings.rotation)
+    deviations = DEVIATIONS if settings.distribution == "normal" else 1.0
+    angle = math.radians(max(map(abs, settings.angles), default=deviations * settings.rotation))
     if angle < math.atan(ratio):
         turned = math.cos(angle) + math.sin(angle) * ratio
     else:  # where the sum has its maximum
         turned = math.hypot(1.0, ratio)
     k = min(settings.shear, 0.95)
     sheared = (1 + k * ratio) / (1 - k * k)
-    moved = (1 + 2 * settings.shift) / (1 - settings.scale)
+    shift = deviations * max(_per_axis(settings.shift))
+    smallest = 1.0 if settings.zoom == "in" else 1 - settings.scale
+    moved = (1 + 2 * shift) / smallest
     scale = framing.box_scale
     jitter = 0.0 if scale is None else settings.box_jitter
     shifts = max(1.0, 1.0 / (scale or 1.0)) * (1 + 2 * max(map(abs, framing.box_shift)))
@@ -141,16 +164,33 @@ def jittered(rng: np.random.Generator, box: npt.ArrayLike, jitter: float) -> npt
     return edges + rng.uniform(-jitter, jitter, 4) * np.concatenate([extent, extent])
 
 
+def _per_axis(shift: float | list[float]) -> list[float]:
+    return shift if isinstance(shift, list) else [shift, shift]
+
+
+def _drawn(rng: np.random.Generator, settings: Augmentation, count: int) -> npt.NDArray[Any]:
+    """Numbers that angles and shifts are multiples of: in [-1, 1], or standard normal."""
+    if settings.distribution == "normal":
+        return np.clip(rng.standard_normal(count), -DEVIATIONS, DEVIATIONS)
+    return rng.uniform(-1, 1, count)
+
+
 def random_affine(
     rng: np.random.Generator, settings: Augmentation, size: tuple[int, int]
 ) -> tuple[co.Matrix, bool]:
     """A random affine of the input frame about its centre, and whether it mirrors."""
     width, height = size
     centre = ((width - 1) / 2, (height - 1) / 2)
-    angle = rng.uniform(-1, 1) * settings.rotation
-    zoom = (1 - settings.scale) ** rng.uniform(-1, 1)
+    if settings.angles:
+        angle = float(rng.choice(settings.angles))
+    else:
+        angle = float(_drawn(rng, settings, 1)[0]) * settings.rotation
+    smaller = rng.uniform(-1, 1)
+    if settings.zoom != "both":
+        smaller = abs(smaller) if settings.zoom == "out" else -abs(smaller)
+    zoom = (1 - settings.scale) ** smaller
     kx, ky = rng.uniform(-1, 1, 2) * settings.shear
-    dx, dy = rng.uniform(-1, 1, 2) * settings.shift * np.asarray(size)
+    dx, dy = _drawn(rng, settings, 2) * _per_axis(settings.shift) * np.asarray(size)
     flipped = bool(rng.random() < settings.flip)
     steps = [
         co.translation(-centre[0], -centre[1]),

@@ -26,9 +26,14 @@ __all__ = [
 def _build(
     model: Model, head: Head, points: int, size: tuple[int, int], channels: int
 ) -> KeypointModel:
+    made: KeypointModel
     if head.name == "regression":
-        return RegressionModel(model, head, points, size, channels)
-    return DenseModel(model, create_head(head, points), points, size, channels)
+        made = RegressionModel(model, head, points, size, channels)
+    else:
+        made = DenseModel(model, create_head(head, points), points, size, channels)
+    if model.freeze:
+        made.freeze(model.freeze)
+    return made
 
 
 def build_model(settings: Settings, points: int) -> KeypointModel:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple, TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from heatkp.errors import SettingsError
+from heatkp.models.freezing import freeze
+
+M = TypeVar("M", bound="KeypointModel")
 
 
 class Prediction(NamedTuple):
@@ -41,13 +45,28 @@ class KeypointModel(nn.Module):
     ) -> None:
         super().__init__()
         self.points, self.size, self.channels = points, size, channels
+        self._frozen_norms: list[nn.Module] = []
         mean, std = (torch.tensor(s, dtype=torch.float32) for s in statistics)
         if channels == 1:
             mean, std = mean.mean(0, keepdim=True), std.mean(0, keepdim=True)
         if len(mean) != channels:
-            raise SettingsError(f"model.mean: has {len(mean)} numbers for {channels} channels")
+            raise SettingsError(
+                f"model.mean: has {len(mean)} numbers for {channels} channels; give model.mean and "
+                "model.std one for each, or set data.grey: true for a single channel"
+            )
         self.register_buffer("mean", 255 * mean.view(1, -1, 1, 1), persistent=False)
         self.register_buffer("std", 255 * std.view(1, -1, 1, 1), persistent=False)
+
+    def freeze(self, patterns: Sequence[str]) -> None:
+        """Leave layers or parameters out of training, by name; see `freezing.freeze`."""
+        self._frozen_norms = freeze(self, patterns)
+        self.train(self.training)
+
+    def train(self: M, mode: bool = True) -> M:
+        super().train(mode)
+        for norm in self._frozen_norms:
+            norm.eval()
+        return self
 
     def prepare(self, images: Tensor, multiple: int) -> Tensor:
         """Normalised images, zero-padded right and below to a multiple of the encoder's."""
@@ -55,6 +74,10 @@ class KeypointModel(nn.Module):
         height, width = x.shape[-2:]
         right, below = -width % multiple, -height % multiple
         return F.pad(x, (0, right, 0, below)) if right or below else x
+
+    def rates(self) -> dict[str, float]:
+        """Parameters that learn at a share of the learning rate, by name."""
+        return {}
 
     def loss(self, output: Tensor, points: Tensor, weights: Tensor) -> Tensor:
         """The mean loss of a batch over its weighted points; 0 where there is none."""

@@ -56,6 +56,11 @@ class DenseModel(KeypointModel):
         self, settings: Model, head: Head, points: int, size: tuple[int, int], channels: int
     ) -> None:
         super().__init__(points, size, channels, input_statistics(settings))
+        if settings.layers:
+            raise SettingsError(
+                f"model.layers: only head 'regression' takes a list of layers, not {head.name!r}; "
+                "for maps choose model.architecture plain_unet"
+            )
         self.stride, self.loss_chunk = settings.stride, settings.loss_chunk
         self.network = segmentation_network(settings, channels)
         self.multiple = max(int(self.network.encoder.output_stride), self.stride)  # type: ignore

@@ -19,6 +19,7 @@ from torch import nn
 
 from heatkp.config import Model, expand_path
 from heatkp.errors import CheckpointError, SettingsError
+from heatkp.models.plain_unet import plain_unet
 
 IMAGENET = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
 CENTRED = ([0.5, 0.5, 0.5], [0.5, 0.5, 0.5])
@@ -33,7 +34,7 @@ def _alike(name: str, names: list[str]) -> str:
 
 def check_names(model: Model) -> None:
     """Raises `SettingsError` for an architecture or encoder that does not exist."""
-    architectures = sorted(smp.MODEL_ARCHITECTURES_MAPPING)
+    architectures = sorted([*smp.MODEL_ARCHITECTURES_MAPPING, "plain_unet"])
     if model.architecture.lower() not in architectures:
         raise SettingsError(
             f"model.architecture: {model.architecture!r} is none of {', '.join(architectures)}"
@@ -141,6 +142,11 @@ def _needs_rgb_first(model: Model, path: Path | None) -> bool:
     return path is not None and not model.encoder.startswith("tu-")
 
 
+def _renew_first(encoder: nn.Module) -> None:
+    """Random weights for the first convolution, as torch starts them."""
+    next(m for m in encoder.modules() if isinstance(m, nn.Conv2d)).reset_parameters()
+
+
 def _build(build: Any, model: Model, channels: int) -> nn.Module:
     path = _weights_file(model)
     options, weights = _options(model, path)
@@ -162,12 +168,16 @@ def _build(build: Any, model: Model, channels: int) -> nn.Module:
         _load_file(encoder, path)
         if channels != 3:
             encoder.set_in_channels(channels, pretrained=True)
+    if model.first_layer == "fresh":
+        _renew_first(encoder)
     return network
 
 
 def segmentation_network(model: Model, channels: int) -> nn.Module:
-    """An SMP network whose last layer is the identity: images to features of its decoder."""
+    """An SMP network whose last layer is the identity, or a plain U-Net: images to features."""
     check_names(model)
+    if model.architecture.lower() == "plain_unet":
+        return plain_unet(model, channels)
     _check_options(model)
 
     def build(weights: Any, width: int, options: dict[str, Any]) -> tuple[nn.Module, nn.Module]:

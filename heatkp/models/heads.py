@@ -54,6 +54,11 @@ class Head(nn.Module):
             raise SettingsError(
                 f"head.regulariser: only head 'softargmax' has one, not {self.name!r}"
             )
+        for name in ("loss", "unit"):
+            if getattr(settings, name) is not None:
+                raise SettingsError(
+                    f"head.{name}: only head 'regression' has a choice, not {self.name!r}"
+                )
         self.progress = 1.0
         self.decoder = settings.decoder or self.default_decoder
         self.use_decoder(self.decoder)

@@ -8,59 +8,86 @@ from torch import Tensor, nn
 
 from heatkp import heatmaps as hm
 from heatkp.config import Head, Model
-from heatkp.coordinates import denormalise
+from heatkp.coordinates import denormalise, normalise
 from heatkp.errors import SettingsError
 from heatkp.models.base import KeypointModel, Prediction
+from heatkp.models.convnet import ConvNet, initialise
 from heatkp.models.encoders import input_statistics, plain_encoder
+
+_LOSSES = {"smooth_l1": F.smooth_l1_loss, "l1": F.l1_loss, "mse": F.mse_loss}
 
 
 class RegressionModel(KeypointModel):
-    """An encoder, pooling, and fc layers to 2K numbers.
+    """An encoder or a list of layers, pooling, and fc layers to 2K numbers.
 
     `forward` returns coordinates (B, K, 2) normalised by the input's width and height. The last
-    bias starts at the middle of the input. The loss is smooth L1 in input pixels, summed over x
-    and y, and points outside the input count too.
+    bias starts at the middle of the input. The loss is the mean over coordinates of smooth L1 in
+    input pixels, or of what `head.loss` and `head.unit` say, and points outside the input count
+    too.
     """
 
     def __init__(
         self, settings: Model, head: Head, points: int, size: tuple[int, int], channels: int
     ) -> None:
         super().__init__(points, size, channels, input_statistics(settings))
-        unused = head.model_dump(exclude_defaults=True, exclude={"name"})
+        unused = head.model_dump(exclude_none=True, exclude={"name", "loss", "unit"})
         if unused:
             raise SettingsError(f"head.{next(iter(unused))}: head 'regression' has no such setting")
-        self.encoder = plain_encoder(settings, channels)
+        self.coordinate_loss = _LOSSES[head.loss or "smooth_l1"]
+        self.normalised = head.unit == "normalised"
+        if settings.layers:
+            self.encoder: nn.Module = ConvNet(settings.layers, channels, size)
+            initialise(self.encoder, settings.initialisation)
+        else:
+            self.encoder = plain_encoder(settings, channels)
         self.multiple = int(self.encoder.output_stride)  # type: ignore[arg-type]
         self.pooling = settings.pooling
-        width = self._measure()
+        width, self.positions = self._measure()
         layers: list[nn.Module] = []
         for hidden in settings.hidden:
             layers += [nn.Linear(width, hidden), nn.ReLU()]
             width = hidden
-        layers += [nn.Dropout(settings.dropout), nn.Linear(width, 2 * points)]
-        self.layers = nn.Sequential(*layers)
-        nn.init.normal_(self.layers[-1].weight, std=0.01)  # type: ignore[arg-type]
-        nn.init.constant_(self.layers[-1].bias, 0.5)  # type: ignore[arg-type]
+        last = nn.Linear(width, 2 * points)
+        self.layers = nn.Sequential(*layers, nn.Dropout(settings.dropout), last)
+        initialise(self.layers, settings.initialisation)
+        nn.init.normal_(last.weight, std=settings.output_spread / width**0.5)
+        nn.init.normal_(last.bias, mean=0.5, std=settings.bias_spread)
 
     def _pool(self, features: Tensor) -> Tensor:
+        if features.ndim == 2:
+            return features
         return features.mean((2, 3)) if self.pooling == "avg" else features.flatten(1)
 
-    def _measure(self) -> int:
+    def _measure(self) -> tuple[int, int]:
+        """Numbers that go into the first fc layer, and how many places of a map they are from."""
         self.encoder.eval()
         with torch.no_grad():
             images = torch.zeros(1, self.channels, self.size[1], self.size[0])
-            width = self._pool(self.encoder(self.prepare(images, self.multiple))[-1]).shape[1]
+            features = self.encoder(self.prepare(images, self.multiple))[-1]
         self.encoder.train()
-        return width
+        width = self._pool(features).shape[1]
+        flattened = features.ndim == 4 and self.pooling == "flatten"
+        return width, features[0, 0].numel() if flattened else 1
+
+    def rates(self) -> dict[str, float]:
+        # Adam moves each weight by the rate. Those of all places of a map that was flattened move
+        # the output together, and at the rate that suits averages they overshoot.
+        if self.positions == 1:
+            return {}
+        first = next(i for i, m in enumerate(self.layers) if isinstance(m, nn.Linear))
+        return {f"layers.{first}.weight": 1 / self.positions}
 
     def forward(self, images: Tensor) -> Tensor:
         pooled = self._pool(self.encoder(self.prepare(images, self.multiple))[-1])
         return self.layers(pooled).view(-1, self.points, 2)
 
     def loss(self, output: Tensor, points: Tensor, weights: Tensor) -> Tensor:
-        found = denormalise(output.float(), *self.size)
+        if self.normalised:
+            found, points = output.float(), normalise(points, *self.size)
+        else:
+            found = denormalise(output.float(), *self.size)
         points = torch.where((weights > 0)[..., None], points, found.detach())
-        values = F.smooth_l1_loss(found, points, reduction="none").sum(-1)
+        values = self.coordinate_loss(found, points, reduction="none").mean(-1)
         return hm.masked_mean(values * weights, weights)
 
     def decode(self, output: Tensor) -> Prediction:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -20,6 +20,7 @@ from rich.progress import Progress
 
 from heatkp import runs
 from heatkp.config import Settings, load_settings
+from heatkp.data.boxes import BoxStyle
 from heatkp.data.loading import load_data
 from heatkp.data.module import KeypointDataModule
 from heatkp.errors import CheckpointError, SettingsError
@@ -89,7 +90,8 @@ def prepare(settings: Settings, console: Console) -> Prepared:
     model.to(memory_format=torch.channels_last)  # faster on CPUs and GPUs alike
     data = KeypointDataModule(settings, loaded)
     _preload(data, console)
-    module = KeypointModule(model, settings, runs.describe(settings, loaded.skeleton))
+    style = BoxStyle.of(loaded.train) if settings.data.crop == "box" else None
+    module = KeypointModule(model, settings, runs.describe(settings, loaded.skeleton, style))
     return Prepared(settings, data, module)
 
 
@@ -117,7 +119,8 @@ def _accelerator(device: str) -> str:
     return "gpu" if device == "cuda" else device
 
 
-def _callbacks(settings: Settings, run: Path, console: Console) -> list[Callback]:
+def _callbacks(prepared: Prepared, run: Path, console: Console) -> list[Callback]:
+    settings = prepared.settings
     found: list[Callback] = [BestWeights(run / runs.WEIGHTS)]
     if settings.trainer.ema:
         found.append(moving_average(settings.trainer.ema))
@@ -129,6 +132,11 @@ def _callbacks(settings: Settings, run: Path, console: Console) -> list[Callback
                 check_on_train_epoch_end=False,
             )
         )
+    if settings.trainer.animation_every:
+        from heatkp.training.animation import Animation
+
+        every, faces = settings.trainer.animation_every, settings.trainer.animation_faces
+        found.append(Animation(run / "settling.gif", every, faces, prepared.data.val_set))
     wait = DataWait()
     history = History(run / runs.HISTORY, wait)
     return [*found, wait, history, ProgressLine(console, wait), LastCheckpoint(run / runs.LAST)]
@@ -153,8 +161,17 @@ def _validation_epochs(settings: Settings) -> int:
     return period
 
 
-def fit(prepared: Prepared, run: Path, console: Console, resume: Path | None = None) -> None:
-    """Train in a run folder, from the beginning or from a checkpoint of its last epoch."""
+def fit(
+    prepared: Prepared,
+    run: Path,
+    console: Console,
+    resume: Path | None = None,
+    callbacks: Sequence[Callback] = (),
+) -> None:
+    """Train in a run folder, from the beginning or from a checkpoint of its last epoch.
+
+    `callbacks` come after heatkp's own: an epoch is in the checkpoint when they see its end.
+    """
     settings = prepared.settings
     period = _validation_epochs(settings)
     pl.seed_everything(settings.trainer.seed, workers=True, verbose=False)
@@ -168,7 +185,7 @@ def fit(prepared: Prepared, run: Path, console: Console, resume: Path | None = N
             accumulate_grad_batches=settings.optimiser.accumulate,
             check_val_every_n_epoch=period,
             deterministic="warn" if settings.trainer.deterministic else None,
-            callbacks=_callbacks(settings, run, console),
+            callbacks=[*_callbacks(prepared, run, console), *callbacks],
             logger=_loggers(run),
             plugins=[SafeCheckpointIO()],
             enable_progress_bar=False,
@@ -208,9 +225,12 @@ def finish(prepared: Prepared, run: Path) -> dict[str, Any]:
 
 
 def train(
-    settings: Settings, out: str | Path | None, console: Console
+    settings: Settings,
+    out: str | Path | None,
+    console: Console,
+    callbacks: Sequence[Callback] = (),
 ) -> tuple[Path, dict[str, Any]]:
-    """Train and evaluate a new run; gives its folder and metrics.
+    """Train and evaluate a new run; gives its folder and metrics. `callbacks` as in `fit`.
 
     Raises `SettingsError`, `DataError` or `CheckpointError` before anything is written.
     """
@@ -223,11 +243,11 @@ def train(
     runs.write_text(run / runs.SETTINGS, prepared.settings.to_yaml())
     runs.write_text(run / runs.ENVIRONMENT, json.dumps(runs.environment(), indent=1) + "\n")
     figures.training_samples(prepared.data.train_set, run / "samples.png")
-    fit(prepared, run, console)
+    fit(prepared, run, console, callbacks=callbacks)
     return run, finish(prepared, run)
 
 
-def resume(run: Path, console: Console) -> dict[str, Any]:
+def resume(run: Path, console: Console, callbacks: Sequence[Callback] = ()) -> dict[str, Any]:
     """Continue a run that was stopped, to the result of one that was not; gives its metrics.
 
     Raises `CheckpointError` for what is no run folder, or a run that is finished.
@@ -240,5 +260,5 @@ def resume(run: Path, console: Console) -> dict[str, Any]:
     last = run / runs.LAST
     if last.is_file():
         runs.load_run(last)  # says plainly what is wrong with a checkpoint that does not fit
-    fit(prepared, run, console, last if last.is_file() else None)
+    fit(prepared, run, console, last if last.is_file() else None, callbacks)
     return finish(prepared, run)

@@ -16,18 +16,31 @@ from heatkp.config import Optimiser, Settings
 from heatkp.models import KeypointModel
 
 
-def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Weights decay; biases and normalisation layers (fewer than two dimensions) do not."""
-    trained = [p for p in model.parameters() if p.requires_grad]
-    return [
-        {"params": [p for p in trained if p.ndim > 1], "weight_decay": weight_decay},
-        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+def parameter_groups(
+    model: nn.Module, weight_decay: float, lr: float = 1.0
+) -> list[dict[str, Any]]:
+    """Parameters that are trained, not frozen, with their weight decay and learning rate.
+
+    Weights decay; biases and normalisation layers (fewer than two dimensions) do not. Weights
+    that learn at a share of the rate (`KeypointModel.rates`) are groups of their own.
+    """
+    rates = model.rates() if isinstance(model, KeypointModel) else {}
+    trained = {n: p for n, p in model.named_parameters() if p.requires_grad}
+    common = [p for n, p in trained.items() if n not in rates]
+    groups = [
+        {"params": [p for p in common if p.ndim > 1], "weight_decay": weight_decay, "lr": lr},
+        {"params": [p for p in common if p.ndim <= 1], "weight_decay": 0.0, "lr": lr},
     ]
+    for name, share in rates.items():
+        if name in trained:
+            group = {"params": [trained[name]], "weight_decay": weight_decay, "lr": share * lr}
+            groups.append(group)
+    return groups
 
 
 def make_optimiser(model: nn.Module, settings: Optimiser) -> Optimizer:
     """The optimiser that settings name."""
-    groups = parameter_groups(model, settings.weight_decay)
+    groups = parameter_groups(model, settings.weight_decay, settings.lr)
     if settings.name == "sgd":
         return SGD(
             groups, lr=settings.lr, momentum=settings.momentum, nesterov=settings.momentum > 0
@@ -41,7 +54,8 @@ def make_schedule(
 ) -> LRScheduler:
     """The learning rate over a run of `steps` optimiser steps."""
     if settings.schedule == "onecycle":
-        return OneCycleLR(optimiser, max_lr=settings.lr, total_steps=max(steps, 2))
+        largest = [group["lr"] for group in optimiser.param_groups]
+        return OneCycleLR(optimiser, max_lr=largest, total_steps=max(steps, 2))
     warmup = settings.warmup_epochs * steps_per_epoch
 
     def factor(step: int) -> float:

@@ -37,10 +37,10 @@ def mean_face(errors: Errors) -> tuple[Array, Array]:
         return sums / counts[:, None], lengths / counts
 
 
-def _colours(values: npt.ArrayLike) -> Array:
-    """Colours (N, 4): light for 0, dark for the largest."""
+def _colours(values: npt.ArrayLike, highest: float | None = None) -> Array:
+    """Colours (N, 4): light for 0, dark for the largest, or for `highest` and more."""
     given = np.nan_to_num(np.asarray(values, np.float64))
-    found: Array = matplotlib.colormaps[COLOURS](given / (given.max() or 1.0))
+    found: Array = matplotlib.colormaps[COLOURS](given / (highest or given.max() or 1.0))
     return found
 
 
@@ -53,20 +53,33 @@ def _bars(axis: Axes, values: Sequence[float], names: Sequence[str], title: str)
     axis.grid(axis="x", alpha=0.25)
 
 
-def _face(axis: Axes, errors: Errors, skeleton: Skeleton) -> None:
-    points, radii = mean_face(errors)
+def enlargement(radii: Array, extent: float) -> int:
+    """How many times as large circles are drawn, to be seen on a face of the given extent."""
+    wanted = 0.02 * extent / max(float(np.nanmedian(radii)), 1e-9)
+    return next((f for f in (10, 5, 2) if f <= wanted), 1)
+
+
+def draw_errors(
+    axis: Axes,
+    skeleton: Skeleton,
+    points: Array,
+    radii: Array,
+    *,
+    factor: int,
+    highest: float | None = None,
+) -> int:
+    """Circles of `radii` (K,), `factor` times as large, at `points` (K, 2) of one scale.
+
+    Darkest at `highest`, or at the largest. The largest get their numbers; returns how many.
+    What is NaN is left out.
+    """
     known = np.isfinite(points).all(1) & np.isfinite(radii)
     for line in skeleton.lines:
         axis.plot(*points[list(line)].T, color="#bbbbbb", lw=1, zorder=0)
-    low, high = points[known].min(0), points[known].max(0)
-    extent = max(float((high - low).max()), 0.1 * max(errors.input_size))
-    # Circles are drawn to scale while they can be seen, and else a few times as large.
-    wanted = 0.02 * extent / max(float(np.median(radii[known])), 1e-9)
-    factor = next((f for f in (10, 5, 2) if f <= wanted), 1)
+    extent = float(np.ptp(points[known], axis=0).max())
     circles = [Circle((x, y), factor * r) for (x, y), r in zip(points[known], radii[known])]
-    axis.add_collection(
-        PatchCollection(circles, facecolor=_colours(radii[known]), edgecolor="black", lw=0.3)
-    )
+    colours = _colours(radii[known], highest)
+    axis.add_collection(PatchCollection(circles, facecolor=colours, edgecolor="black", lw=0.3))
     worst = np.flatnonzero(known)[np.argsort(-radii[known], kind="stable")][:NAMED]
     middle = points[known].mean(0)
     for k in worst:  # on the outer side of its circle
@@ -74,16 +87,30 @@ def _face(axis: Axes, errors: Errors, skeleton: Skeleton) -> None:
         away = away / max(float(np.linalg.norm(away)), 1e-9)
         x, y = points[k] + away * (factor * radii[k] + 0.035 * extent)
         axis.text(x, y, str(k), fontsize=8, ha="center", va="center")
+    axis.set_aspect("equal", anchor="N")
+    axis.set_axis_off()
+    return len(worst)
+
+
+def scale_words(factor: int) -> str:
+    """Whether circles are to scale."""
+    return "to scale" if factor == 1 else f"drawn {factor} times as large"
+
+
+def _face(axis: Axes, errors: Errors, skeleton: Skeleton) -> None:
+    points, radii = mean_face(errors)
+    known = np.isfinite(points).all(1) & np.isfinite(radii)
+    low, high = points[known].min(0), points[known].max(0)
+    extent = max(float((high - low).max()), 0.1 * max(errors.input_size))
+    factor = enlargement(radii[known], extent)
+    count = draw_errors(axis, skeleton, points, radii, factor=factor)
     margin = 0.08 * extent + factor * float(radii[known].max())
     (left, top), (right, bottom) = low - margin, high + margin
     axis.set_xlim(left, right)
     axis.set_ylim(bottom, top)
-    axis.set_aspect("equal", anchor="N")
-    axis.set_axis_off()
-    scale = "to scale" if factor == 1 else f"drawn {factor} times as large"
     axis.set_title(
-        f"the mean of the true points; the radius of a circle\nis its point's mean error, {scale}; "
-        f"numbers: the {len(worst)} largest",
+        f"the mean of the true points; the radius of a circle\nis its point's mean error, "
+        f"{scale_words(factor)}; numbers: the {count} largest",
         fontsize=8,
     )
 

@@ -15,7 +15,7 @@ from heatkp.evaluation import evaluate
 from heatkp.models import build_model
 from heatkp.viz.figures import mean_distance
 from tests.cli.test_cli import refused
-from tests.conftest import heatkp, write_picture
+from tests.conftest import heatkp, write_imm, write_picture
 
 
 def untrained(tiny_run, folder, head, **data):
@@ -164,9 +164,79 @@ def test_error_curve(tiny_run, regression_run, tmp_path, monkeypatch):
     assert "inter-ocular" in words(heatkp("viz", "error-curve", tiny_run, "--out", out))
 
 
+def test_points_of_several_runs(tiny_run, regression_run, tmp_path):
+    out = tmp_path / "a.png"
+    text = words(heatkp("viz", "points", tiny_run, regression_run, "--out", out))
+    assert "share of inter-ocular" in text
+    assert cv2.imread(str(out)).shape[1] == pytest.approx(110 * 8, abs=2)
+    assert names(tmp_path) == ["a.png"]
+
+
+def test_head_turn(tiny_run, four_points, tmp_path):
+    out = tmp_path / "a.png"
+    text = words(heatkp("viz", "head-turn", tiny_run, "--out", out))
+    assert "tiny: " in text and "shares of box-diagonal" in text
+    counts = [int(n) for n in re.findall(r"([0-9]+) images\)", text)]
+    assert sum(counts) == 12 and cv2.imread(str(out)) is not None
+    out.unlink()
+    command = ["viz", "head-turn", four_points, "--out", out]
+    refused(command, "cannot be told", "outer eye corners", out=out)
+
+
+def test_augmentation(tiny_run, run_copy, tmp_path, monkeypatch):
+    """A run that has no weights yet, other data, a settings file; into the run's folder."""
+    for name in (runs.WEIGHTS, runs.LAST):
+        (run_copy / name).unlink()
+    flags = ["--samples", 2, "--draws", 2]
+    text = words(heatkp("viz", "augmentation", run_copy, *flags, "--set", "augmentation.flip=1"))
+    assert "2 samples, 4 of 4 draws are mirrored" in text
+    width = cv2.imread(str(run_copy / "augmentation.png")).shape[1]
+    assert width == pytest.approx(110 * 3 * 2.3, abs=2)
+    write_imm(tmp_path / "imm")
+    monkeypatch.chdir(tmp_path)
+    settings = tmp_path / "a.yaml"
+    settings.write_text("augmentation: {flip: 0}\ndata: {size: [64, 48]}\n")
+    text = words(heatkp("viz", "augmentation", "--config", settings, "--data", "imm", *flags))
+    assert "0 of 4 draws" in text and (tmp_path / "augmentation.png").is_file()
+    text = words(heatkp("viz", "augmentation", tiny_run, "--data", "imm", *flags, "--out", "b.png"))
+    assert "Written to b.png" in text
+
+
+def test_bad_augmentation(tiny_run, tmp_path):
+    out = tmp_path / "a.png"
+    command = ["viz", "augmentation", "--out", out]
+    refused([*command, tiny_run, "--config", tmp_path], "leave out --config", out=out)
+    refused([*command, "--config", tmp_path / "no.yaml"], "no.yaml", out=out)
+    refused([*command, "--set", "augmentation.flop=1"], "augmentation.flop", "flip", out=out)
+    refused([*command, "--data", tmp_path / "none"], "none", out=out)
+    refused([*command, tmp_path / "none"], "no run folder or checkpoint", out=out)
+    refused(["viz", "augmentation", "--out", tmp_path / "a.jpg"], ".png")
+    refused([*command, "--draws", 99], "--draws", out=out)
+    gone = str(tmp_path / "faces")
+    run = untrained(tiny_run, tmp_path / "run", "kl", path=gone)
+    refused([*command, run], "cannot be read", "data.path", "--data", out=out)
+
+
+def test_filters(tiny_run, tmp_path):
+    text = words(heatkp("viz", "filters", tiny_run, "--layer", "list"))
+    first = text.split()[0]
+    assert first.endswith("conv_stem") and "3x3 on 3 inputs, gives 32x32" in text
+    assert "map_layer.convolution 68 filters" in text
+    photo, out = write_picture(tmp_path / "photo.png"), tmp_path / "a.png"
+    command = ["viz", "filters", tiny_run, "--out", out]
+    text = words(heatkp(*command, "--images", photo, "--images", "val:3"))
+    assert f"{first}, " in text and cv2.imread(str(out)).shape[0] > 110 * 2 * 2.6
+    out.unlink()
+    refused([*command, "--layer", "conv_stem"], "'conv_stem'", "close to it", out=out)
+    refused([*command, "--images", "val:12"], "val:0 to val:11", out=out)
+    refused([*command, "--images", tmp_path / "no.png"], "no.png does not exist", out=out)
+    refused([*command, *["--images", "val"] * 7], "too many", out=out)
+    refused(["viz", "filters", tiny_run], "--out is missing")
+
+
 def test_bad_viz(tiny_run, tmp_path):
     out = tmp_path / "a.png"
-    for name in ("curves", "error-curve"):
+    for name in ("curves", "error-curve", "points", "head-turn"):
         command = ["viz", name, tiny_run, "--out"]
         refused([*command, tmp_path / "a.jpg"], ".png")
         refused([*command, tmp_path / "no" / "a.png"], "cannot write", "no folder")

@@ -1,0 +1,300 @@
+"""Parts 1 to 3: every head and direct regression, trained alike, on the same validation faces.
+
+    python benchmarks/heads.py                                  everything, for many hours
+    python benchmarks/heads.py --parts 1 2 --seeds 3 --budget 120
+    python benchmarks/heads.py --heads kl regression --full     the settings of configs/
+    python benchmarks/heads.py --table                          tables again, trains nothing
+
+A cell is one part, split, head and seed: one `heatkp train` with the part's file in
+`benchmarks/heads/`, in which heads differ in `--head` alone. What it measured is kept as a file
+in `benchmarks/heads/results/`, so a benchmark that was cut off continues; cells whose settings
+have changed are made again. All heads' first seed comes first. Ends with `benchmarks/heads.md`.
+Needs `HEATKP_DATA`; takes ImageNet weights from `HEATKP_WEIGHTS`, or downloads them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+import platform
+import subprocess
+import time
+from pathlib import Path
+from statistics import median
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from heads_table import REGRESSION, Result, write_report
+from measure import peak_bytes
+from trials import ROOT, train, weights
+
+from heatkp import runs
+from heatkp.config import Settings, load_settings
+from heatkp.data.dataset import KeypointDataset
+from heatkp.data.loading import load_data
+from heatkp.data.transforms import Framing
+from heatkp.evaluation.evaluate import predict_dataset
+from heatkp.evaluation.metrics import Errors, summarise
+from heatkp.models import KeypointModel
+
+HERE = ROOT / "benchmarks" / "heads"
+FULL = {1: "part1_nose.yaml", 2: "part2_face.yaml", 3: "part3_ibug_fast.yaml"}
+WEIGHTS = {
+    1: "mobilenet_v2-b0353104.pth",
+    2: "mobilenet_v2-b0353104.pth",
+    3: "tf_efficientnet_lite0.safetensors",
+}
+SPLITS = {1: ("person", "random"), 2: ("person", "random"), 3: ("random",)}
+HEADS = ("argmax", "softargmax", "kl", "ce", "bce", "marginal", "l1", "nll", REGRESSION)
+UNSIGMAED = ("softargmax", "ce", "marginal", "nll", REGRESSION)
+"""Heads for which the sigma of `configs/` means something else, or nothing."""
+MACHINE = {
+    "data": ("path", "workers", "cache", "cache_mb"),
+    "model": ("encoder_weights",),
+    "trainer": ("threads", "device"),
+}
+"""Settings that do not count as changed."""
+
+
+class Cell(NamedTuple):
+    """One training."""
+
+    part: int
+    split: str
+    head: str
+    seed: int
+    full: bool = False
+
+    @property
+    def name(self) -> str:
+        return f"{'full-' if self.full else ''}part{self.part}-{self.split}-{self.head}-{self.seed}"
+
+    @property
+    def config(self) -> Path:
+        if self.full:
+            return ROOT / "configs" / FULL[self.part]
+        return HERE / f"part{self.part}.yaml"
+
+    @property
+    def overrides(self) -> list[str]:
+        given = [f"head.name={self.head}", f"trainer.seed={self.seed}", f"data.split={self.split}"]
+        if self.full and self.head in UNSIGMAED:
+            given.append("head.sigma=null")
+        return given
+
+    def settings(self) -> Settings:
+        return load_settings(self.config, self.overrides)
+
+
+def cells(
+    parts: list[int], splits: list[str], heads: list[str], seeds: int, full: bool = False
+) -> list[Cell]:
+    """All cells, the first seed of everything before the second of anything."""
+    return [
+        Cell(part, split, head, seed, full)
+        for seed in range(seeds)
+        for part in parts
+        for split in SPLITS[part]
+        if split in splits
+        for head in heads
+    ]
+
+
+def differing(settings: Settings) -> dict[str, Any]:
+    """The settings that are not the defaults, without those of the machine."""
+    own, default = settings.model_dump(), Settings().model_dump()
+    return {
+        section: {
+            key: value
+            for key, value in values.items()
+            if value != default[section][key] and key not in MACHINE.get(section, ())
+        }
+        for section, values in own.items()
+    }
+
+
+def per_face(errors: Errors) -> tuple[list[float], list[float]]:
+    """Each face's mean |error| in photo pixels, and its mean squared error of coordinates over
+    the input's width and height, over labelled points; NaN for a face without any."""
+    known = errors.labelled
+    count = known.sum(1)
+
+    def mean(values: np.ndarray) -> list[float]:
+        sums = np.where(known, values.mean(2), 0.0).sum(1)
+        return np.where(count > 0, sums / np.maximum(count, 1), np.nan).tolist()
+
+    relative = (errors.input - errors.input_truth) / np.asarray(errors.input_size, np.float64)
+    return mean(np.abs(errors.photo - errors.photo_truth)), mean(np.square(relative))
+
+
+def seconds_of(repeats: int, work: Any) -> float:
+    """Median time of a call, after two to warm up."""
+    times = []
+    for i in range(repeats + 2):
+        begun = time.perf_counter()
+        work()
+        if i >= 2:
+            times.append(time.perf_counter() - begun)
+    return median(times)
+
+
+def costs(model: KeypointModel, settings: Settings, points: int) -> dict[str, float]:
+    """Milliseconds per image of a training step (forward, loss, backward) at the batch size and
+    of an answer for one image, parameters, and the peak of a step's memory beyond the weights."""
+    width, height = settings.data.size
+    batch, generator = settings.trainer.batch_size, torch.Generator().manual_seed(0)
+    channels = 1 if settings.data.grey else 3
+    images = torch.randint(0, 256, (batch, channels, height, width), generator=generator)
+    images = images.to(torch.uint8)
+    where = torch.rand(batch, points, 2, generator=generator) * torch.tensor([width, height])
+    known = torch.ones(batch, points)
+
+    def step() -> None:
+        model.zero_grad(set_to_none=True)
+        model.training_loss(images, where, known).backward()
+
+    def answer() -> None:
+        with torch.inference_mode():
+            model.decode(model(images[:1]))
+
+    model.train()
+    train_ms = 1000 * seconds_of(5, step) / batch
+    peak = peak_bytes(step)
+    model.eval()
+    return {
+        "train_ms": round(train_ms, 2),
+        "inference_ms": round(1000 * seconds_of(15, answer), 2),
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "peak_mb": round(peak / 2**20, 1),
+    }
+
+
+def measure(cell: Cell, run: Path) -> dict[str, Any]:
+    """All that is kept of a finished run."""
+    loaded = runs.load_run(run)
+    settings = loaded.settings
+    data = load_data(settings.data)
+    dataset = KeypointDataset(
+        data.val, loaded.skeleton, Framing.of(settings.data), grey=settings.data.grey
+    )
+    errors = predict_dataset(loaded.model, dataset, settings.trainer.batch_size)
+    summary = summarise(errors, loaded.skeleton)
+    mae, mse = per_face(errors)
+    ocular = summary["normalised"].get("inter-ocular") or {}
+    with (run / runs.HISTORY).open(newline="") as file:
+        seconds = sum(float(row["seconds"]) for row in csv.DictReader(file))
+    # Faces of one person, or of one photo, are no independent samples.
+    groups = [s.person or s.photo or s.id for s in data.val]
+    return {
+        **cell._asdict(),
+        "mae": summary["mae_photo"],
+        "mse": summary["mse_normalised"],
+        "nme": ocular.get("nme"),
+        **costs(loaded.model, settings, len(loaded.skeleton)),
+        "seconds": round(seconds, 1),
+        "threads": torch.get_num_threads(),
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "torch": torch.__version__,
+        "code": commit(),
+        "settings": differing(cell.settings()),
+        "faces": [s.id for s in data.val],
+        "groups": groups,
+        "face_mae": [float(f"{v:.4g}") for v in mae],
+        "face_mse": [float(f"{v:.4g}") for v in mse],
+    }
+
+
+def commit() -> str | None:
+    """The code's commit, `-dirty` where files differ from it."""
+    command = ["git", "describe", "--always", "--dirty", "--exclude=*"]
+    found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    return found.stdout.strip() or None
+
+
+def kept(path: Path, cell: Cell) -> bool:
+    """Whether a cell's file is there and of the settings that it would be made with now."""
+    if not path.is_file():
+        return False
+    if json.loads(path.read_text())["settings"] == differing(cell.settings()):
+        return True
+    print(f"{cell.name}: its settings have changed, it is made again", flush=True)
+    return False
+
+
+def make(cell: Cell, out: Path, results: Path) -> None:
+    """Train a cell, if it is not kept, and keep what it measured."""
+    path = results / f"{cell.name}.json"
+    if kept(path, cell):
+        return
+    run = out / cell.name
+    saved = run / runs.SETTINGS
+    if saved.is_file() and differing(_stated(saved)) != differing(_stated(saved, cell)):
+        raise SystemExit(f"{run} was trained with other settings: move it away, or give --out")
+    flags = [part for text in cell.overrides for part in ("--set", text)]
+    train(run, ["--config", str(cell.config), *flags, *weights(WEIGHTS[cell.part])])
+    lines = [f"{json.dumps(k)}: {json.dumps(v)}" for k, v in measure(cell, run).items()]
+    runs.write_text(path, "{\n" + ",\n".join(lines) + "\n}\n")
+
+
+def _stated(saved: Path, cell: Cell | None = None) -> Settings:
+    """A run's settings, or what a cell asks for with the input statistics that the run found."""
+    there = load_settings(saved)
+    if cell is None:
+        return there
+    asked = cell.settings()
+    asked.model.mean, asked.model.std = there.model.mean, there.model.std
+    return asked
+
+
+def read_results(folder: Path) -> list[Result]:
+    return [Result(**_fields(json.loads(p.read_text()))) for p in sorted(folder.glob("*.json"))]
+
+
+def _fields(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: values[name] for name in Result._fields}
+
+
+def _list(text: str) -> list[str]:
+    return [part for part in text.replace(",", " ").split() if part]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--parts", nargs="+", default=["1", "2", "3"], metavar="N")
+    parser.add_argument("--heads", nargs="+", default=list(HEADS), metavar="HEAD")
+    parser.add_argument("--splits", nargs="+", default=["person", "random"], metavar="SPLIT")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--full", action="store_true", help="the settings of configs/")
+    parser.add_argument("--budget", type=float, metavar="MINUTES", help="begin no cell after it")
+    parser.add_argument("--out", type=Path, default=Path("runs/heads"), help="run folders")
+    parser.add_argument("--results", type=Path, default=HERE / "results")
+    parser.add_argument("--report", type=Path, default=HERE.with_suffix(".md"))
+    parser.add_argument("--table", action="store_true", help="make the tables, train nothing")
+    given = parser.parse_args()
+    parts, heads, splits = (
+        _list(" ".join(v)) for v in (given.parts, given.heads, given.splits)
+    )  # fmt: skip
+    for what, values, known in (
+        ("part", parts, ["1", "2", "3"]), ("head", heads, HEADS), ("split", splits, SPLITS[1]),
+    ):  # fmt: skip
+        if wrong := [v for v in values if v not in known]:
+            parser.error(f"no {what} {wrong[0]!r}; there are: {', '.join(known)}")
+    begun = time.monotonic()
+    given.results.mkdir(parents=True, exist_ok=True)
+    todo = cells([int(p) for p in parts], splits, heads, given.seeds, given.full)
+    for done, cell in enumerate([] if given.table else todo):
+        if given.budget is not None and time.monotonic() - begun > 60 * given.budget:
+            print(f"the budget is over: {done} of {len(todo)} cells are there", flush=True)
+            break
+        make(cell, given.out, given.results)
+    found = read_results(given.results)
+    if not found:
+        raise SystemExit(f"{given.results} holds no results yet: run without --table")
+    print(write_report(found, given.report, given.report.with_suffix("") / "heads.png"))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,139 @@
+"""What the commands that draw share: places to write, a run's own data, photos, names of runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from heatkp.config import Data
+    from heatkp.data.dataset import KeypointDataset
+    from heatkp.data.samples import KeypointData
+    from heatkp.evaluation.metrics import Errors
+    from heatkp.runs import Loaded
+
+
+@contextmanager
+def writing(target: Path) -> Iterator[None]:
+    """Turns what the system says about a place into a message."""
+    from heatkp.errors import SettingsError
+
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or error
+        raise SettingsError(
+            f"cannot write {target} ({reason}): choose another place with --out"
+        ) from None
+
+
+def check_folder(folder: Path) -> None:
+    """Raises `OSError` where a folder cannot be used or made; makes nothing."""
+    import errno
+    import os
+
+    place = folder
+    while not os.path.lexists(place) and place != place.parent:
+        place = place.parent
+    if not place.is_dir():
+        raise OSError(errno.ENOTDIR, f"{place} is not a folder")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise OSError(errno.EACCES, f"no permission to write in {place}")
+
+
+def png(out: str) -> Path:
+    """The file to write. Raises `SettingsError` where it is no PNG or cannot be."""
+    from heatkp.errors import SettingsError
+
+    path = Path(out)
+    if path.suffix.lower() != ".png":
+        raise SettingsError(f"--out {path}: the picture is a PNG file; end its name in .png")
+    with writing(path):
+        if path.is_dir():
+            raise OSError(f"{path} is a folder")
+        if not path.parent.exists():
+            raise OSError(f"there is no folder {path.parent}")
+        check_folder(path.parent)
+    return path
+
+
+def labels(runs: Sequence[str]) -> list[str]:
+    """Distinct names of runs: their folders', or as they were typed where two are the same."""
+    from heatkp.errors import SettingsError
+
+    if len(set(runs)) < len(runs):
+        raise SettingsError("a run is named twice: name each once")
+    places = [Path(run).resolve() for run in runs]
+    names = [p.name if not p.is_file() else f"{p.parent.name}/{p.name}" for p in places]
+    return names if len(set(names)) == len(names) else list(runs)
+
+
+def photos(
+    loaded: Loaded, images: Sequence[str], boxes: Sequence[Sequence[float]] | None
+) -> KeypointDataset:
+    """Pictures without labels, framed as the run's own. Raises `DataError`, `SettingsError`."""
+    from functools import partial
+
+    import numpy as np
+
+    from heatkp.data.dataset import KeypointDataset
+    from heatkp.data.samples import Sample, read_image
+    from heatkp.data.transforms import Framing
+    from heatkp.errors import SettingsError
+
+    framing = Framing.of(loaded.settings.data)
+    if boxes and framing.box_scale is None:
+        raise SettingsError(
+            "--box: this run was trained on whole pictures and takes no boxes; crop the "
+            "pictures instead"
+        )
+    count = len(loaded.skeleton)
+    samples = [
+        Sample(
+            id=f"{i}:{image}",
+            image=partial(read_image, image, orient=True),
+            points=np.full((count, 2), np.nan, np.float32),
+            visibility=np.zeros(count, np.uint8),
+            box=None if boxes is None else np.array(boxes[i], np.float32),
+        )
+        for i, image in enumerate(images)
+    ]
+    return KeypointDataset(samples, loaded.skeleton, framing, grey=loaded.settings.data.grey)
+
+
+def own_data(run: str, settings: Data, more: str = "") -> KeypointData:
+    """What a run was trained on. Raises `DataError` where it is not there; `more` ends it."""
+    from heatkp.data.loading import load_data
+    from heatkp.errors import DataError, HeatkpError
+
+    try:
+        return load_data(settings)
+    except HeatkpError as error:
+        raise DataError(
+            f"the data that {run} was trained on cannot be read: {error}. Put it back where "
+            f"the run's settings say (data.path){more}"
+        ) from None
+
+
+def validation(
+    console: Console, run: str, loaded: Loaded, batch_size: int, split: str = "val"
+) -> tuple[KeypointDataset, Errors]:
+    """A split of a run's own data, and the run's errors on it. Raises `DataError`."""
+    from heatkp.cli.eval import Reading, demand_points, predict
+    from heatkp.data.dataset import KeypointDataset
+    from heatkp.data.transforms import Framing
+    from heatkp.errors import DataError
+
+    settings = loaded.settings.data
+    found = own_data(run, settings)
+    demand_points(run, loaded.skeleton, found.skeleton)
+    samples = found.part(split)
+    if not any((s.visibility > 0).any() for s in samples):
+        raise DataError(f"no {split} sample of {run} has a labelled point: nothing to compare with")
+    errors = predict(console, loaded, samples, settings, Reading(None, False, batch_size))
+    framing = Framing.of(settings)
+    return KeypointDataset(samples, loaded.skeleton, framing, grey=settings.grey), errors

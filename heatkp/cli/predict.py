@@ -1,0 +1,264 @@
+"""`heatkp predict`: points on photos and videos."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import click
+
+if TYPE_CHECKING:
+    from heatkp.inference.batches import Boxes
+    from heatkp.inference.predictor import Predictor
+    from heatkp.inference.sources import Found
+
+EXAMPLES = """\b
+Examples:
+  heatkp predict me.jpg
+  heatkp predict holidays/ 'more/**/*.png' clip.mp4 --format csv --format coco --out found
+  heatkp predict me.jpg --box 210,80,420,330 --model runs/kl-1
+  heatkp predict faces/ --boxes labels.xml --passes 2 --flip-test
+  heatkp predict me.jpg --format json --out - | jq '.pictures[].faces[].points[30]'
+"""
+FORMATS = ("json", "csv", "coco", "pts")
+DEFAULT = "predictions"
+
+
+@click.command(epilog=EXAMPLES)
+@click.argument("pictures", nargs=-1, required=True, metavar="PICTURES...")
+@click.option("--model", default="face68", show_default=True, metavar="RUN",
+              help="A run's folder, a file of weights, or the name of a model that comes with "
+              "heatkp.")  # fmt: skip
+@click.option("--boxes", "where", metavar="HOW",
+              help="Where the objects are: `faces` finds faces, `image` takes the whole picture, a "
+              "FILE with boxes (imglab .xml, COCO .json) says so; `auto` is `faces` for a model of "
+              "faces in boxes, else `image`.  [default: auto]")  # fmt: skip
+@click.option("--box", "edges", multiple=True, metavar="X0,Y0,X1,Y1",
+              help="Edges of the object: one for each of several pictures, in their order, or any "
+              "number for one picture or video.")  # fmt: skip
+@click.option("--detector", metavar="NAME", help="What finds faces.  [default: auto]")
+@click.option("--min-score", type=float, help="Leave out faces of which the detector is less sure; "
+              "the scale is the detector's.")  # fmt: skip
+@click.option("--max-faces", type=click.IntRange(1),
+              help="Take the surest so many of each picture.")  # fmt: skip
+@click.option("--passes", type=click.IntRange(1, 2),
+              help="2: look again, at a box around what was found first.  [default: the model's]"
+              )  # fmt: skip
+@click.option("--flip-test", is_flag=True, help="Average with the mirrored image.")
+@click.option("--batch-size", type=click.IntRange(1), default=16, show_default=True)
+@click.option("--out", metavar="FOLDER",
+              help=f"A new folder, or - for standard output.  [default: {DEFAULT}, or "
+              f"{DEFAULT}-2 ...]")  # fmt: skip
+@click.option("--format", "formats", type=click.Choice(FORMATS), multiple=True,
+              help="Tables to write; may be repeated.  [default: json]")  # fmt: skip
+@click.option("--no-pictures", is_flag=True, help="Write no copies with the points drawn.")
+@click.option("--every", type=click.IntRange(1), default=1, show_default=True,
+              help="Of videos, every so many frames.")  # fmt: skip
+def predict(
+    pictures: tuple[str, ...],
+    out: str | None,
+    formats: tuple[str, ...],
+    no_pictures: bool,
+    every: int,
+    **options: Any,
+) -> None:
+    """Find the points on PICTURES: photos, folders, patterns in quotes, or videos.
+
+    Writes tables, and copies with the points drawn. Coordinates, of --box too, are pixels of the
+    picture as it is seen upright (turned as its EXIF entry says), with (0, 0) at the centre of the
+    top-left pixel. A file that cannot be read is named at the end (exit code 1), the others are
+    done.
+    """
+    from rich.console import Console
+
+    from heatkp.cli.predict_run import Output, run, say
+    from heatkp.errors import DataError
+    from heatkp.inference.sources import find_sources
+
+    _silence_opencv()
+    kinds = tuple(dict.fromkeys(formats)) or ("json",)
+    piped = out == "-"
+    if piped:
+        _demand_one_table(kinds)
+    console, aside = Console(stderr=piped), Console(stderr=True)
+    found = find_sources(pictures)
+    for folder in found.left_out:
+        say(aside, f"left out, for it holds earlier predictions: {folder}")
+    if not found.sources:
+        wanted = "; ".join(f"{fault.name}: {fault.reason}" for fault in found.faults)
+        raise DataError(f"no picture found. {wanted}")
+    target = None if piped else _free_folder(out)
+    asked = _asked(found, Options(**options))
+    note = _terms(asked.options.model)
+    if note:
+        say(aside, note)
+    if target is not None:
+        _make(target, numbered=out is None)
+    run(console, aside, found, asked, Output(target, kinds, not (no_pictures or piped)), every)
+
+
+class Options(NamedTuple):
+    """How points are found: options of the command."""
+
+    model: str
+    where: str | None
+    edges: tuple[str, ...]
+    detector: str | None
+    min_score: float | None
+    max_faces: int | None
+    passes: int | None
+    flip_test: bool
+    batch_size: int
+
+
+class Asked(NamedTuple):
+    """A model that is ready, and what it is given as boxes."""
+
+    options: Options
+    predictor: Predictor
+    boxes: Boxes | str
+
+
+def _demand_one_table(kinds: Sequence[str]) -> None:
+    from heatkp.errors import SettingsError
+
+    if len(kinds) != 1 or kinds[0] == "pts":
+        raise SettingsError(
+            "--out - prints a single table: choose one --format of json, csv, coco, or name a "
+            "folder with --out"
+        )
+
+
+def _silence_opencv() -> None:
+    """What it cannot read is said in heatkp's own words."""
+    import os
+
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    import cv2
+
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+
+
+def _terms(model: str) -> str:
+    """What the card of a model that comes with heatkp says of its terms; empty for others."""
+    import re
+
+    from heatkp.runs import weights_path
+
+    path = weights_path(model)
+    card = path.with_suffix(".md")
+    if Path(model).exists() or not card.is_file():
+        return ""
+    text = " ".join(card.read_text(encoding="utf-8").split())
+    terms = re.search(r"\*\*Terms\.\*\* (.+?\.) ", text)
+    return f"{model}: {terms[1]} See {card}" if terms else f"{model}: see {card}"
+
+
+def _free_folder(out: str | None) -> Path:
+    """The folder to make. Raises `SettingsError` where there is something already."""
+    import os
+
+    from heatkp.cli.common import check_folder, writing
+    from heatkp.errors import SettingsError
+
+    if out is None:
+        number, folder = 1, Path(DEFAULT)
+        while os.path.lexists(folder):
+            number += 1
+            folder = Path(f"{DEFAULT}-{number}")
+    else:
+        folder = Path(out)
+    with writing(folder):
+        check_folder(folder)
+        if folder.is_dir() and any(folder.iterdir()):
+            raise SettingsError(f"{folder} exists already: choose a new folder with --out")
+    return folder
+
+
+def _asked(found: Found, options: Options) -> Asked:
+    """Open the model, the detector and the boxes. Raises `HeatkpError`s."""
+    from heatkp.errors import SettingsError
+    from heatkp.inference.batches import PickyDetector
+    from heatkp.inference.faces import create_detector
+    from heatkp.inference.predictor import load_model
+
+    if options.edges and options.where is not None:
+        raise SettingsError("--box says where the objects are: leave out --boxes")
+    boxes = _given_boxes(found, options)
+    predictor = load_model(options.model)
+    if callable(boxes) and predictor.framing.box_scale is None:
+        raise SettingsError(
+            f"{options.model} was trained on whole pictures and takes no boxes: leave them out"
+        )
+    if boxes == "auto":
+        boxes = "faces" if predictor.finds_faces else "image"
+    of_detector = {
+        "--detector": options.detector,
+        "--min-score": options.min_score,
+        "--max-faces": options.max_faces,
+    }
+    if boxes == "faces":
+        detector = create_detector(options.detector or "auto")
+        predictor.detector = PickyDetector(detector, options.min_score, options.max_faces)
+    elif given := [name for name, value in of_detector.items() if value is not None]:
+        raise SettingsError(
+            f"{given[0]} is about finding faces, but no faces are looked for here: leave it out, "
+            "or add --boxes faces"
+        )
+    return Asked(options, predictor, boxes)
+
+
+def _given_boxes(found: Found, options: Options) -> Boxes | str:
+    """`auto`, `faces`, `image`, or what gives the boxes of --box or of a file."""
+    from heatkp.errors import SettingsError
+    from heatkp.inference.sources import BoxFile
+
+    if options.edges:
+        return _typed_boxes(found, options.edges)
+    where = options.where or "auto"
+    if where in ("auto", "faces", "image"):
+        return where
+    path = Path(where)
+    if not path.is_file():
+        raise SettingsError(
+            f"--boxes {where}: there is no such file; give auto, faces, image, or a file"
+        )
+    file = BoxFile(path, [source.path for source in found.sources])
+    return lambda picture: file.find(picture.file)
+
+
+def _typed_boxes(found: Found, texts: Sequence[str]) -> Boxes:
+    """Raises `SettingsError` for text that is no box, or another number than of pictures."""
+    import numpy as np
+
+    from heatkp.errors import SettingsError
+
+    boxes = np.full((len(texts), 4), np.nan)
+    for i, text in enumerate(texts):
+        try:
+            boxes[i] = [float(part) for part in text.split(",")]
+        except ValueError:
+            boxes[i] = np.nan
+        if not (np.isfinite(boxes[i]).all() and (boxes[i, 2:] > boxes[i, :2]).all()):
+            raise SettingsError(
+                f"--box {text!r}: give four numbers x0,y0,x1,y1 in pixels of the picture with "
+                "x0 < x1 and y0 < y1, such as 210,80,420,330"
+            )
+    files = [source.path for source in found.sources]
+    if len(files) == 1:
+        return lambda picture: boxes
+    if len(files) != len(texts):
+        raise SettingsError(
+            f"--box: {len(texts)} boxes for {len(files)} pictures; give one for each, in their "
+            "order, or name the boxes of many in a file with --boxes"
+        )
+    own = {file: boxes[i : i + 1] for i, file in enumerate(files)}
+    return lambda picture: own[picture.file]
+
+
+def _make(folder: Path, numbered: bool) -> None:
+    from heatkp.cli.common import writing
+
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=not numbered)

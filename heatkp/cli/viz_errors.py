@@ -1,0 +1,169 @@
+"""`heatkp viz error-curve`, `points` and `head-turn`: where the errors of runs come from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+from heatkp.cli.common import labels, png, validation, writing
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from heatkp.evaluation.metrics import Errors
+    from heatkp.skeletons import Skeleton
+
+    Found = dict[str, tuple[Errors, Skeleton]]
+
+F = TypeVar("F", bound=Callable[..., None])
+
+CURVE_EXAMPLES = """\b
+Examples:
+  heatkp viz error-curve runs/kl-1 runs/softargmax-1 --out errors.png
+  heatkp viz error-curve runs/kl-1 runs/ce-1 --out errors.png --normaliser inter-ocular
+"""
+POINTS_EXAMPLES = """\b
+Examples:
+  heatkp viz points runs/kl-1 --out points.png
+  heatkp viz points runs/kl-1 runs/regression-1 --out points.png --normaliser inter-ocular
+"""
+TURN_EXAMPLES = """\b
+Examples:
+  heatkp viz head-turn runs/kl-1 --out turn.png --split all
+  heatkp viz head-turn runs/kl-1 runs/regression-1 --out turn.png --normaliser box-diagonal
+"""
+
+
+def _options(default: str) -> Callable[[F], F]:
+    """RUN..., --out, --split, --normaliser with what its help calls its default, --batch-size."""
+    options = [
+        click.option("--batch-size", type=click.IntRange(1), default=16, show_default=True),
+        click.option(
+            "--normaliser", metavar="NAME",
+            help=f"The length that errors are divided by.  [default: {default}]",
+        ),
+        click.option(
+            "--split", type=click.Choice(["train", "val", "all"]), default="val",
+            show_default=True, help="Which samples of each run's own data.",
+        ),
+        click.option("--out", type=click.Path(), required=True, metavar="PNG"),
+        click.argument("runs", type=click.Path(), nargs=-1, required=True, metavar="RUN..."),
+    ]  # fmt: skip
+
+    def add(command: F) -> F:
+        for option in options:
+            command = option(command)
+        return command
+
+    return add
+
+
+def _measure(
+    console: Console,
+    runs: Sequence[str],
+    split: str,
+    normaliser: str | None,
+    batch_size: int,
+    check: Callable[[Skeleton], object] = lambda skeleton: None,
+    ending: str = "",
+) -> tuple[Found, str]:
+    """Errors and skeleton of each run by its name, and a normaliser that all of them have.
+
+    Without `normaliser` it is the first that has the `ending`, or the first of all. Raises
+    `SettingsError` where there is none, or what `check` does of a run's skeleton.
+    """
+    from heatkp.errors import SettingsError
+    from heatkp.evaluation.metrics import normaliser_lengths
+    from heatkp.runs import load_run
+
+    names = labels(runs)
+    opened = [load_run(run) for run in runs]  # all of them before the first is measured
+    for loaded in opened:
+        check(loaded.skeleton)
+    found = {}
+    for name, run, loaded in zip(names, runs, opened):
+        _, errors = validation(console, run, loaded, batch_size, split)
+        found[name] = errors, loaded.skeleton
+    lengths = {name: list(normaliser_lengths(s, e)) for name, (e, s) in found.items()}
+    common = [n for n in lengths[names[0]] if all(n in have for have in lengths.values())]
+    if not common or normaliser not in (None, *common):
+        have = "; ".join(f"{name}: {', '.join(own) or 'none'}" for name, own in lengths.items())
+        problem = "the runs have no length in common" if normaliser is None else (
+            f"--normaliser: not every run has {normaliser!r}"
+        )  # fmt: skip
+        raise SettingsError(f"{problem} ({have}); all have: {', '.join(common) or 'none'}")
+    return found, normaliser or next((n for n in common if n.endswith(ending)), common[0])
+
+
+def _tell(console: Console, line: str) -> None:
+    console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+@click.command("error-curve", epilog=CURVE_EXAMPLES)
+@_options("the first that all runs have")
+def error_curve(
+    runs: tuple[str, ...], out: str, split: str, normaliser: str | None, batch_size: int
+) -> None:
+    """The share of images whose mean error is below each level, for several runs."""
+    from rich.console import Console
+
+    from heatkp.viz import figures
+
+    target, console = png(out), Console()
+    found, by = _measure(console, runs, split, normaliser, batch_size)
+    with writing(target):
+        figures.error_curves(found, by, target)
+    _tell(
+        console,
+        f"Written to {target}. A curve shows how many images have a mean error below a share of "
+        f"{by}: the further up and left, the better.",
+    )
+
+
+@click.command(epilog=POINTS_EXAMPLES)
+@_options("the first that all runs have")
+def points(
+    runs: tuple[str, ...], out: str, split: str, normaliser: str | None, batch_size: int
+) -> None:
+    """The mean error of each keypoint on the mean face, runs side by side on one scale."""
+    from rich.console import Console
+
+    from heatkp.viz.points import compare_points
+
+    target, console = png(out), Console()
+    found, by = _measure(console, runs, split, normaliser, batch_size)
+    with writing(target):
+        compare_points(found, by, target)
+    _tell(
+        console,
+        f"Written to {target}. A circle's radius and colour are the mean error of its point, as "
+        f"a share of {by}: the smaller and lighter, the better.",
+    )
+
+
+@click.command("head-turn", epilog=TURN_EXAMPLES)
+@_options("a diagonal, or the first that all runs have")
+def head_turn(
+    runs: tuple[str, ...], out: str, split: str, normaliser: str | None, batch_size: int
+) -> None:
+    """Errors against the head's turn, for runs of the 68 or the 58 points of a face.
+
+    Yaw is estimated from the true points: where the nose lies between the outer corners of the
+    eyes; roll from the line through them. A length between the eyes shrinks as the head turns,
+    which alone makes errors larger: --normaliser box-diagonal (or points-diagonal) does so less,
+    and is the default where all runs have it.
+    """
+    from rich.console import Console
+
+    from heatkp.viz import turn
+
+    target, console = png(out), Console()
+    found, by = _measure(console, runs, split, normaliser, batch_size, turn.turn_points, "diagonal")
+    angles = {name: turn.errors_by_turn(e, s, by) for name, (e, s) in found.items()}
+    with writing(target):
+        turn.compare_turns(angles, by, target)
+    for name, (yaw, _, nme) in angles.items():
+        _tell(console, f"{name}: {turn.turn_words(yaw, nme)}")
+    _tell(console, f"Written to {target}. Errors are shares of {by}.")

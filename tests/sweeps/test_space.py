@@ -1,0 +1,143 @@
+"""Space files: read, checked, turned into settings, grids and names."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from heatkp.errors import SettingsError
+from heatkp.sweeps.space import FRAMING, folder_safe, parse_space, text
+
+BASE = {"trainer": {"epochs": 3, "batch_size": 8}}
+
+FULL = """
+name: "{net}_{lr}_{batch_size}_{trainer.epochs}_{head.name}"
+optimiser.lr: {low: 1e-4, high: 1e-2, log: true}
+trainer.batch_size: {low: 4, high: 16, step: 4}
+model.dropout: {low: 0, high: 0.5, step: 0.25}
+model.hidden: {choices: [[], [64], [64, 32]]}
+net:
+  variants:
+    small: {model.stride: 4, head.sigma: 1}
+    large: {model.stride: 2, head.sigma: 1.5e+0}
+"""
+
+
+def space(content, base=BASE):
+    return parse_space(yaml.safe_load(content), base, "space.yaml")
+
+
+def test_settings_of_a_trial():
+    found = space(FULL)
+    chosen = {
+        "optimiser.lr": 0.00123456, "trainer.batch_size": 12, "model.dropout": 0.25,
+        "model.hidden": "64,32", "net": "large",
+    }  # fmt: skip
+    settings = found.settings(chosen)
+    assert settings.optimiser.lr == 0.00123456 and settings.trainer.batch_size == 12
+    assert settings.model.hidden == [64, 32] and settings.model.dropout == 0.25
+    assert settings.model.stride == 2 and settings.head.sigma == 1.5
+    assert settings.trainer.epochs == 3
+    assert found.run_name(chosen) == "large_0.00123_12_3_softargmax"
+    assert BASE == {"trainer": {"epochs": 3, "batch_size": 8}} and found.base == BASE
+
+
+def test_integers_are_those_of_the_setting():
+    """0 to 1 is a share for dropout, but 1 to 2 are whole numbers for epochs."""
+    found = space("model.dropout: {low: 0, high: 0.5}\ntrainer.epochs: {low: 1, high: 2}")
+    assert [p.whole for p in found.parameters] == [False, True]
+    shares = space("augmentation.flip: {low: 0, high: 1}")
+    assert not shares.parameters[0].whole
+
+
+def test_grid():
+    content = """
+optimiser.lr: {choices: [1e-3, 3e-4]}
+trainer.batch_size: {low: 2, high: 6, step: 2}
+"""
+    found = space(content)
+    combinations = list(found.grid())
+    assert combinations[:3] == [
+        {"optimiser.lr": "0.001", "trainer.batch_size": n} for n in (2, 4, 6)
+    ]
+    assert len(combinations) == 6
+    assert found.settings(combinations[3]).optimiser.lr == 3e-4
+    assert found.run_name(combinations[3]) == "lr=0.0003,batch_size=2"
+    shares = space("model.dropout: {low: 0, high: 0.3, step: 0.1}").parameters[0].grid()
+    assert shares == [0.0, 0.1, 0.2, 0.3]
+    with pytest.raises(SettingsError, match="low, high and step"):
+        list(space("optimiser.lr: {low: 1e-4, high: 1e-2}").grid())
+
+
+def test_choices_with_names():
+    found = space("model.hidden: {choices: {none: [], wide: [512, 512]}}")
+    assert [c["model.hidden"] for c in found.grid()] == ["none", "wide"]
+    assert found.settings({"model.hidden": "wide"}).model.hidden == [512, 512]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("{}", ["nothing varies"]),
+        ("name: '{lr}'", ["nothing varies"]),
+        ("optimiser.lr: 3", ["optimiser.lr", "choices"]),
+        ("optimiser.lr: {choices: []}", ["optimiser.lr", "list"]),
+        ("optimiser.lr: {choices: [1e-3, -1]}", ["optimiser.lr, -1", "greater than 0"]),
+        ("optimiser.lr: {choices: [1e-3, 0.001]}", ["two choices", "0.001"]),
+        ("optimiser.lr: {choices: [1e-3], low: 2}", ["choices stands alone"]),
+        ("optimiser.rate: {choices: [1e-3]}", ["optimiser.rate", "unknown key", "lr"]),
+        ("lr: {choices: [1e-3]}", ["lr", "section.key"]),
+        ("lr: {low: 0.1, high: 0.2}", ["lr", "0.1"]),
+        ("optimizer.lr: {choices: [1e-3]}", ["optimizer", "unknown key", "optimiser"]),
+        ("optimiser.lr: {low: 0.1}", ["low:", "high:"]),
+        ("optimiser.lr: {low: 0.1, high: 0.2, lgo: true}", ["'lgo'"]),
+        ("optimiser.lr: {low: 0.2, high: 0.1}", ["must be below"]),
+        ("optimiser.lr: {low: 0.1, high: fast}", ["high must be a number", "fast"]),
+        ("optimiser.lr: {low: .nan, high: 1}", ["low must be a number"]),
+        ("optimiser.lr: {low: 0, high: 1, log: true}", ["log"]),
+        ("optimiser.lr: {low: 0.1, high: 1, step: -1}", ["step"]),
+        ("model.dropout: {low: 0, high: 1.5}", ["model.dropout, 1.5", "less than 1"]),
+        ("net: {variants: [1]}", ["net", "variants are names"]),
+        ("net: {variants: {a: 3}}", ["net, variant a"]),
+        ("net: {variants: {a: {lr: 3}}}", ["net, variant a", "'lr'"]),
+        ("net: {variants: {a: {model.strid: 2}}}", ["net, a", "model.strid", "unknown key"]),
+        (
+            "net: {variants: {a: {optimiser.lr: 1}}}\noptimiser.lr: {choices: [1]}",
+            ["net and optimiser.lr both set optimiser.lr"],
+        ),
+        ("data.split: {choices: [person, random]}", ["data.split", "validated on"]),
+        ("name: '{lrr}'\noptimiser.lr: {choices: [1]}", ["{lrr}", "lr"]),
+        ("name: 3\noptimiser.lr: {choices: [1]}", ["name", "text"]),
+    ],
+)
+def test_refused(content, words):
+    with pytest.raises(SettingsError) as error:
+        space(content)
+    for word in words:
+        assert word in str(error.value), str(error.value)
+
+
+def test_base_must_be_valid():
+    with pytest.raises(SettingsError, match=r"trainer\.epochs"):
+        space("optimiser.lr: {choices: [1]}", {"trainer": {"epochs": 0}})
+
+
+def test_input_pixels_do_not_compare_between_sizes():
+    assert "data.size" in FRAMING
+    assert space("data.size: {choices: [[64, 64], [96, 96]]}").reframed
+    assert not space("optimiser.lr: {choices: [1]}").reframed
+
+
+@given(st.text(max_size=200))
+def test_names_are_single_folders(name):
+    safe = folder_safe(name)
+    assert 0 < len(safe) <= 120 and safe not in (".", "..")
+    assert not set(safe) & set('/\\:*?"<>| \n\0')
+    assert folder_safe(safe) == safe
+
+
+@given(st.floats(1e-8, 1e8))
+def test_numbers_in_names_are_numbers(value):
+    assert float(text(value)) == pytest.approx(value, rel=1e-5)
