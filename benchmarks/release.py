@@ -13,6 +13,7 @@ from typing import Any
 
 from heatkp import runs
 from heatkp.config import Data
+from heatkp.data.boxes import BoxStyle
 from heatkp.data.dataset import KeypointDataset
 from heatkp.data.loading import load_data
 from heatkp.data.transforms import Framing
@@ -25,7 +26,8 @@ def portable(loaded: runs.Loaded, data_path: str) -> dict[str, Any]:
     settings = loaded.settings.model_copy(deep=True)
     settings.data.path = data_path
     settings.model.encoder_weights, settings.model.init = "imagenet", None
-    return runs.describe(settings, loaded.skeleton)
+    style = loaded.box_style or BoxStyle.of(load_data(loaded.settings.data).train)
+    return runs.describe(settings, loaded.skeleton, style)
 
 
 def measure(loaded: runs.Loaded, data: Data) -> dict[str, Any]:

@@ -136,6 +136,8 @@ def info(path: str, format_: str, out: str | None, as_json: bool) -> None:
         click.echo(json.dumps({**found.as_dict(), "contact_sheet": contact}, indent=1))
         return
     console = Console()
+    title = f"{found.path} ({found.format})"
+    console.print(title, style="italic", highlight=False, markup=False, soft_wrap=True)
     console.print(_overview(found))
     if found.enlarged:
         console.print(_enlarged(found))
@@ -157,11 +159,9 @@ def _spread(spread: Spread | None, form: str = ".0f") -> str:
 
 
 def _overview(found: Inspection) -> Table:
-    from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=escape(f"{found.path} ({found.format})"), title_justify="left",
-                  show_header=False, pad_edge=False)  # fmt: skip
+    table = Table(show_header=False, pad_edge=False)
     table.add_column()
     table.add_column(justify="right")
     table.add_column(style="dim")

@@ -128,10 +128,14 @@ class Viewer:
         ActionChains(self.browser).send_keys(*keys).perform()
         self.settled()
 
+    def centre(self, node):
+        self.run("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", node)
+        return node
+
     def hover(self, node):
         from selenium.webdriver.common.action_chains import ActionChains
 
-        self.run("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", node)
+        self.centre(node)
         ActionChains(self.browser).move_to_element(node).perform()
         self.settled()
 
@@ -208,7 +212,7 @@ def test_keys(viewer):
     viewer.run("document.getElementById('panel').focus()")
     outlined = viewer.run("return getComputedStyle(document.activeElement).outlineStyle")
     assert outlined != "none"
-    viewer.one("#blend").click()
+    viewer.centre(viewer.one("#blend")).click()
     viewer.press(Keys.ARROW_RIGHT)  # belongs to the slider there
     assert viewer.keypoint == point
 
@@ -239,7 +243,7 @@ def test_sorting(viewer):
     viewer.choose("#order", "turn")
     turns = [abs(int(c.text.split("turned ")[1][:-1])) for c in viewer.all(".card b")]
     assert turns == sorted(turns, reverse=True)
-    viewer.all(".card")[2].click()
+    viewer.centre(viewer.all(".card")[2]).click()
     viewer.settled()
     assert viewer.face == viewer.cards()[2]
     assert viewer.run("return document.activeElement.id") == "panel"

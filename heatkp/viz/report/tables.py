@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from heatkp.config import Model
 from heatkp.evaluation.metrics import FAILURE, PCK_SHARES
 from heatkp.models import DenseModel
 from heatkp.viz.report.data import ReportRun, lengths_of, part_of
@@ -49,15 +50,29 @@ def noun(run: ReportRun) -> tuple[str, str]:
     return ("face", "faces") if faces else ("picture", "pictures")
 
 
+def network_words(settings: Model, dense: bool) -> str:
+    """What a network is made of.
+
+    >>> network_words(Model(architecture="fpn", encoder="tu-resnet18"), dense=True)
+    'fpn on resnet18'
+    >>> network_words(Model(layers=["conv 8 3", "relu"]), dense=False)
+    'list of 2 layers'
+    """
+    if settings.layers:
+        return f"list of {len(settings.layers)} layers"
+    encoder = settings.encoder.removeprefix("tu-")
+    if not dense or settings.architecture == "plain_unet":
+        return settings.architecture if dense else encoder
+    return f"{settings.architecture} on {encoder}"
+
+
 def model_words(run: ReportRun) -> dict[str, str]:
     """Head, network, input and data of a run in short."""
     settings, model = run.loaded.settings, run.loaded.model
-    encoder = settings.model.encoder.removeprefix("tu-")
-    dense = isinstance(model, DenseModel)
     path = settings.data.path
     return {
         "head": settings.head.name,
-        "network": f"{settings.model.architecture} on {encoder}" if dense else encoder,
+        "network": network_words(settings.model, isinstance(model, DenseModel)),
         "input": "{} × {}".format(*settings.data.size),
         "maps": f"1 map pixel = {model.stride} × {model.stride} input pixels"
         if isinstance(model, DenseModel)
