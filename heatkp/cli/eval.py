@@ -33,6 +33,7 @@ class Reading(NamedTuple):
     decoder: str | None
     flip_test: bool
     batch_size: int
+    passes: int = 1
 
 
 @click.command("eval", epilog=EXAMPLES)
@@ -44,6 +45,9 @@ class Reading(NamedTuple):
 )  # fmt: skip
 @click.option("--decoder", help="Read the maps by another decoder than the head's own.")
 @click.option("--flip-test", is_flag=True, help="Average with the mirrored image.")
+@click.option("--passes", type=click.IntRange(1, 2), default=1, show_default=True,
+              help="2: look again at the box that belongs around what was found first, as "
+              "`heatkp predict` does.")  # fmt: skip
 @click.option("--batch-size", type=click.IntRange(1), default=16, show_default=True)
 @click.option("--out", type=click.Path(),
               help="JSON file, or CSV with --kaggle.  [default: RUN/eval-SPLIT.json or "
@@ -60,6 +64,7 @@ def evaluate(
     split: str | None,
     decoder: str | None,
     flip_test: bool,
+    passes: int,
     batch_size: int,
     out: str | None,
     kaggle: bool,
@@ -71,7 +76,7 @@ def evaluate(
     from heatkp.errors import SettingsError
 
     console = Console()
-    how = Reading(decoder, flip_test, batch_size)
+    how = Reading(decoder, flip_test, batch_size, passes)
     if kaggle:
         from heatkp.cli.kaggle import submit
 
@@ -115,7 +120,8 @@ def measure(
         raise DataError(f"no {split} sample has a labelled point: nothing to measure")
     errors = predict(console, loaded, samples, settings, how)
     metrics = summarise(errors, found.skeleton)
-    metrics.update(split=split, data=data, decoder=how.decoder, flip_test=how.flip_test)
+    metrics.update(split=split, data=data, decoder=how.decoder, flip_test=how.flip_test,
+                   passes=how.passes)  # fmt: skip
     target = target_path(run, out, f"eval-{split}.json")
     write(target, json.dumps(metrics, indent=1) + "\n")
     console.print(metrics_table(metrics, f"{run}: {metrics['images']} images, split {split}"))
@@ -161,18 +167,19 @@ def predict(
     from heatkp.data.dataset import KeypointDataset
     from heatkp.data.transforms import Framing
     from heatkp.evaluation.evaluate import predict_dataset
+    from heatkp.inference.twice import predict_twice
 
     framing = Framing.of(settings)
     dataset = KeypointDataset(samples, loaded.skeleton, framing, grey=settings.grey)
     with Progress(console=console, transient=True) as progress:
         task = progress.add_task("evaluating", total=len(dataset))
-        return predict_dataset(
-            loaded.model,
-            dataset,
-            how.batch_size,
-            how.flip_test,
-            progress=lambda done: progress.update(task, completed=done),
-        )
+
+        def told(done: int) -> None:
+            progress.update(task, completed=done)
+
+        if how.passes == 2:
+            return predict_twice(loaded, samples, how.batch_size, how.flip_test, told)
+        return predict_dataset(loaded.model, dataset, how.batch_size, how.flip_test, told)
 
 
 def target_path(run: str, out: str | None, name: str) -> Path:

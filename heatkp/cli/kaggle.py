@@ -92,7 +92,7 @@ def report(
     print_score(console, result, str(target), source)
     beside = target.with_name(f"{target.stem}-score.json")
     result.update(submission=str(target), data=str(source))
-    result.update(decoder=how.decoder, flip_test=how.flip_test)
+    result.update(decoder=how.decoder, flip_test=how.flip_test, passes=how.passes)
     write(beside, json.dumps(result, indent=1) + "\n")
     console.print(f"Score written to {beside}", highlight=False, soft_wrap=True)
 

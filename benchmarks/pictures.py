@@ -1,0 +1,86 @@
+"""The pictures of README.md, of drawn faces.
+
+    heatkp train --head softargmax --set trainer.animation_every=10 --set trainer.animation_faces=3 --out runs/drawn
+    python benchmarks/pictures.py runs/drawn
+
+Writes benchmarks/pictures/*; the report's needs chromium and chromedriver and is else left out.
+"""  # noqa: E501
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from PIL import Image
+
+OUT = Path(__file__).parent / "pictures"
+MOST = 1_000_000
+"""Bytes of all pictures together."""
+
+
+def heatkp(*arguments: str | Path) -> None:
+    command = [sys.executable, "-m", "heatkp", *map(str, arguments)]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+
+def small(source: Path, name: str, width: int) -> None:
+    """A copy `width` pixels wide with a palette of 256 colours."""
+    picture = Image.open(source).convert("RGB")
+    picture = picture.resize((width, round(picture.height * width / picture.width)), Image.LANCZOS)
+    picture.quantize(256).save(OUT / name, optimize=True)
+
+
+def screenshot(page: Path, target: Path) -> bool:
+    """The report's panel as a browser shows it; False where there is none."""
+    driver, browser = shutil.which("chromedriver"), shutil.which("chromium")
+    if driver is None or browser is None:
+        return False
+    from selenium import webdriver
+    from selenium.webdriver.chrome.service import Service
+    from selenium.webdriver.common.by import By
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = browser
+    for flag in ("--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=1000,1100"):
+        options.add_argument(flag)
+    window = webdriver.Chrome(options, Service(driver))
+    try:
+        window.get(page.resolve().as_uri())
+        panel = window.find_element(By.ID, "panel")
+        WebDriverWait(window, 60).until(lambda _: panel.get_attribute("aria-busy") == "false")
+        panel.screenshot(str(target))
+    finally:
+        window.quit()
+    return True
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run", type=Path)
+    run = parser.parse_args().run
+    OUT.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        heatkp("viz", "augmentation", run, "--samples", 2, "--draws", 5, "--out", work / "a.png")
+        small(work / "a.png", "augmentation.png", 900)
+        heatkp("viz-heatmaps", run, "--points", "8,30,48", "--samples", 1, "--out", work / "maps")
+        small(next((work / "maps").glob("median-*[0-9].png")), "maps.png", 900)
+        heatkp("report", run, "--samples", 12, "--out", work / "report.html")
+        if screenshot(work / "report.html", work / "report.png"):
+            small(work / "report.png", "report.png", 800)
+    if (run / "settling.gif").is_file():
+        shutil.copy(run / "settling.gif", OUT / "settling.gif")
+    size = sum(path.stat().st_size for path in OUT.iterdir())
+    for path in sorted(OUT.iterdir()):
+        print(f"{path}: {path.stat().st_size / 1000:.0f} kB")
+    if size > MOST:
+        sys.exit(f"{size / 1e6:.1f} MB together; README's pictures may have {MOST / 1e6:g}")
+
+
+if __name__ == "__main__":
+    main()

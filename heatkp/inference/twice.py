@@ -1,0 +1,52 @@
+"""A model over a data set, looking twice at each sample as `Predictor` does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from heatkp import coordinates as co
+from heatkp.data.samples import Sample
+from heatkp.evaluation.metrics import Errors
+from heatkp.inference.predictor import Predictor
+from heatkp.runs import Loaded
+
+
+def predict_twice(
+    loaded: Loaded,
+    samples: Sequence[Sample],
+    batch_size: int = 16,
+    flip_test: bool = False,
+    progress: Callable[[int], None] = lambda done: None,
+) -> Errors:
+    """Predictions of all samples beside their truth, each from the box that belongs around what
+    was found in its own; input pixels are those of the first look.
+
+    `progress` is told how many samples are done.
+
+    Raises:
+        SettingsError: for a model that does not know how boxes lie around points.
+        DataError: for a picture that cannot be read.
+    """
+    predictor = Predictor(loaded)
+    photo, matrices = [], []
+    for start in range(0, len(samples), batch_size):
+        chunk = samples[start : start + batch_size]
+        images = [sample.image() for sample in chunk]
+        boxes = [sample.box for sample in chunk]
+        found = predictor.predict(images, boxes, batch_size, passes=2, flip_test=flip_test)
+        photo += [keypoints.points for keypoints in found]
+        matrices += [predictor.framing.matrix(k.image_size, k.box) for k in found]
+        progress(len(photo))
+    truth = [np.asarray(sample.points, np.float64) for sample in samples]
+    none = np.full(4, np.nan)
+    return Errors(
+        photo=np.stack(photo),
+        photo_truth=np.stack(truth),
+        input=np.stack([co.apply(m, p) for m, p in zip(matrices, photo)]),
+        input_truth=np.stack([co.apply(m, p) for m, p in zip(matrices, truth)]),
+        labelled=np.stack([sample.visibility > 0 for sample in samples]),
+        boxes=np.stack([none if s.box is None else s.box for s in samples]).astype(np.float64),
+        input_size=predictor.framing.size,
+    )
