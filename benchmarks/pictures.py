@@ -1,10 +1,10 @@
 """The pictures of README.md, of drawn faces.
 
-    heatkp train --head softargmax --set trainer.animation_every=10 --set trainer.animation_faces=3 --out runs/drawn
+    heatkp train --head softargmax --out runs/drawn
     python benchmarks/pictures.py runs/drawn
 
 Writes benchmarks/pictures/*; the report's needs chromium and chromedriver and is else left out.
-"""  # noqa: E501
+"""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def heatkp(*arguments: str | Path) -> None:
 
 
 def small(source: Path, name: str, width: int) -> None:
-    """A copy `width` pixels wide with a palette of 256 colours."""
+    """A JPEG copy `width` pixels wide."""
     picture = Image.open(source).convert("RGB")
-    picture = picture.resize((width, round(picture.height * width / picture.width)), Image.LANCZOS)
-    picture.quantize(256).save(OUT / name, optimize=True)
+    size = width, round(picture.height * width / picture.width)
+    picture.resize(size, Image.Resampling.LANCZOS).save(OUT / name, quality=85, optimize=True)
 
 
 def screenshot(page: Path, target: Path) -> bool:
@@ -46,13 +46,16 @@ def screenshot(page: Path, target: Path) -> bool:
 
     options = webdriver.ChromeOptions()
     options.binary_location = browser
-    for flag in ("--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=1000,1100"):
+    for flag in ("--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=1000,1500"):
         options.add_argument(flag)
     window = webdriver.Chrome(options, Service(driver))
     try:
         window.get(page.resolve().as_uri())
         panel = window.find_element(By.ID, "panel")
-        WebDriverWait(window, 60).until(lambda _: panel.get_attribute("aria-busy") == "false")
+        wait = WebDriverWait(window, 60)
+        wait.until(lambda _: panel.get_attribute("aria-busy") == "false")
+        window.execute_script("document.querySelectorAll('.card')[6].click()")  # a usual face
+        wait.until(lambda _: panel.get_attribute("aria-busy") == "false")
         panel.screenshot(str(target))
     finally:
         window.quit()
@@ -67,14 +70,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         heatkp("viz", "augmentation", run, "--samples", 2, "--draws", 5, "--out", work / "a.png")
-        small(work / "a.png", "augmentation.png", 900)
-        heatkp("viz-heatmaps", run, "--points", "8,30,48", "--samples", 1, "--out", work / "maps")
-        small(next((work / "maps").glob("median-*[0-9].png")), "maps.png", 900)
+        small(work / "a.png", "augmentation.jpg", 900)
+        heatkp("viz-heatmaps", run, "--points", "30,48", "--samples", 1, "--out", work / "maps")
+        small(next((work / "maps").glob("best-*[0-9].png")), "maps.jpg", 640)
         heatkp("report", run, "--samples", 12, "--out", work / "report.html")
         if screenshot(work / "report.html", work / "report.png"):
-            small(work / "report.png", "report.png", 800)
-    if (run / "settling.gif").is_file():
-        shutil.copy(run / "settling.gif", OUT / "settling.gif")
+            small(work / "report.png", "report.jpg", 800)
     size = sum(path.stat().st_size for path in OUT.iterdir())
     for path in sorted(OUT.iterdir()):
         print(f"{path}: {path.stat().st_size / 1000:.0f} kB")
