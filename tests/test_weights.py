@@ -36,10 +36,10 @@ def test_packaged_files(name):
 
 
 def test_face68_finds_faces(data_folder):
-    """On some validation faces of the run that it comes from; 3.4 % on all of them."""
+    """On some validation faces of the run that it comes from; 3.3 % on all of them."""
     model = heatkp.load_model("face68")
     data = load_data(model.settings.data)
     assert len(data.val) == 167
     dataset = KeypointDataset(data.val[::8], model.skeleton, Framing.of(model.settings.data))
     found = summarise(predict_dataset(model.model, dataset), model.skeleton)
-    assert found["normalised"]["inter-ocular"]["nme"] < 0.038
+    assert found["normalised"]["inter-ocular"]["nme"] < 0.037
