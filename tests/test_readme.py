@@ -40,7 +40,7 @@ def shortened(arguments, root):
             arguments += ["--set", "model.options={}", "--set", "data.size=[64, 48]"]
             arguments += ["--set", "model.encoder_weights=none"]
     if arguments[0] == "sweep" and "--show" not in arguments:
-        arguments += ["--set", "trainer.epochs=1", "--set", "data.workers=0"]
+        arguments += ["--trials", "1", "--set", "trainer.epochs=1", "--set", "data.workers=0"]
     if "synth" in arguments:
         arguments[arguments.index("--n") + 1] = "20"
     return arguments

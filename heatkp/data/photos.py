@@ -169,17 +169,25 @@ class PhotoSource:
                     f"the photos' crops take more than {self.limit / 2**20:.0f} MB "
                     "(data.cache_mb): each is decoded when it is needed"
                 )
-            if place.exists():  # damaged, or somebody was faster; equal either way
-                shutil.rmtree(place, ignore_errors=True)
-            with suppress(OSError):  # somebody was faster
-                os.rename(part, place)
-            self._open(place)
+            self._keep(part, place)
             return None
         except (OSError, ValueError, KeyError) as error:
             return f"no cache of photos in {self.folder}: {error}"
         finally:
             shutil.rmtree(part, ignore_errors=True)
             _forget_unused(self.folder)
+
+    def _keep(self, part: Path, place: Path) -> None:
+        """Put finished crops in their place, or take those that somebody else put there."""
+        with suppress(OSError):  # somebody was faster, or what is there is damaged
+            os.rename(part, place)
+        try:
+            self._open(place)
+        except (OSError, ValueError, KeyError):
+            shutil.rmtree(place, ignore_errors=True)
+            with suppress(OSError):
+                os.rename(part, place)
+            self._open(place)
 
     def _open(self, place: Path) -> None:
         self._crops = Crops.open(place)

@@ -142,6 +142,26 @@ def test_several_processes_at_once(tmp_path):
     assert len(folders(tmp_path / "cache")) == 1  # and nothing half-written
 
 
+def test_crops_that_somebody_else_finished_are_never_deleted(tmp_path, monkeypatch):
+    """They may be about to be opened: removing them made the other process decode every time."""
+    samples = write_samples(tmp_path / "photos")
+    faster, slower = (PhotoSource(samples, FRAMING, 1.0, tmp_path / "cache") for _ in range(2))
+    fill, seen = PhotoSource._fill, []
+
+    def overtaken(self, folder, progress):
+        done = fill(self, folder, progress)
+        monkeypatch.setattr(PhotoSource, "_fill", fill)
+        assert faster.prepare() is None
+        seen.append((faster._place / "pixels.bin").stat().st_ino)
+        return done
+
+    monkeypatch.setattr(PhotoSource, "_fill", overtaken)
+    assert slower.prepare() is None
+    assert faster._place == slower._place
+    assert [(slower._place / "pixels.bin").stat().st_ino] == seen
+    assert len(folders(tmp_path / "cache")) == 1
+
+
 def test_a_pickled_source_maps_the_file_itself(tmp_path):
     source = PhotoSource(write_samples(tmp_path / "photos"), FRAMING, 1.0, tmp_path / "cache")
     source.prepare()

@@ -277,7 +277,7 @@ def test_backward_twice(name: str) -> None:
     alone = compute(name, maps, points, None, 1.0)[0, 1]
     (gradient,) = torch.autograd.grad(alone, maps)
     assert (gradient[0, 0] == 0).all()
-    assert torch.allclose(3 * gradient[0, 1], first[0, 1], rtol=1e-5, atol=1e-7)
+    assert torch.allclose(3 * gradient[0, 1], first[0, 1], rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -70,6 +70,7 @@ KILLED = [*TINY, "--epochs", "5", "--set", "trainer.ema=0.9", "--set", "model.dr
 SIGNALLED = """
 import os, signal, sys, torch
 torch.set_num_threads(1)
+signal.signal(signal.SIGINT, signal.default_int_handler)  # shells ignore it in the background
 from heatkp.training.callbacks import DataWait
 from heatkp.training.module import KeypointModule
 step, name = KeypointModule.training_step, sys.argv.pop(1)
