@@ -45,6 +45,16 @@ def check_folder(folder: Path) -> None:
         raise OSError(errno.EACCES, f"no permission to write in {place}")
 
 
+def check_file(path: Path) -> None:
+    """Raises `SettingsError` where a file cannot be written; before minutes of work."""
+    with writing(path):
+        if path.is_dir():
+            raise OSError(f"{path} is a folder")
+        if not path.parent.exists():
+            raise OSError(f"there is no folder {path.parent}")
+        check_folder(path.parent)
+
+
 def png(out: str) -> Path:
     """The file to write. Raises `SettingsError` where it is no PNG or cannot be."""
     from heatkp.errors import SettingsError
@@ -52,12 +62,7 @@ def png(out: str) -> Path:
     path = Path(out)
     if path.suffix.lower() != ".png":
         raise SettingsError(f"--out {path}: the picture is a PNG file; end its name in .png")
-    with writing(path):
-        if path.is_dir():
-            raise OSError(f"{path} is a folder")
-        if not path.parent.exists():
-            raise OSError(f"there is no folder {path.parent}")
-        check_folder(path.parent)
+    check_file(path)
     return path
 
 

@@ -71,18 +71,13 @@ def report(runs: tuple[str, ...], out: str | None, samples: int, batch_size: int
 
 
 def _check(target: Path) -> None:
-    """Raises `SettingsError` where a page cannot be written; before minutes of work."""
-    from heatkp.cli.common import check_folder, writing
+    """Raises `SettingsError` where a page cannot be written."""
+    from heatkp.cli.common import check_file
     from heatkp.errors import SettingsError
 
     if target.suffix.lower() not in (".html", ".htm"):
         raise SettingsError(f"--out {target}: the report is an HTML file; end its name in .html")
-    with writing(target):
-        if target.is_dir():
-            raise OSError(f"{target} is a folder")
-        if not target.parent.exists():
-            raise OSError(f"there is no folder {target.parent}")
-        check_folder(target.parent)
+    check_file(target)
 
 
 def _measured(console: Console, run: str, name: str, loaded: Any, batch_size: int) -> ReportRun:

@@ -19,17 +19,22 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
+def mirrored_points(model: KeypointModel, images: torch.Tensor, skeleton: Skeleton) -> torch.Tensor:
+    """Points (B, K, 2), input pixels, found in the mirror images of `images` (B, C, H, W).
+
+    They are mirrored back and exchange left and right labels.
+    """
+    mirrored = model.decode(model(images.flip(-1))).points
+    back = torch.stack([images.shape[-1] - 1 - mirrored[..., 0], mirrored[..., 1]], -1)
+    return back[:, torch.from_numpy(skeleton.flip)]
+
+
 def predict_both_ways(
     model: KeypointModel, images: torch.Tensor, skeleton: Skeleton
 ) -> torch.Tensor:
-    """Points (B, K, 2), the mean of what is found in the images and in their mirror images.
-
-    Points found in the mirror image are mirrored back and exchange left and right labels.
-    """
+    """Points (B, K, 2), the mean of what is found in the images and in their mirror images."""
     straight = model.decode(model(images)).points
-    mirrored = model.decode(model(images.flip(-1))).points
-    back = torch.stack([images.shape[-1] - 1 - mirrored[..., 0], mirrored[..., 1]], -1)
-    return (straight + back[:, torch.from_numpy(skeleton.flip)]) / 2
+    return (straight + mirrored_points(model, images, skeleton)) / 2
 
 
 @torch.inference_mode()

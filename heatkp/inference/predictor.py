@@ -19,6 +19,7 @@ from heatkp.data.photos import crop_photo
 from heatkp.data.samples import Image, Sample, as_rgb, read_image
 from heatkp.data.transforms import Framing, warp
 from heatkp.errors import DataError, SettingsError
+from heatkp.evaluation.evaluate import mirrored_points
 from heatkp.inference.faces import Face, FaceDetector, create_detector
 from heatkp.inference.keypoints import Array, Keypoints
 from heatkp.runs import Loaded, load_run
@@ -205,11 +206,10 @@ class Predictor:
         inputs, matrices = zip(*map(self._input, tasks))
         images = torch.stack(inputs).to(next(self.model.parameters()).device)
         result = self.model.decode(self.model(images))
-        points = result.points.cpu().double().numpy()
+        where = result.points
         if flip_test:
-            mirrored = self.model.decode(self.model(images.flip(-1))).points.cpu().double().numpy()
-            back = co.apply(co.mirroring(images.shape[-1]), mirrored)[:, self.skeleton.flip]
-            points = (points + back) / 2
+            where = (where + mirrored_points(self.model, images, self.skeleton)) / 2
+        points = where.cpu().double().numpy()
         scores = result.scores.cpu().double().numpy()
         spread = None if result.covariance is None else result.covariance.cpu().double().numpy()
         found = []
