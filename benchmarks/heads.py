@@ -15,12 +15,11 @@ Needs `HEATKP_DATA`; takes ImageNet weights from `HEATKP_WEIGHTS`, or downloads 
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import os
 import platform
-import subprocess
 import time
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
@@ -29,10 +28,10 @@ import numpy as np
 import torch
 from heads_table import REGRESSION, Result, write_report
 from measure import peak_bytes
-from trials import ROOT, train, weights
+from trials import ROOT, Trial, history, make, weights
 
 from heatkp import runs
-from heatkp.config import Settings, load_settings
+from heatkp.config import Settings
 from heatkp.data.dataset import KeypointDataset
 from heatkp.data.loading import load_data
 from heatkp.data.transforms import Framing
@@ -51,12 +50,6 @@ SPLITS = {1: ("person", "random"), 2: ("person", "random"), 3: ("random",)}
 HEADS = ("argmax", "softargmax", "kl", "ce", "bce", "marginal", "l1", "nll", REGRESSION)
 UNSIGMAED = ("softargmax", "ce", "marginal", "nll", REGRESSION)
 """Heads for which the sigma of `configs/` means something else, or nothing."""
-MACHINE = {
-    "data": ("path", "workers", "cache", "cache_mb"),
-    "model": ("encoder_weights",),
-    "trainer": ("threads", "device"),
-}
-"""Settings that do not count as changed."""
 
 
 class Cell(NamedTuple):
@@ -79,14 +72,11 @@ class Cell(NamedTuple):
         return HERE / f"part{self.part}.yaml"
 
     @property
-    def overrides(self) -> list[str]:
+    def trial(self) -> Trial:
         given = [f"head.name={self.head}", f"trainer.seed={self.seed}", f"data.split={self.split}"]
         if self.full and self.head in UNSIGMAED:
             given.append("head.sigma=null")
-        return given
-
-    def settings(self) -> Settings:
-        return load_settings(self.config, self.overrides)
+        return Trial(self.name, self.config, tuple(given))
 
 
 def cells(
@@ -101,19 +91,6 @@ def cells(
         if split in splits
         for head in heads
     ]
-
-
-def differing(settings: Settings) -> dict[str, Any]:
-    """The settings that are not the defaults, without those of the machine."""
-    own, default = settings.model_dump(), Settings().model_dump()
-    return {
-        section: {
-            key: value
-            for key, value in values.items()
-            if value != default[section][key] and key not in MACHINE.get(section, ())
-        }
-        for section, values in own.items()
-    }
 
 
 def per_face(errors: Errors) -> tuple[list[float], list[float]]:
@@ -184,8 +161,7 @@ def measure(cell: Cell, run: Path) -> dict[str, Any]:
     summary = summarise(errors, loaded.skeleton)
     mae, mse = per_face(errors)
     ocular = summary["normalised"].get("inter-ocular") or {}
-    with (run / runs.HISTORY).open(newline="") as file:
-        seconds = sum(float(row["seconds"]) for row in csv.DictReader(file))
+    seconds = sum(float(row["seconds"]) for row in history(run))
     # Faces of one person, or of one photo, are no independent samples.
     groups = [s.person or s.photo or s.id for s in data.val]
     return {
@@ -198,55 +174,11 @@ def measure(cell: Cell, run: Path) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
         "torch": torch.__version__,
-        "code": commit(),
-        "settings": differing(cell.settings()),
         "faces": [s.id for s in data.val],
         "groups": groups,
         "face_mae": [float(f"{v:.4g}") for v in mae],
         "face_mse": [float(f"{v:.4g}") for v in mse],
     }
-
-
-def commit() -> str | None:
-    """The code's commit, `-dirty` where files differ from it."""
-    command = ["git", "describe", "--always", "--dirty", "--exclude=*"]
-    found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    return found.stdout.strip() or None
-
-
-def kept(path: Path, cell: Cell) -> bool:
-    """Whether a cell's file is there and of the settings that it would be made with now."""
-    if not path.is_file():
-        return False
-    if json.loads(path.read_text())["settings"] == differing(cell.settings()):
-        return True
-    print(f"{cell.name}: its settings have changed, it is made again", flush=True)
-    return False
-
-
-def make(cell: Cell, out: Path, results: Path) -> None:
-    """Train a cell, if it is not kept, and keep what it measured."""
-    path = results / f"{cell.name}.json"
-    if kept(path, cell):
-        return
-    run = out / cell.name
-    saved = run / runs.SETTINGS
-    if saved.is_file() and differing(_stated(saved)) != differing(_stated(saved, cell)):
-        raise SystemExit(f"{run} was trained with other settings: move it away, or give --out")
-    flags = [part for text in cell.overrides for part in ("--set", text)]
-    train(run, ["--config", str(cell.config), *flags, *weights(WEIGHTS[cell.part])])
-    lines = [f"{json.dumps(k)}: {json.dumps(v)}" for k, v in measure(cell, run).items()]
-    runs.write_text(path, "{\n" + ",\n".join(lines) + "\n}\n")
-
-
-def _stated(saved: Path, cell: Cell | None = None) -> Settings:
-    """A run's settings, or what a cell asks for with the input statistics that the run found."""
-    there = load_settings(saved)
-    if cell is None:
-        return there
-    asked = cell.settings()
-    asked.model.mean, asked.model.std = there.model.mean, there.model.std
-    return asked
 
 
 def read_results(folder: Path) -> list[Result]:
@@ -289,7 +221,8 @@ def main() -> None:
         if given.budget is not None and time.monotonic() - begun > 60 * given.budget:
             print(f"the budget is over: {done} of {len(todo)} cells are there", flush=True)
             break
-        make(cell, given.out, given.results)
+        measured = partial(measure, cell)
+        make(cell.trial, given.out, given.results, measured, weights(WEIGHTS[cell.part]))
     found = read_results(given.results)
     if not found:
         raise SystemExit(f"{given.results} holds no results yet: run without --table")

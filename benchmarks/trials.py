@@ -1,4 +1,4 @@
-"""Runs of a benchmark: made once, resumed where they were cut off, read back."""
+"""Runs of a benchmark: made once, resumed where they were cut off, what they measured kept."""
 
 from __future__ import annotations
 
@@ -8,10 +8,31 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+from heatkp import runs
+from heatkp.config import Settings, load_settings
 
 ROOT = Path(__file__).parent.parent
+MACHINE = {
+    "data": ("path", "workers", "cache", "cache_mb"),
+    "model": ("encoder_weights",),
+    "trainer": ("threads", "device"),
+}
+"""Settings that do not count as changed."""
+
+
+class Trial(NamedTuple):
+    """One training: a settings file and what it changes of it, as `--set` takes it."""
+
+    name: str
+    config: Path
+    overrides: tuple[str, ...] = ()
+
+    def settings(self) -> Settings:
+        return load_settings(self.config, list(self.overrides))
 
 
 def weights(name: str) -> list[str]:
@@ -35,11 +56,16 @@ def train(run: Path, arguments: list[str]) -> Path:
     return run
 
 
+def history(run: Path) -> list[dict[str, str]]:
+    """A run's epochs."""
+    with (run / runs.HISTORY).open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
 def result(run: Path) -> dict[str, Any]:
     """The figures of a finished run."""
     metrics = json.loads((run / "metrics.json").read_text())
-    with (run / "metrics.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = history(run)
     ocular = metrics["normalised"].get("inter-ocular") or {}
     waits = [float(row["data_wait"]) for row in rows if row.get("data_wait")]
     return {
@@ -52,3 +78,66 @@ def result(run: Path) -> dict[str, Any]:
         "minutes": sum(float(row["seconds"]) for row in rows) / 60,
         "data_wait": sum(waits) / len(waits) if waits else None,
     }
+
+
+def commit() -> str | None:
+    """The code's commit, `-dirty` where files differ from it."""
+    command = ["git", "describe", "--always", "--dirty", "--exclude=*"]
+    found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    return found.stdout.strip() or None
+
+
+def differing(settings: Settings) -> dict[str, Any]:
+    """The settings that are not the defaults, without those of the machine."""
+    own, default = settings.model_dump(), Settings().model_dump()
+    return {
+        section: {
+            key: value
+            for key, value in values.items()
+            if value != default[section][key] and key not in MACHINE.get(section, ())
+        }
+        for section, values in own.items()
+    }
+
+
+def kept(path: Path, trial: Trial) -> bool:
+    """Whether a trial's file is there and of the settings that it would be made with now."""
+    if not path.is_file():
+        return False
+    if json.loads(path.read_text())["settings"] == differing(trial.settings()):
+        return True
+    print(f"{trial.name}: its settings have changed, it is made again", flush=True)
+    return False
+
+
+def make(
+    trial: Trial,
+    out: Path,
+    results: Path,
+    measure: Callable[[Path], dict[str, Any]],
+    flags: list[str] | None = None,
+) -> None:
+    """Train, if no file in `results` is kept, and keep there what `measure` makes of the run,
+    with its settings and commit. `flags` are those of the machine, as `weights` gives."""
+    path = results / f"{trial.name}.json"
+    if kept(path, trial):
+        return
+    run = out / trial.name
+    saved = run / runs.SETTINGS
+    if saved.is_file() and differing(_stated(saved)) != differing(_stated(saved, trial)):
+        raise SystemExit(f"{run} was trained with other settings: move it away, or give --out")
+    sets = [part for text in trial.overrides for part in ("--set", text)]
+    train(run, ["--config", str(trial.config), *sets, *(flags or [])])
+    values = {**measure(run), "code": commit(), "settings": differing(trial.settings())}
+    lines = [f"{json.dumps(k)}: {json.dumps(v)}" for k, v in values.items()]
+    runs.write_text(path, "{\n" + ",\n".join(lines) + "\n}\n")
+
+
+def _stated(saved: Path, trial: Trial | None = None) -> Settings:
+    """A run's settings, or what a trial asks for with the input statistics that the run found."""
+    there = load_settings(saved)
+    if trial is None:
+        return there
+    asked = trial.settings()
+    asked.model.mean, asked.model.std = there.model.mean, there.model.std
+    return asked

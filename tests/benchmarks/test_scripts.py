@@ -18,7 +18,6 @@ import pytest
             ["quadratic", "matched"],
         ),
         ("memory.py", "--batches 2 --size 64 --points 3", ["| 2 |"]),
-        ("imm.py", "--help", ["--part"]),
         ("part3.py", "--help", ["explore"]),
         ("heads.py", "--help", ["--budget"]),
         ("faces.py", "--help", ["--photos"]),

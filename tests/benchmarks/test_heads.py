@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from importlib import import_module
 
 import numpy as np
 import pytest
@@ -16,13 +15,18 @@ from heatkp.skeletons import SKELETONS
 
 
 @pytest.fixture(scope="module")
-def modules(root):
-    """`heads` and `heads_table`, which import each other as scripts of one folder do."""
-    sys.path.insert(0, str(root / "benchmarks"))
-    try:
-        yield import_module("heads"), import_module("heads_table")
-    finally:
-        sys.path.remove(str(root / "benchmarks"))
+def heads(script):
+    return script("heads")
+
+
+@pytest.fixture(scope="module")
+def tables(script):
+    return script("heads_table")
+
+
+@pytest.fixture(scope="module")
+def trials(script):
+    return script("trials")
 
 
 def result(tables, head, seed, errors, **changed):
@@ -36,8 +40,7 @@ def result(tables, head, seed, errors, **changed):
     return tables.Result(**{**values, **changed})
 
 
-def test_first_seeds_come_first(modules):
-    heads, _ = modules
+def test_first_seeds_come_first(heads):
     found = heads.cells([1, 3], ["person", "random"], ["kl", "regression"], 2)
     assert [c.seed for c in found] == [0] * 6 + [1] * 6
     assert [c.name for c in found[:6]] == [
@@ -49,12 +52,11 @@ def test_first_seeds_come_first(modules):
 
 @pytest.mark.parametrize("full", [False, True])
 @pytest.mark.parametrize("part", [1, 2, 3])
-def test_cells_differ_in_the_head_alone(modules, monkeypatch, part, full):
-    heads, _ = modules
+def test_cells_differ_in_the_head_alone(heads, trials, monkeypatch, part, full):
     monkeypatch.setenv("HEATKP_DATA", "/data")
     for split in heads.SPLITS[part]:
         every = [
-            heads.differing(heads.Cell(part, split, head, 1, full).settings())
+            trials.differing(heads.Cell(part, split, head, 1, full).trial.settings())
             for head in heads.HEADS
         ]
         assert {e["data"].get("split", "random") for e in every} == {split}
@@ -64,10 +66,9 @@ def test_cells_differ_in_the_head_alone(modules, monkeypatch, part, full):
         assert "path" not in rest[0]["data"] and "encoder_weights" not in rest[0]["model"]
 
 
-def test_bootstrap_of_groups(modules):
+def test_bootstrap_of_groups(tables):
     """The interval of means of independent groups is 1.96 standard errors; faces that repeat
     within a group add nothing to it."""
-    _, tables = modules
     rng = np.random.default_rng(1)
     values = rng.normal(3.0, 2.0, 400)
     alone = tables.bootstrap(values, [str(i) for i in range(400)])
@@ -82,16 +83,14 @@ def test_bootstrap_of_groups(modules):
 
 
 @given(st.lists(st.floats(-100, 100), min_size=1, max_size=20))
-def test_bootstrap_holds_the_mean(modules, values):
-    _, tables = modules
+def test_bootstrap_holds_the_mean(tables, values):
     found = tables.bootstrap(values, [str(i % 7) for i in range(len(values))], resamples=200)
     assert found.mean == pytest.approx(np.mean(values), abs=1e-9)
     assert min(values) - 1e-9 <= found.low <= found.high <= max(values) + 1e-9
 
 
-def test_lines_are_paired_by_face_and_seed(modules):
+def test_lines_are_paired_by_face_and_seed(tables):
     """Hard faces make both heads bad: the difference is certain although the errors are not."""
-    _, tables = modules
     hard = np.array([1.0, 1.0, 9.0, 9.0, 20.0, 20.0])
     found = tables.lines(
         [
@@ -110,8 +109,7 @@ def test_lines_are_paired_by_face_and_seed(modules):
         tables.lines([result(tables, "kl", 0, hard), result(tables, "regression", 0, hard[:4])])
 
 
-def test_faces_add_up_to_the_metrics(modules):
-    heads, _ = modules
+def test_faces_add_up_to_the_metrics(heads):
     skeleton, rng = SKELETONS["face58"], np.random.default_rng(0)
     photo, inner = rng.uniform(0, 90, (2, 5, 58, 2)), rng.uniform(0, 30, (2, 5, 58, 2))
     labelled = np.ones((5, 58), bool)
@@ -127,17 +125,15 @@ def test_faces_add_up_to_the_metrics(modules):
     assert mae[1] == pytest.approx(np.abs(photo[0] - photo[1])[1, :3].mean())
 
 
-def test_cells_are_kept_while_their_settings_are_the_same(modules, tmp_path, monkeypatch):
-    heads, _ = modules
+def test_cells_are_kept_while_their_settings_are_the_same(heads, trials, tmp_path, monkeypatch):
     monkeypatch.setenv("HEATKP_DATA", "/data")
     cell, path = heads.Cell(1, "person", "kl", 0), tmp_path / "a.json"
-    assert not heads.kept(path, cell)
-    path.write_text(json.dumps({"settings": heads.differing(cell.settings())}))
-    assert heads.kept(path, cell) and not heads.kept(path, cell._replace(seed=1))
+    assert not trials.kept(path, cell.trial)
+    path.write_text(json.dumps({"settings": trials.differing(cell.trial.settings())}))
+    assert trials.kept(path, cell.trial) and not trials.kept(path, cell._replace(seed=1).trial)
 
 
-def test_report(modules, tmp_path):
-    _, tables = modules
+def test_report(heads, tables, tmp_path):
     errors = np.linspace(1, 5, 8)
     results = [
         result(tables, head, seed, errors * scale, split=split)
@@ -161,8 +157,7 @@ def test_report(modules, tmp_path):
         (["--table"], "no results yet"),
     ],
 )
-def test_arguments(modules, tmp_path, monkeypatch, capsys, arguments, words):
-    heads, _ = modules
+def test_arguments(heads, tmp_path, monkeypatch, capsys, arguments, words):
     monkeypatch.setattr(sys, "argv", ["heads.py", *arguments, "--results", str(tmp_path)])
     with pytest.raises(SystemExit) as end:
         heads.main()
