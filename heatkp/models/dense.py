@@ -69,6 +69,9 @@ class DenseModel(KeypointModel):
             found = self._measure(size)
         stride, width = found
         self.map_layer = MapLayer(width, points, stride / self.stride, settings.dropout)
+        area = (-(-size[0] // self.stride)) * (-(-size[1] // self.stride))
+        bias = torch.as_tensor(head.starting_bias(area)).expand(points)
+        self.map_layer.convolution.bias = nn.Parameter(bias.clone())
         self.head = head
 
     def _drop_last_block(self) -> bool:

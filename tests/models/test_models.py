@@ -7,6 +7,7 @@ from heatkp import create_model, head_names
 from heatkp.cli.train import HEADS as NAMES_IN_HELP
 from heatkp.config import Head, parse_settings
 from heatkp.errors import CheckpointError, SettingsError
+from heatkp.heatmaps import render_gaussians
 from heatkp.models.encoders import input_statistics
 from heatkp.models.heads import HEADS, create_head
 from heatkp.training.module import make_optimiser, parameter_groups
@@ -133,6 +134,19 @@ def test_points_outside_the_input_do_not_count_for_maps_but_do_for_regression():
     direct = create_model("regression", points=2, size=(32, 32), **SMALL).eval()
     alone = direct.loss(direct(x), points, torch.tensor([[1.0, 0.0]]))
     assert direct.loss(direct(x), points, weights) > alone
+
+
+@pytest.mark.parametrize("sigma", [None, 1.0, [1.0, 1.5, 2.0, 3.0]])
+def test_bce_starts_at_the_mean_of_its_targets(sigma):
+    """From one half everywhere, the first epochs would only teach that most pixels are empty."""
+    options = {} if sigma is None else {"sigma": sigma}
+    model = create_model("bce", points=4, size=(96, 64), stride=4, head_options=options, **SMALL)
+    maps = torch.sigmoid(model.map_layer.convolution.bias)
+    width = torch.tensor(sigma or model.head.default_sigma).expand(4)
+    centre = torch.tensor([12.0, 8.0]).expand(1, 4, 2)
+    target = render_gaussians(centre, (16, 24), width, normalised=False)
+    assert maps.tolist() == pytest.approx(target.mean((0, 2, 3)).tolist(), rel=0.05)
+    assert create_model("kl", points=4, **SMALL).map_layer.convolution.bias.abs().max() == 0
 
 
 def test_regression_starts_in_the_middle():
