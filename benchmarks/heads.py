@@ -48,8 +48,6 @@ WEIGHTS = {
 }
 SPLITS = {1: ("person", "random"), 2: ("person", "random"), 3: ("random",)}
 HEADS = ("argmax", "softargmax", "kl", "ce", "bce", "marginal", "l1", "nll", REGRESSION)
-UNSIGMAED = ("softargmax", "ce", "marginal", "nll", REGRESSION)
-"""Heads for which the sigma of `configs/` means something else, or nothing."""
 
 
 class Cell(NamedTuple):
@@ -74,8 +72,6 @@ class Cell(NamedTuple):
     @property
     def trial(self) -> Trial:
         given = [f"head.name={self.head}", f"trainer.seed={self.seed}", f"data.split={self.split}"]
-        if self.full and self.head in UNSIGMAED:
-            given.append("head.sigma=null")
         return Trial(self.name, self.config, tuple(given))
 
 

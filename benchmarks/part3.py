@@ -27,13 +27,13 @@ def options(*assignments: str) -> list[str]:
     return [part for text in assignments for part in ("--set", text)]
 
 
-AVERAGED = ["--head", "regression", *options("head.sigma=null")]
+AVERAGED = ["--head", "regression"]
 FLATTENED = [*AVERAGED, *options("model.pooling=flatten", "optimiser.lr=1e-4")]
 EXPLORE = {
     "unet_kl": LITE0,
     "fpn_kl": [*LITE0, *options("model.architecture=fpn", "model.options={}")],
-    "unet_softargmax": [*LITE0, "--head", "softargmax", *options("head.sigma=null")],
-    "unet_ce": [*LITE0, "--head", "ce", *options("head.sigma=null")],
+    "unet_softargmax": [*LITE0, "--head", "softargmax"],
+    "unet_ce": [*LITE0, "--head", "ce"],
     "unet_kl_stride2": [*LITE0, *options("model.stride=2")],
     "unet_kl_sigma2": [*LITE0, *options("head.sigma=2.0")],
     "unet_kl_mobilenet": MOBILE,

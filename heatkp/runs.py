@@ -21,7 +21,7 @@ import heatkp
 from heatkp.config import Settings, parse_settings
 from heatkp.data.boxes import BoxStyle
 from heatkp.errors import CheckpointError, SettingsError
-from heatkp.models import KeypointModel, build_model
+from heatkp.models import KeypointModel, build_model, heads_alike
 from heatkp.skeletons import Skeleton
 
 SETTINGS = "settings.yaml"
@@ -253,24 +253,33 @@ def load_run(path: str | Path, device: str = "cpu") -> Loaded:
 def start_from(model: KeypointModel, settings: Settings, skeleton: Skeleton) -> None:
     """Fill a new model with the weights that `model.init` names.
 
-    Raises `CheckpointError` where head, points or network differ.
+    Heads may differ where both take maps for the same, as all of the softmax do. What a head
+    learns besides the maps is taken from the same head only.
+
+    Raises `CheckpointError` where points, network or the meaning of maps differ.
     """
     if settings.model.init is None:
         return
     path = weights_path(settings.model.init)
     state, description = _read(path)
-    head = description["settings"]["head"]["name"]
-    if head != settings.head.name:
-        raise CheckpointError(
-            f"model.init: {path} was trained with head {head!r}, this run has "
-            f"{settings.head.name!r}; choose the same head, or start without it"
-        )
     theirs = len(description["skeleton"]["point_names"])
     if theirs != len(skeleton):
         raise CheckpointError(
             f"model.init: {path} has {theirs} points, this run has {len(skeleton)}"
         )
-    _fill(model, state, path, head)
+    head = parse_settings(description["settings"], str(path)).head
+    if head.name != settings.head.name:
+        alike = heads_alike(head.name)
+        if settings.head.name not in alike:
+            raise CheckpointError(
+                f"model.init: {path} was trained with head {head.name!r}, whose maps mean "
+                f"something else for {settings.head.name!r}; choose one of {', '.join(alike)}, or "
+                "model.transfer"
+            )
+        own = model.state_dict()
+        state = {k: v for k, v in state.items() if not k.startswith("head.")}
+        state |= {k: v for k, v in own.items() if k.startswith("head.")}
+    _fill(model, state, path, head.name)
 
 
 def source_statistics(settings: Settings) -> tuple[list[float], list[float]] | None:

@@ -181,7 +181,8 @@ class Model(_Section):
     less memory."""
     init: str | None = None
     """A run folder, weights file or packaged model (`face68`) to start from instead of fresh
-    weights; head, points and network must be the same."""
+    weights; points and network must be the same, and a head be the same or of its kind (`kl` may
+    go on from `softargmax`)."""
     transfer: str | None = None
     """The same, but taking all except the last layer: for other points or another head."""
 

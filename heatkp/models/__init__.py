@@ -7,7 +7,7 @@ from typing import Any
 from heatkp.config import Head, Model, Settings, parse_settings
 from heatkp.models.base import KeypointModel, Prediction
 from heatkp.models.dense import DenseModel
-from heatkp.models.heads import HEADS, create_head, head_names, register_head
+from heatkp.models.heads import HEADS, create_head, head_names, heads_alike, register_head
 from heatkp.models.regression import RegressionModel
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "build_model",
     "create_model",
     "head_names",
+    "heads_alike",
     "register_head",
 ]
 

@@ -261,6 +261,15 @@ def head_names() -> list[str]:
     return [*HEADS, "regression"]
 
 
+def heads_alike(name: str) -> list[str]:
+    """The heads that take a map of logits, of Gaussians or of probabilities for the same as this
+    one does, itself included: they can go on from one another's weights."""
+    if name not in HEADS:
+        return [name]
+    kind = hm.LOSSES[HEADS[name].trained_by].kind
+    return [other for other, head in HEADS.items() if hm.LOSSES[head.trained_by].kind == kind]
+
+
 def create_head(settings: HeadSettings, points: int) -> Head:
     """The dense head that settings name. Raises `SettingsError` for an unknown one."""
     if settings.name not in HEADS:

@@ -181,8 +181,15 @@ def test_starting_from_another_run(tiny_run, tmp_path):
     trained = json.loads((tiny_run / "metrics.json").read_text())["mae_input"]
     again = json.loads((tmp_path / "a" / "metrics.json").read_text())["mae_input"]
     assert abs(again - trained) < 1.0
+    for head in ("kl", "nll"):  # other heads of the softmax; nll has widths of its own
+        result = heatkp("train", *flags, tmp_path / head, "--set", f"model.init={tiny_run}",
+                        "--head", head)  # fmt: skip
+        assert result.exit_code == 0, result.output
+        other = json.loads((tmp_path / head / "metrics.json").read_text())["mae_input"]
+        assert abs(other - trained) < 1.0
     for extra, words in [
-        (["--head", "kl"], "trained with head 'softargmax', this run has 'kl'"),
+        (["--head", "argmax"], "choose one of softargmax, kl, ce, marginal, nll"),
+        (["--head", "regression"], "or model.transfer"),
         (["--set", "data.points=nose"], "has 68 points, this run has 1"),
         (["--set", "model.encoder=resnet18"], "does not fit the model"),
     ]:
