@@ -20,11 +20,11 @@ import argparse
 import json
 import os
 import platform
-import statistics
-import time
+from functools import partial
 from pathlib import Path
 
 import torch
+from measure import in_turns
 from torch import Tensor
 
 from heatkp.coordinates import input_to_map, map_to_input
@@ -74,14 +74,11 @@ def times(shape: tuple[int, ...], repeats: int) -> dict[str, float]:
     generator = torch.Generator().manual_seed(0)
     points = torch.rand(*shape[:2], 2, generator=generator, dtype=torch.float64) * (shape[2] - 1)
     maps = perfect_maps(points, shape[2], 1.5, "logits")
-    taken: dict[str, list[float]] = {name: [] for name in DECODERS}
-    for turn in range(repeats + 1):
-        for name, durations in taken.items():
-            start = time.perf_counter()
-            decode(name, maps, kind="logits", sigma=1.5)
-            if turn:  # the first is for warming up
-                durations.append(time.perf_counter() - start)
-    return {name: 1e3 * statistics.median(durations) for name, durations in taken.items()}
+    works = {
+        name: partial(decode, name, maps, kind="logits", sigma=1.5)  # type: ignore[arg-type]
+        for name in DECODERS
+    }
+    return {name: 1e3 * seconds for name, seconds in in_turns(works, repeats).items()}
 
 
 def line(*cells: object) -> str:

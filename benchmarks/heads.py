@@ -4,6 +4,7 @@
     python benchmarks/heads.py --parts 1 2 --seeds 3 --budget 120
     python benchmarks/heads.py --heads kl regression --full     the settings of configs/
     python benchmarks/heads.py --table                          tables again, trains nothing
+    python benchmarks/heads_costs.py                            the table of times and memory
 
 A cell is one part, split, head and seed: one `heatkp train` with the part's file in
 `benchmarks/heads/`, in which heads differ in `--head` alone. What it measured is kept as a file
@@ -16,28 +17,22 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import time
 from functools import partial
 from pathlib import Path
-from statistics import median
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from heads_table import REGRESSION, Result, write_report
-from measure import peak_bytes
 from trials import ROOT, Trial, history, make, weights
 
 from heatkp import runs
-from heatkp.config import Settings
 from heatkp.data.dataset import KeypointDataset
 from heatkp.data.loading import load_data
 from heatkp.data.transforms import Framing
 from heatkp.evaluation.evaluate import predict_dataset
 from heatkp.evaluation.metrics import Errors, summarise
-from heatkp.models import KeypointModel
 
 HERE = ROOT / "benchmarks" / "heads"
 FULL = {1: "part1_nose.yaml", 2: "part2_face.yaml", 3: "part3_ibug_fast.yaml"}
@@ -47,7 +42,11 @@ WEIGHTS = {
     3: "tf_efficientnet_lite0.safetensors",
 }
 SPLITS = {1: ("person", "random"), 2: ("person", "random"), 3: ("random",)}
-HEADS = ("argmax", "softargmax", "kl", "ce", "bce", "marginal", "l1", "nll", REGRESSION)
+FLATTENED = "regression-flatten"
+"""Direct regression on the whole feature map instead of its mean."""
+HEADS = (
+    "argmax", "softargmax", "kl", "ce", "bce", "marginal", "l1", "nll", REGRESSION, FLATTENED,
+)  # fmt: skip
 
 
 class Cell(NamedTuple):
@@ -71,7 +70,10 @@ class Cell(NamedTuple):
 
     @property
     def trial(self) -> Trial:
-        given = [f"head.name={self.head}", f"trainer.seed={self.seed}", f"data.split={self.split}"]
+        head, _, pooling = self.head.partition("-")
+        given = [f"head.name={head}", f"trainer.seed={self.seed}", f"data.split={self.split}"]
+        if pooling:
+            given.append(f"model.pooling={pooling}")
         return Trial(self.name, self.config, tuple(given))
 
 
@@ -103,48 +105,6 @@ def per_face(errors: Errors) -> tuple[list[float], list[float]]:
     return mean(np.abs(errors.photo - errors.photo_truth)), mean(np.square(relative))
 
 
-def seconds_of(repeats: int, work: Any) -> float:
-    """Median time of a call, after two to warm up."""
-    times = []
-    for i in range(repeats + 2):
-        begun = time.perf_counter()
-        work()
-        if i >= 2:
-            times.append(time.perf_counter() - begun)
-    return median(times)
-
-
-def costs(model: KeypointModel, settings: Settings, points: int) -> dict[str, float]:
-    """Milliseconds per image of a training step (forward, loss, backward) at the batch size and
-    of an answer for one image, parameters, and the peak of a step's memory beyond the weights."""
-    width, height = settings.data.size
-    batch, generator = settings.trainer.batch_size, torch.Generator().manual_seed(0)
-    channels = 1 if settings.data.grey else 3
-    images = torch.randint(0, 256, (batch, channels, height, width), generator=generator)
-    images = images.to(torch.uint8)
-    where = torch.rand(batch, points, 2, generator=generator) * torch.tensor([width, height])
-    known = torch.ones(batch, points)
-
-    def step() -> None:
-        model.zero_grad(set_to_none=True)
-        model.training_loss(images, where, known).backward()
-
-    def answer() -> None:
-        with torch.inference_mode():
-            model.decode(model(images[:1]))
-
-    model.train()
-    train_ms = 1000 * seconds_of(5, step) / batch
-    peak = peak_bytes(step)
-    model.eval()
-    return {
-        "train_ms": round(train_ms, 2),
-        "inference_ms": round(1000 * seconds_of(15, answer), 2),
-        "parameters": sum(p.numel() for p in model.parameters()),
-        "peak_mb": round(peak / 2**20, 1),
-    }
-
-
 def measure(cell: Cell, run: Path) -> dict[str, Any]:
     """All that is kept of a finished run."""
     loaded = runs.load_run(run)
@@ -165,10 +125,8 @@ def measure(cell: Cell, run: Path) -> dict[str, Any]:
         "mae": summary["mae_photo"],
         "mse": summary["mse_normalised"],
         "nme": ocular.get("nme"),
-        **costs(loaded.model, settings, len(loaded.skeleton)),
         "seconds": round(seconds, 1),
-        "threads": torch.get_num_threads(),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "parameters": sum(p.numel() for p in loaded.model.parameters()),
         "torch": torch.__version__,
         "faces": [s.id for s in data.val],
         "groups": groups,

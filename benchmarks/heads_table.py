@@ -27,7 +27,7 @@ Array = npt.NDArray[np.float64]
 
 
 class Result(NamedTuple):
-    """What is kept of a cell; times in milliseconds per image."""
+    """What is kept of a cell."""
 
     part: int
     split: str
@@ -36,12 +36,8 @@ class Result(NamedTuple):
     full: bool
     mae: float
     mse: float
-    train_ms: float
-    inference_ms: float
     parameters: int
-    peak_mb: float
     seconds: float
-    threads: int
     faces: list[str]
     groups: list[str]
     face_mae: list[float]
@@ -67,10 +63,7 @@ class Line(NamedTuple):
     own: Interval
     mse: float
     difference: Interval | None
-    train_ms: float
-    inference_ms: float
     parameters: int
-    peak_mb: float
     minutes: float
 
 
@@ -117,10 +110,7 @@ def lines(results: Sequence[Result]) -> list[Line]:
                 bootstrap(np.mean([_faces(r) for r in every], 0), first.groups),
                 mean(r.mse for r in every),
                 difference,
-                mean(r.train_ms for r in every),
-                mean(r.inference_ms for r in every),
                 first.parameters,
-                mean(r.peak_mb for r in every),
                 mean(r.seconds for r in every) / 60,
             )
         )
@@ -141,8 +131,8 @@ def table(found: Sequence[Line]) -> str:
     """Markdown of one part and split."""
     text = [
         "| head | seeds | MAE, photo px (95 %) | each seed | to regression (95 %) | "
-        "MSE normalised | step, ms/image | answer, ms | parameters, M | peak, MB | minutes a run |",
-        "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
+        "MSE normalised | parameters, M | minutes a run |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|",
     ]
     for line in found:
         own = f"{line.own.mean:.2f} ({line.own.low:.2f} to {line.own.high:.2f})"
@@ -153,8 +143,7 @@ def table(found: Sequence[Line]) -> str:
         each = ", ".join(f"{v:.2f}" for v in line.each)
         text.append(
             f"| `{line.head}` | {len(line.seeds)} | {own} | {each} | {gap} | {line.mse:.2e} | "
-            f"{line.train_ms:.1f} | {line.inference_ms:.1f} | {line.parameters / 1e6:.1f} | "
-            f"{line.peak_mb:.0f} | {line.minutes:.1f} |"
+            f"{line.parameters / 1e6:.1f} | {line.minutes:.1f} |"
         )
     return "\n".join(text)
 
@@ -165,7 +154,7 @@ def _bars(axis: Axes, found: Sequence[Line], heading: str) -> None:
     values = [line.own.mean for line in order]
     ends = [[v - line.own.low for v, line in zip(values, order)],
             [line.own.high - v for v, line in zip(values, order)]]  # fmt: skip
-    colours = ["#999999" if line.head == REGRESSION else "#4aa8ff" for line in order]
+    colours = ["#999999" if line.head.startswith(REGRESSION) else "#4aa8ff" for line in order]
     axis.barh(places, values, color=colours, height=0.7)
     axis.errorbar(values, places, xerr=ends, fmt="none", ecolor="black", elinewidth=1, capsize=2.5)
     for place, line in zip(places, order):
@@ -214,7 +203,6 @@ def write_report(results: Sequence[Result], report: Path, image: Path) -> str:
         by_block[result.full, result.part, result.split].append(result)
     blocks = {title(*key): lines(found) for key, found in sorted(by_block.items())}
     picture(blocks, image)
-    threads = sorted({r.threads for r in results})
     text = [
         "# Heads",
         "",
@@ -224,10 +212,9 @@ def write_report(results: Sequence[Result], report: Path, image: Path) -> str:
         "is of the same faces, so errors are of a chosen epoch for all. Intervals resample the",
         "validation faces (those of one person together: 8 persons make them rough), not the",
         "training; `each seed` shows how much that moves. `to regression` is paired by face and",
-        f"seed; below zero is better. Times with {', '.join(map(str, threads))} threads: a step is"
-        " forward, loss and",
-        "backward at the batch size, an answer forward and decoding of one image; the peak is of a",
-        "step, beyond the weights.",
+        "seed; below zero is better. `regression` works on the mean of the last feature map,",
+        "`regression-flatten` on the whole of it. Several trainings shared the machine's cores, so",
+        "minutes are rough; [heads_costs.md](heads_costs.md) has times that can be compared.",
         "",
         f"![Errors by head]({image.relative_to(report.parent)})",
     ]

@@ -1,10 +1,12 @@
-"""How benchmarks measure memory."""
+"""How benchmarks measure memory and time."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
+from statistics import median
 
 from torch.profiler import ProfilerActivity, profile
 
@@ -33,3 +35,16 @@ def peak_bytes(run: Callable[[], object]) -> int:
         live += change
         peak = max(peak, live)
     return peak
+
+
+def in_turns(works: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, float]:
+    """Median seconds of each work, all of them in turns, so that what else the machine does
+    falls on all alike; a first turn warms up."""
+    taken: dict[str, list[float]] = {name: [] for name in works}
+    for turn in range(repeats + 1):
+        for name, work in works.items():
+            begun = time.perf_counter()
+            work()
+            if turn:
+                taken[name].append(time.perf_counter() - begun)
+    return {name: median(durations) for name, durations in taken.items()}

@@ -33,8 +33,7 @@ def result(tables, head, seed, errors, **changed):
     n = len(errors)
     values = dict(
         part=1, split="person", head=head, seed=seed, full=False, mae=float(np.mean(errors)),
-        mse=1e-4, train_ms=10.0, inference_ms=5.0, parameters=2_000_000, peak_mb=100.0,
-        seconds=60.0, threads=1, faces=[f"f{i}" for i in range(n)],
+        mse=1e-4, parameters=2_000_000, seconds=60.0, faces=[f"f{i}" for i in range(n)],
         groups=[str(i // 2) for i in range(n)], face_mae=list(errors),
     )  # fmt: skip
     return tables.Result(**{**values, **changed})
@@ -62,6 +61,8 @@ def test_cells_differ_in_the_head_alone(heads, trials, monkeypatch, part, full):
         assert {e["data"].get("split", "random") for e in every} == {split}
         assert all(e["trainer"]["seed"] == 1 for e in every)
         rest = [{k: v for k, v in e.items() if k != "head"} for e in every]
+        flattened = rest.pop(heads.HEADS.index(heads.FLATTENED))
+        assert flattened["model"].pop("pooling") == "flatten" and flattened == rest[0]
         assert all(r == rest[0] for r in rest)
         assert "path" not in rest[0]["data"] and "encoder_weights" not in rest[0]["model"]
 
@@ -163,3 +164,18 @@ def test_arguments(heads, tmp_path, monkeypatch, capsys, arguments, words):
         heads.main()
     shown = capsys.readouterr()
     assert words in shown.out + shown.err + str(end.value)
+
+
+def test_costs(script, tmp_path, monkeypatch, capsys):
+    """Every head's row, in terms of regression's."""
+    monkeypatch.setenv("HEATKP_DATA", "/data")
+    costs, path = script("heads_costs"), tmp_path / "costs.md"
+    flags = ["--parts", "1", "--repeats", "1", "--threads", "1", "--report", str(path)]
+    monkeypatch.setattr(sys, "argv", ["heads_costs.py", *flags])
+    costs.main()
+    text = path.read_text()
+    assert text in capsys.readouterr().out
+    rows = {line.split("`")[1]: line.split(" | ") for line in text.splitlines() if "| `" in line}
+    assert list(rows) == list(costs.HEADS)
+    assert rows["regression"][2] == rows["regression"][4] == "1.00"
+    assert all(float(cell) > 0 for row in rows.values() for cell in row[1:-1])

@@ -20,6 +20,7 @@ import pytest
         ("memory.py", "--batches 2 --size 64 --points 3", ["| 2 |"]),
         ("part3.py", "--help", ["explore"]),
         ("heads.py", "--help", ["--budget"]),
+        ("systems.py", "--help", ["--long"]),
         ("faces.py", "--help", ["--photos"]),
         ("own_photos.py", "--help", ["OUT"]),
         ("release.py", "--help", ["half-precision"]),
