@@ -3,6 +3,7 @@
     python benchmarks/part3.py --trials explore        short runs at 128 pixels
     python benchmarks/part3.py --trials fast           configs/part3_ibug_fast.yaml, and regression
     python benchmarks/part3.py --trials full           configs/part3_ibug.yaml, from fast's result
+    python benchmarks/part3.py --trials full_ce        that, trained on with ce
     python benchmarks/part3.py --trials unet_kl fpn_kl --out runs/part3
 
 Each run is `heatkp train`; a run that is there already is not made again, so a benchmark that
@@ -40,11 +41,23 @@ EXPLORE = {
     "regression_flatten": [*LITE0, *FLATTENED],
     "regression_average": [*LITE0, *AVERAGED],
 }
+STRONGER = options(
+    "augmentation.rotation=25", "augmentation.scale=0.2", "augmentation.shift=0.08",
+    "augmentation.occlusion=0.5", "optimiser.weight_decay=0.05", "optimiser.lr=3e-4",
+    "trainer.epochs=6", "trainer.ema=0.99",
+)  # fmt: skip
+STARTED = {
+    "full": ("fast", []),
+    "full_regression": ("fast_regression", AVERAGED),
+    "full_ce": ("full", ["--head", "ce", *STRONGER]),
+}
+"""Runs of `FULL`: the run that they start from, and what they change."""
 GROUPS = {
     "explore": list(EXPLORE),
     "fast": ["fast", "fast_regression"],
     "full": ["fast", "full"],
 }
+NAMES = [*EXPLORE, "fast", "fast_regression", *STARTED]
 
 
 def arguments(name: str, out: Path) -> list[str]:
@@ -54,7 +67,8 @@ def arguments(name: str, out: Path) -> list[str]:
         return ["--config", str(FAST), *LITE0]
     if name == "fast_regression":
         return ["--config", str(FAST), *LITE0, *AVERAGED]
-    return ["--config", str(FULL), *LITE0, *options(f"model.init={out / 'fast'}")]
+    start, changes = STARTED[name]
+    return ["--config", str(FULL), *LITE0, *options(f"model.init={out / start}"), *changes]
 
 
 def table(out: Path) -> str:
@@ -63,7 +77,7 @@ def table(out: Path) -> str:
         "waited for data |",
         "|---|--:|--:|--:|--:|--:|--:|--:|",
     ]
-    for name in [*EXPLORE, "fast", "fast_regression", "full"]:
+    for name in NAMES:
         if not (out / name / "metrics.json").is_file():
             continue
         f = result(out / name)
@@ -76,9 +90,8 @@ def table(out: Path) -> str:
 
 
 def main() -> None:
-    names = [*EXPLORE, "fast", "fast_regression", "full"]
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--trials", nargs="+", choices=[*GROUPS, *names], default=["fast"])
+    parser.add_argument("--trials", nargs="+", choices=[*GROUPS, *NAMES], default=["fast"])
     parser.add_argument("--out", type=Path, default=Path("runs/part3"))
     given = parser.parse_args()
     for group in given.trials:
