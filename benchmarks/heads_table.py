@@ -202,7 +202,8 @@ def write_report(results: Sequence[Result], report: Path, image: Path) -> str:
     for result in results:
         by_block[result.full, result.part, result.split].append(result)
     blocks = {title(*key): lines(found) for key, found in sorted(by_block.items())}
-    picture(blocks, image)
+    compared = {heading: found for heading, found in blocks.items() if len(found) > 1}
+    picture(compared or blocks, image)  # a bar alone says nothing
     text = [
         "# Heads",
         "",

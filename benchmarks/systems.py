@@ -5,6 +5,7 @@
     python benchmarks/systems.py --splits random     on the random split
     python benchmarks/systems.py --long --budget 60  the long ones too; begin none after an hour
     python benchmarks/systems.py --table             the table again, trains nothing
+    python benchmarks/systems.py --only a_part2 --time  how long a training step takes, no training
 
 Each is one `heatkp train` with a file of `configs/systems/`. What it measured is kept in
 `benchmarks/systems/results/`, so a benchmark that was cut off continues. The cheap ones come
@@ -20,9 +21,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
+from measure import in_turns
 from trials import ROOT, Trial, history, make
 
 from heatkp import runs
+from heatkp.models import build_model
 from heatkp.runs import write_text
 
 HERE = ROOT / "benchmarks" / "systems"
@@ -138,6 +142,24 @@ def measure(case: Case, split: str, seed: int, run: Path) -> dict[str, Any]:
     }
 
 
+def timed(case: Case) -> str:
+    """How long a step of a recipe takes on images of noise, and so all of its epochs."""
+    settings = case.trial("person", 0).settings()
+    points = 1 if case.part == 1 else 58
+    model = build_model(settings, points).train().to(memory_format=torch.channels_last)
+    (width, height), batch = settings.data.size, settings.trainer.batch_size
+    images = torch.randint(0, 256, (batch, 1, height, width), dtype=torch.uint8)
+    where = torch.rand(batch, points, 2) * torch.tensor([width, height])
+
+    def step() -> None:
+        model.zero_grad(set_to_none=True)
+        model.training_loss(images, where, torch.ones(batch, points)).backward()
+
+    seconds = in_turns({"step": step}, 1)["step"]
+    hours = seconds * -(-192 // batch) * settings.trainer.epochs / 3600
+    return f"{case.name}: {seconds:.3g} s a step of {batch} photos, {hours:.3g} h in all"
+
+
 def _mse(value: float | None) -> str:
     return "-" if value is None else f"{value:.2e}"
 
@@ -210,10 +232,14 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=HERE / "results")
     parser.add_argument("--report", type=Path, default=HERE.with_suffix(".md"))
     parser.add_argument("--table", action="store_true", help="make the table, train nothing")
+    parser.add_argument("--time", action="store_true", help="time a step, train nothing")
     given = parser.parse_args()
     wanted = [c for c in CASES if not given.only or c.name.startswith(tuple(given.only))]
     if not wanted:
         parser.error(f"no network's name begins so; there are: {', '.join(c.name for c in CASES)}")
+    if given.time:
+        print(f"{torch.get_num_threads()} threads", *map(timed, wanted), sep="\n")
+        return
     wanted = [] if given.table else [c for c in wanted if given.long or not c.long]
     todo = [(c, p, s) for s in range(given.seeds) for p in given.splits for c in wanted]
     given.results.mkdir(parents=True, exist_ok=True)

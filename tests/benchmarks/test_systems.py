@@ -99,3 +99,13 @@ def test_arguments(systems, tmp_path, monkeypatch, capsys):
     (tmp_path / "a.json").write_text(json.dumps(measured(systems.CASES[0])))
     systems.main()
     assert (tmp_path / "systems.md").read_text() in capsys.readouterr().out
+
+
+def test_time(systems, monkeypatch, capsys):
+    monkeypatch.setenv("HEATKP_DATA", "/data")
+    monkeypatch.setattr(sys, "argv", ["systems.py", "--time", "--only", "d_part1", "e_part2"])
+    systems.main()
+    threads, *lines = capsys.readouterr().out.splitlines()
+    assert threads.endswith(" threads") and len(lines) == 4
+    assert lines[0].startswith("d_part1: ") and " s a step of 16 photos, " in lines[0]
+    assert " s a step of 1 photos, " in lines[3]
