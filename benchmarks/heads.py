@@ -25,13 +25,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from heads_table import REGRESSION, Result, write_report
-from trials import ROOT, Trial, history, make, weights
+from trials import ROOT, Trial, history, make, validated, weights
 
-from heatkp import runs
-from heatkp.data.dataset import KeypointDataset
-from heatkp.data.loading import load_data
-from heatkp.data.transforms import Framing
-from heatkp.evaluation.evaluate import predict_dataset
 from heatkp.evaluation.metrics import Errors, summarise
 
 HERE = ROOT / "benchmarks" / "heads"
@@ -107,19 +102,13 @@ def per_face(errors: Errors) -> tuple[list[float], list[float]]:
 
 def measure(cell: Cell, run: Path) -> dict[str, Any]:
     """All that is kept of a finished run."""
-    loaded = runs.load_run(run)
-    settings = loaded.settings
-    data = load_data(settings.data)
-    dataset = KeypointDataset(
-        data.val, loaded.skeleton, Framing.of(settings.data), grey=settings.data.grey
-    )
-    errors = predict_dataset(loaded.model, dataset, settings.trainer.batch_size)
+    loaded, samples, errors = validated(run)
     summary = summarise(errors, loaded.skeleton)
     mae, mse = per_face(errors)
     ocular = summary["normalised"].get("inter-ocular") or {}
     seconds = sum(float(row["seconds"]) for row in history(run))
     # Faces of one person, or of one photo, are no independent samples.
-    groups = [s.person or s.photo or s.id for s in data.val]
+    groups = [s.person or s.photo or s.id for s in samples]
     return {
         **cell._asdict(),
         "mae": summary["mae_photo"],
@@ -128,7 +117,7 @@ def measure(cell: Cell, run: Path) -> dict[str, Any]:
         "seconds": round(seconds, 1),
         "parameters": sum(p.numel() for p in loaded.model.parameters()),
         "torch": torch.__version__,
-        "faces": [s.id for s in data.val],
+        "faces": [s.id for s in samples],
         "groups": groups,
         "face_mae": [float(f"{v:.4g}") for v in mae],
         "face_mse": [float(f"{v:.4g}") for v in mse],

@@ -17,14 +17,10 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from trials import ROOT
+from trials import ROOT, validated
 
-from heatkp import runs
 from heatkp.config import load_settings
-from heatkp.data.dataset import KeypointDataset
 from heatkp.data.loading import load_data
-from heatkp.data.transforms import Framing
-from heatkp.evaluation.evaluate import predict_dataset
 
 REVERSED = ("10-4m", "18-4m", "33-3m", "36-4m", "36-5m", "36-6m", "39-3m", "40-5m", "06-5m")
 """Photos in which the points of one eye stand in reversed order."""
@@ -110,18 +106,12 @@ def of_labels() -> list[str]:
 
 
 def of_run(run: Path) -> list[str]:
-    loaded = runs.load_run(run)
-    settings = loaded.settings
-    data = load_data(settings.data)
-    dataset = KeypointDataset(
-        data.val, loaded.skeleton, Framing.of(settings.data), grey=settings.data.grey
-    )
-    errors = predict_dataset(loaded.model, dataset, settings.trainer.batch_size)
+    loaded, samples, errors = validated(run)
     gaps, points = errors.photo - errors.photo_truth, errors.photo_truth
     text = [f"{run}, {len(gaps)} validation photos:", "", *HEADER]
     text += [*rows(gaps, points, parts(loaded.skeleton.point_names), 1.0), ""]
-    straight = np.array([s.id not in REVERSED for s in data.val])
-    persons = np.array([s.person for s in data.val])
+    straight = np.array([s.id not in REVERSED for s in samples])
+    persons = np.array([s.person for s in samples])
     constant = [np.square((gaps / SIZE)[persons == p].mean(0)).mean() for p in set(persons)]
     text += [
         f"Without photos of reversed eyes: {np.square((gaps / SIZE)[straight]).mean():.2e}. "

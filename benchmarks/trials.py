@@ -14,6 +14,12 @@ from typing import Any, NamedTuple
 
 from heatkp import runs
 from heatkp.config import Settings, load_settings
+from heatkp.data.dataset import KeypointDataset
+from heatkp.data.loading import load_data
+from heatkp.data.samples import Sample
+from heatkp.data.transforms import Framing
+from heatkp.evaluation.evaluate import predict_dataset
+from heatkp.evaluation.metrics import Errors
 
 ROOT = Path(__file__).parent.parent
 MACHINE = {
@@ -78,6 +84,16 @@ def result(run: Path) -> dict[str, Any]:
         "minutes": sum(float(row["seconds"]) for row in rows) / 60,
         "data_wait": sum(waits) / len(waits) if waits else None,
     }
+
+
+def validated(run: Path) -> tuple[runs.Loaded, list[Sample], Errors]:
+    """A run's best model, its validation samples, and its errors on them."""
+    loaded = runs.load_run(run)
+    data = loaded.settings.data
+    samples = load_data(data).val
+    dataset = KeypointDataset(samples, loaded.skeleton, Framing.of(data), grey=data.grey)
+    errors = predict_dataset(loaded.model, dataset, loaded.settings.trainer.batch_size)
+    return loaded, samples, errors
 
 
 def commit() -> str | None:

@@ -267,19 +267,19 @@ def start_from(model: KeypointModel, settings: Settings, skeleton: Skeleton) -> 
         raise CheckpointError(
             f"model.init: {path} has {theirs} points, this run has {len(skeleton)}"
         )
-    head = parse_settings(description["settings"], str(path)).head
-    if head.name != settings.head.name:
-        alike = heads_alike(head.name)
+    head = description["settings"]["head"]["name"]
+    if head != settings.head.name:
+        alike = heads_alike(head)
         if settings.head.name not in alike:
             raise CheckpointError(
-                f"model.init: {path} was trained with head {head.name!r}, whose maps mean "
+                f"model.init: {path} was trained with head {head!r}, whose maps mean "
                 f"something else for {settings.head.name!r}; choose one of {', '.join(alike)}, or "
                 "model.transfer"
             )
         own = model.state_dict()
         state = {k: v for k, v in state.items() if not k.startswith("head.")}
         state |= {k: v for k, v in own.items() if k.startswith("head.")}
-    _fill(model, state, path, head.name)
+    _fill(model, state, path, head)
 
 
 def source_statistics(settings: Settings) -> tuple[list[float], list[float]] | None:
