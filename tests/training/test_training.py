@@ -181,12 +181,12 @@ def test_starting_from_another_run(tiny_run, tmp_path):
     trained = json.loads((tiny_run / "metrics.json").read_text())["mae_input"]
     again = json.loads((tmp_path / "a" / "metrics.json").read_text())["mae_input"]
     assert abs(again - trained) < 1.0
-    for head in ("kl", "nll"):  # other heads of the softmax; nll has widths of its own
-        result = heatkp("train", *flags, tmp_path / head, "--set", f"model.init={tiny_run}",
-                        "--head", head)  # fmt: skip
-        assert result.exit_code == 0, result.output
-        other = json.loads((tmp_path / head / "metrics.json").read_text())["mae_input"]
-        assert abs(other - trained) < 1.0
+    # Another head of the softmax; this one has widths of its own, which start fresh.
+    result = heatkp("train", *flags, tmp_path / "nll", "--set", f"model.init={tiny_run}",
+                    "--head", "nll")  # fmt: skip
+    assert result.exit_code == 0, result.output
+    other = json.loads((tmp_path / "nll" / "metrics.json").read_text())["mae_input"]
+    assert abs(other - trained) < 1.0
     for extra, words in [
         (["--head", "argmax"], "choose one of softargmax, kl, ce, marginal, nll"),
         (["--head", "regression"], "or model.transfer"),
