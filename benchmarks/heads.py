@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,7 +24,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from heads_table import REGRESSION, Result, write_report
-from trials import ROOT, Trial, history, make, validated, weights
+from trials import ROOT, Trial, add_flags, history, make, validated, weights, within
 
 from heatkp.evaluation.metrics import Errors, summarise
 
@@ -143,11 +142,7 @@ def main() -> None:
     parser.add_argument("--splits", nargs="+", default=["person", "random"], metavar="SPLIT")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--full", action="store_true", help="the settings of configs/")
-    parser.add_argument("--budget", type=float, metavar="MINUTES", help="begin no cell after it")
-    parser.add_argument("--out", type=Path, default=Path("runs/heads"), help="run folders")
-    parser.add_argument("--results", type=Path, default=HERE / "results")
-    parser.add_argument("--report", type=Path, default=HERE.with_suffix(".md"))
-    parser.add_argument("--table", action="store_true", help="make the tables, train nothing")
+    add_flags(parser, HERE)
     given = parser.parse_args()
     parts, heads, splits = (
         _list(" ".join(v)) for v in (given.parts, given.heads, given.splits)
@@ -157,13 +152,9 @@ def main() -> None:
     ):  # fmt: skip
         if wrong := [v for v in values if v not in known]:
             parser.error(f"no {what} {wrong[0]!r}; there are: {', '.join(known)}")
-    begun = time.monotonic()
     given.results.mkdir(parents=True, exist_ok=True)
     todo = cells([int(p) for p in parts], splits, heads, given.seeds, given.full)
-    for done, cell in enumerate([] if given.table else todo):
-        if given.budget is not None and time.monotonic() - begun > 60 * given.budget:
-            print(f"the budget is over: {done} of {len(todo)} cells are there", flush=True)
-            break
+    for cell in within([] if given.table else todo, given.budget):
         measured = partial(measure, cell)
         make(cell.trial, given.out, given.results, measured, weights(WEIGHTS[cell.part]))
     found = read_results(given.results)

@@ -16,14 +16,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from measure import in_turns
-from trials import ROOT, Trial, history, make
+from trials import ROOT, Trial, add_flags, history, make, within
 
 from heatkp import runs
 from heatkp.models import build_model
@@ -227,11 +226,7 @@ def main() -> None:
     )  # fmt: skip
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--long", action="store_true", help="those that take hours, too")
-    parser.add_argument("--budget", type=float, metavar="MINUTES", help="begin none after it")
-    parser.add_argument("--out", type=Path, default=Path("runs/systems"), help="run folders")
-    parser.add_argument("--results", type=Path, default=HERE / "results")
-    parser.add_argument("--report", type=Path, default=HERE.with_suffix(".md"))
-    parser.add_argument("--table", action="store_true", help="make the table, train nothing")
+    add_flags(parser, HERE)
     parser.add_argument("--time", action="store_true", help="time a step, train nothing")
     given = parser.parse_args()
     wanted = [c for c in CASES if not given.only or c.name.startswith(tuple(given.only))]
@@ -243,11 +238,7 @@ def main() -> None:
     wanted = [] if given.table else [c for c in wanted if given.long or not c.long]
     todo = [(c, p, s) for s in range(given.seeds) for p in given.splits for c in wanted]
     given.results.mkdir(parents=True, exist_ok=True)
-    begun = time.monotonic()
-    for done, (case, split, seed) in enumerate(todo):
-        if given.budget is not None and time.monotonic() - begun > 60 * given.budget:
-            print(f"the budget is over: {done} of {len(todo)} are there", flush=True)
-            break
+    for case, split, seed in within(todo, given.budget):
         measured = partial(measure, case, split, seed)
         make(case.trial(split, seed), given.out, given.results, measured)
     found = [json.loads(p.read_text()) for p in sorted(given.results.glob("*.json"))]

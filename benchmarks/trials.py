@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import argparse
 import csv
 import json
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from heatkp import runs
 from heatkp.config import Settings, load_settings
@@ -21,6 +23,7 @@ from heatkp.data.transforms import Framing
 from heatkp.evaluation.evaluate import predict_dataset
 from heatkp.evaluation.metrics import Errors
 
+T = TypeVar("T")
 ROOT = Path(__file__).parent.parent
 MACHINE = {
     "data": ("path", "workers", "cache", "cache_mb"),
@@ -39,6 +42,25 @@ class Trial(NamedTuple):
 
     def settings(self) -> Settings:
         return load_settings(self.config, list(self.overrides))
+
+
+def add_flags(parser: argparse.ArgumentParser, folder: Path) -> None:
+    """The flags of a benchmark whose results are kept in `folder`."""
+    parser.add_argument("--budget", type=float, metavar="MINUTES", help="begin none after it")
+    parser.add_argument("--out", type=Path, default=Path("runs") / folder.name, help="run folders")
+    parser.add_argument("--results", type=Path, default=folder / "results")
+    parser.add_argument("--report", type=Path, default=folder.with_suffix(".md"))
+    parser.add_argument("--table", action="store_true", help="make the tables, train nothing")
+
+
+def within(todo: Sequence[T], minutes: float | None) -> Iterator[T]:
+    """One after the other, until the minutes are over; says so."""
+    begun = time.monotonic()
+    for done, one in enumerate(todo):
+        if minutes is not None and time.monotonic() - begun > 60 * minutes:
+            print(f"the budget is over: {done} of {len(todo)} are there", flush=True)
+            return
+        yield one
 
 
 def weights(name: str) -> list[str]:

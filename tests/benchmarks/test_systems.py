@@ -109,3 +109,12 @@ def test_time(systems, monkeypatch, capsys):
     assert threads.endswith(" threads") and len(lines) == 4
     assert lines[0].startswith("d_part1: ") and " s a step of 16 photos, " in lines[0]
     assert " s a step of 1 photos, " in lines[3]
+
+
+def test_a_budget_begins_none_after_it(script, capsys, monkeypatch):
+    trials = script("trials")
+    clock = iter([0.0, 10.0, 70.0, 0.0])
+    monkeypatch.setattr(trials.time, "monotonic", lambda: next(clock))
+    assert list(trials.within("abc", 1)) == ["a"]
+    assert "the budget is over: 1 of 3 are there" in capsys.readouterr().out
+    assert list(trials.within("abc", None)) == ["a", "b", "c"]
