@@ -24,16 +24,17 @@ class MapLayer(nn.Module):
     """Features to maps: 3x3 convolution, then bilinear upsampling to the map's stride.
 
     Upsampling never aligns corners, so map pixel u lies at input pixel (u + 0.5) s - 0.5.
-    Where features are finer than the map, they are averaged first.
+    Where features are finer than the map, they are averaged first. `bias` (K,) is where maps of
+    K points start.
     """
 
-    def __init__(self, width: int, points: int, factor: float, dropout: float) -> None:
+    def __init__(self, width: int, bias: Tensor, factor: float, dropout: float) -> None:
         super().__init__()
         self.factor = factor
         self.dropout = nn.Dropout2d(dropout)
-        self.convolution = nn.Conv2d(width, points, 3, padding=1)
+        self.convolution = nn.Conv2d(width, len(bias), 3, padding=1)
         nn.init.normal_(self.convolution.weight, std=0.01)
-        nn.init.zeros_(self.convolution.bias)  # type: ignore[arg-type]
+        self.convolution.bias = nn.Parameter(bias.clone())
 
     def forward(self, features: Tensor) -> Tensor:
         if self.factor < 1:
@@ -68,10 +69,9 @@ class DenseModel(KeypointModel):
         while found[0] < self.stride and self._drop_last_block():
             found = self._measure(size)
         stride, width = found
-        self.map_layer = MapLayer(width, points, stride / self.stride, settings.dropout)
         area = (-(-size[0] // self.stride)) * (-(-size[1] // self.stride))
         bias = torch.as_tensor(head.starting_bias(area)).expand(points)
-        self.map_layer.convolution.bias = nn.Parameter(bias.clone())
+        self.map_layer = MapLayer(width, bias, stride / self.stride, settings.dropout)
         self.head = head
 
     def _drop_last_block(self) -> bool:
