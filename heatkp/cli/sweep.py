@@ -211,8 +211,10 @@ def report(console: Console, study: Study, space: Space, folder: Path) -> None:
         console.print(note, highlight=False, soft_wrap=True, style="dim")
     best = next((row for row in found if row.state == "finished"), None)
     if best is not None:
+        run = folder / results.RUNS / best.run
+        where = str(run) if run.is_dir() else f"{best.run}, on another machine"
         console.print(
-            f"Best: {folder / results.RUNS / best.run}. Look at {folder / 'curves.png'}; the "
+            f"Best: {where}. Look at {folder / 'curves.png'}; the "
             f"table is in {folder / results.CSV}",
             highlight=False, soft_wrap=True, markup=False,
         )  # fmt: skip

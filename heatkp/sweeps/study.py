@@ -26,6 +26,7 @@ from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.storages import BaseStorage, RDBStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from heatkp.config import Settings, parse_settings
 from heatkp.errors import HeatkpError, SettingsError
@@ -36,6 +37,8 @@ BEAT = 60.0
 """Seconds between the signs of life of a running trial."""
 STALE = 600.0
 """Seconds without one after which another process takes a trial up."""
+OPENINGS = 10
+"""Times that a new database is tried again while others make its tables."""
 MACHINE_KEYS = (
     "trainer.device", "trainer.threads", "data.workers", "data.cache", "data.cache_mb",
 )  # fmt: skip
@@ -77,6 +80,14 @@ def open_storage(url: str | None, folder: Path, new: bool) -> BaseStorage:
         address = url or f"sqlite:///{path}"
         # Several processes write in turns: wait for a locked file.
         options = {"connect_args": {"timeout": 60}} if address.startswith("sqlite") else None
+        for _ in range(OPENINGS):
+            try:
+                return RDBStorage(address, engine_kwargs=options)
+            except DBAPIError as error:
+                # Another machine began at the same moment and made the same table or row.
+                if "already exists" not in str(error) and not isinstance(error, IntegrityError):
+                    raise
+                time.sleep(1.0)
         return RDBStorage(address, engine_kwargs=options)
 
 

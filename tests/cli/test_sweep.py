@@ -6,6 +6,7 @@ import csv
 import json
 import math
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -130,6 +131,18 @@ def test_show_trains_nothing_and_makes_the_same(swept):
     result = heatkp("sweep", "--show", folder)
     assert result.exit_code == 0, result.output
     assert (folder / "sweep.csv").read_text() == before and (folder / "curves.png").is_file()
+
+
+def test_the_best_run_may_be_on_another_machine(swept, tmp_path):
+    folder, output, _ = swept
+    assert f"Best: {folder / 'runs'}" in output
+    here = tmp_path / folder.name
+    shutil.copytree(folder, here)
+    best = next(iter(table(folder)))
+    shutil.rmtree(here / "runs" / best)
+    result = heatkp("sweep", "--show", here)
+    assert result.exit_code == 0, result.output
+    assert f"Best: {best}, on another machine." in result.output
 
 
 def test_ctrl_c_says_how_to_go_on(files, tmp_path, monkeypatch):

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import platform
+import subprocess
+import sys
 import time
 
 import optuna
 import pytest
 import yaml
 from optuna.trial import TrialState
+from sqlalchemy.exc import OperationalError
 
 from heatkp.errors import SettingsError
 from heatkp.sweeps import study as studies
@@ -168,7 +171,7 @@ def test_another_space_or_other_settings_are_refused(tmp_path):
 def test_storages_that_cannot_be_used(tmp_path):
     for url, words in [
         ("nonsense", "cannot be used"),
-        ("postgresql://me:secret@nowhere/x", "driver is missing"),
+        ("mssql+pymssql://me:secret@nowhere/x", "driver is missing"),
         (f"sqlite:///{tmp_path}/no/such/folder.db", "cannot be used"),
     ]:
         with pytest.raises(SettingsError) as error:
@@ -179,6 +182,46 @@ def test_storages_that_cannot_be_used(tmp_path):
         opened(tmp_path, sqlite=True)
     with pytest.raises(SettingsError, match="is no sweep"):
         studies.open_storage(None, tmp_path / "none", new=False)
+
+
+def test_machines_that_begin_at_the_same_moment(tmp_path):
+    """Each finds no tables and makes them: all but one find that they are there by now."""
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom heatkp.sweeps import study\n"
+        "print('ready', flush=True)\nsys.stdin.readline()\n"
+        "study.open_storage(sys.argv[1], Path('.'), new=True)"
+    )
+    url = f"sqlite:///{tmp_path}/shared.db"
+    machines = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, url], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, text=True,
+        )
+        for _ in range(3)
+    ]  # fmt: skip
+    for machine in machines:
+        assert machine.stdout.readline() == "ready\n"
+    for machine in machines:
+        machine.stdin.write("\n")
+        machine.stdin.flush()
+    for machine in machines:
+        _, told = machine.communicate(timeout=120)
+        assert machine.returncode == 0, told
+
+
+def test_tables_that_another_machine_has_just_made(tmp_path, monkeypatch):
+    real, tries = studies.RDBStorage, []
+
+    def storage(address, **options):
+        tries.append(address)
+        if len(tries) < 3:
+            raise OperationalError("CREATE TABLE trials", {}, Exception("table already exists"))
+        return real(address, **options)
+
+    monkeypatch.setattr(studies, "RDBStorage", storage)
+    monkeypatch.setattr(studies.time, "sleep", lambda seconds: None)
+    studies.open_storage(None, tmp_path, new=True)
+    assert len(tries) == 3
 
 
 def test_importances(tmp_path):
