@@ -97,9 +97,10 @@ def invert(matrix: Matrix) -> Matrix:
 
 
 def apply(matrix: Matrix, points: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-    """Points (..., 2) through an affine; NaN stays NaN."""
-    result: npt.NDArray[np.float64] = np.asarray(points, np.float64) @ matrix[:, :2].T
-    return result + matrix[:, 2]
+    """Points (..., 2) through an affine, or (N, K, 2) through N of them; NaN stays NaN."""
+    linear, offset = np.swapaxes(matrix[..., :2], -1, -2), matrix[..., 2]
+    result: npt.NDArray[np.float64] = np.asarray(points, np.float64) @ linear
+    return result + (offset if matrix.ndim == 2 else offset[..., None, :])
 
 
 def box_to_frame(box: npt.ArrayLike, width: float, height: float) -> Matrix:

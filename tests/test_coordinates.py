@@ -29,6 +29,13 @@ def test_photo_to_map_and_back(p, box, size, stride, angle, zoom):
     assert np.abs(back - p).max() < 1e-3
 
 
+def test_an_affine_for_each_sample():
+    rng = np.random.default_rng(0)
+    matrices, p = rng.normal(size=(3, 2, 3)), rng.normal(size=(3, 5, 2))
+    each = np.stack([co.apply(m, q) for m, q in zip(matrices, p)])
+    np.testing.assert_allclose(co.apply(matrices, p), each)
+
+
 @given(points, st.integers(1, 1000))
 def test_flip_twice_is_identity(p, width):
     mirror = co.mirroring(width)

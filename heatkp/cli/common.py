@@ -139,6 +139,6 @@ def validation(
     samples = found.part(split)
     if not any((s.visibility > 0).any() for s in samples):
         raise DataError(f"no {split} sample of {run} has a labelled point: nothing to compare with")
-    errors = predict(console, loaded, samples, settings, Reading(None, False, batch_size))
+    errors = predict(console, loaded, samples, Reading(None, False, batch_size))
     framing = Framing.of(settings)
     return KeypointDataset(samples, loaded.skeleton, framing, grey=settings.grey), errors

@@ -12,8 +12,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from heatkp.config import Data
-    from heatkp.data.samples import Sample
+    from heatkp.data.samples import KeypointData, Sample
     from heatkp.evaluation.metrics import Errors
     from heatkp.runs import Loaded
     from heatkp.skeletons import Skeleton
@@ -24,6 +23,7 @@ Examples:
   heatkp eval runs/kl-1 --data imm/ --split all
   heatkp eval runs/kl-1/weights.safetensors --decoder dark --flip-test
   heatkp eval runs/kl-1 --kaggle --data labels_ibug_300W_test_parsed.xml --out submission.csv
+  heatkp eval runs/kl-1 runs/kl-2 runs/kl-3 --out together.json
 """
 
 
@@ -37,7 +37,7 @@ class Reading(NamedTuple):
 
 
 @click.command("eval", epilog=EXAMPLES)
-@click.argument("run", type=click.Path(), metavar="RUN_OR_CHECKPOINT")
+@click.argument("names", type=click.Path(), metavar="RUN_OR_CHECKPOINT...", nargs=-1, required=True)
 @click.option("--data", type=click.Path(), help="Other data than the run was trained on.")
 @click.option(
     "--split", type=click.Choice(["train", "val", "all"]),
@@ -50,8 +50,8 @@ class Reading(NamedTuple):
               "`heatkp predict` does.")  # fmt: skip
 @click.option("--batch-size", type=click.IntRange(1), default=16, show_default=True)
 @click.option("--out", type=click.Path(),
-              help="JSON file, or CSV with --kaggle.  [default: RUN/eval-SPLIT.json or "
-              "RUN/submission.csv]")  # fmt: skip
+              help="JSON file, or CSV with --kaggle; to be named for several runs.  [default: "
+              "RUN/eval-SPLIT.json or RUN/submission.csv]")  # fmt: skip
 @click.option("--kaggle", is_flag=True,
               help="Write predictions of all of --data as Kaggle takes them: 68 points "
               "(imglab .xml), or 15 (Facial Keypoints Detection).")  # fmt: skip
@@ -59,7 +59,7 @@ class Reading(NamedTuple):
               help="For 15 points: IdLookupTable.csv.  [default: the one beside --data]"
               )  # fmt: skip
 def evaluate(
-    run: str,
+    names: tuple[str, ...],
     data: str | None,
     split: str | None,
     decoder: str | None,
@@ -70,13 +70,18 @@ def evaluate(
     kaggle: bool,
     lookup: str | None,
 ) -> None:
-    """Measure a trained model: MAE, MSE, NME, PCK, failures; a table here and JSON in the run."""
+    """Measure a trained model: MAE, MSE, NME, PCK, failures; a table here and JSON in the run.
+
+    Several runs are measured together, as the mean of the points that they find.
+    """
     from rich.console import Console
 
     from heatkp.errors import SettingsError
 
     console = Console()
     how = Reading(decoder, flip_test, batch_size, passes)
+    if len(names) > 1 and out is None:
+        raise SettingsError(f"{len(names)} runs together: name the file to write with --out")
     if kaggle:
         from heatkp.cli.kaggle import submit
 
@@ -84,16 +89,16 @@ def evaluate(
             raise SettingsError("--kaggle predicts the samples of a file: name it with --data")
         if split not in (None, "all"):
             raise SettingsError("--kaggle predicts all samples: leave out --split")
-        submit(console, run, data, lookup, how, out)
+        submit(console, names, data, lookup, how, out)
         return
     if lookup is not None:
         raise SettingsError("--lookup belongs to --kaggle: add it, or leave out both")
-    measure(console, run, data, split or "val", how, out)
+    measure(console, names, data, split or "val", how, out)
 
 
 def measure(
     console: Console,
-    run: str,
+    names: Sequence[str],
     data: str | None,
     split: str,
     how: Reading,
@@ -102,29 +107,26 @@ def measure(
     """Evaluate on a split, print the table and write JSON."""
     import json
 
-    from heatkp.data.loading import load_data
     from heatkp.errors import DataError
     from heatkp.evaluation.evaluate import metrics_table, worst_points
-    from heatkp.evaluation.metrics import summarise
+    from heatkp.evaluation.metrics import mean_of, summarise
 
-    loaded = open_run(run, how)
-    settings = loaded.settings.data.model_copy(deep=True)
-    if data is not None:
-        settings.format, settings.path = "auto", data
-    found = load_data(settings)
-    for note in found.notes:
+    models = open_runs(names, how)
+    found = [load(name, loaded, data) for name, loaded in zip(names, models)]
+    for note in found[0].notes:
         console.print(note, highlight=False, soft_wrap=True)
-    demand_points(run, loaded.skeleton, found.skeleton)
-    samples = found.part(split)
-    if not any((s.visibility > 0).any() for s in samples):
+    parts = [one.part(split) for one in found]
+    demand_same(names, parts, split)
+    if not any((s.visibility > 0).any() for s in parts[0]):
         raise DataError(f"no {split} sample has a labelled point: nothing to measure")
-    errors = predict(console, loaded, samples, settings, how)
-    metrics = summarise(errors, found.skeleton)
+    errors = mean_of([predict(console, *each, how) for each in zip(models, parts)])
+    metrics = summarise(errors, found[0].skeleton)
     metrics.update(split=split, data=data, decoder=how.decoder, flip_test=how.flip_test,
-                   passes=how.passes)  # fmt: skip
-    target = target_path(run, out, f"eval-{split}.json")
+                   passes=how.passes, runs=list(names))  # fmt: skip
+    target = target_path(names[0], out, f"eval-{split}.json")
     write(target, json.dumps(metrics, indent=1) + "\n")
-    console.print(metrics_table(metrics, f"{run}: {metrics['images']} images, split {split}"))
+    title = f"{together(names)}: {metrics['images']} images, split {split}"
+    console.print(metrics_table(metrics, title))
     console.print(f"Largest errors (photo pixels): {worst_points(metrics)}", highlight=False)
     console.print(f"Written to {target}", highlight=False, soft_wrap=True)
 
@@ -133,14 +135,74 @@ def open_run(run: str, how: Reading) -> Loaded:
     """The model of a run or checkpoint, reading its maps by another decoder if one is named."""
     from heatkp import runs
     from heatkp.errors import SettingsError
+    from heatkp.inference.predictor import demand_box_style
     from heatkp.models import DenseModel
 
     loaded = runs.load_run(run)
+    if how.passes == 2:
+        demand_box_style(loaded.box_style)
     if how.decoder is not None:
         if not isinstance(loaded.model, DenseModel):
             raise SettingsError("--decoder: the regression head has no maps to decode")
         loaded.model.head.use_decoder(how.decoder)
     return loaded
+
+
+def open_runs(names: Sequence[str], how: Reading) -> list[Loaded]:
+    """Models that find the same points. Raises `CheckpointError` where they don't."""
+    from heatkp.errors import CheckpointError
+
+    models = [open_run(name, how) for name in names]
+    first = models[0].skeleton
+    for name, other in zip(names, models):
+        if other.skeleton.point_names != first.point_names:
+            raise CheckpointError(
+                f"{names[0]} finds the points of {first.name!r} ({len(first)}), {name} those of "
+                f"{other.skeleton.name!r} ({len(other.skeleton)}): there is no mean of them"
+            )
+    return models
+
+
+def load(name: str, loaded: Loaded, data: str | None) -> KeypointData:
+    """What a run was trained on, or other data, under the run's settings.
+
+    Raises `CheckpointError` for data with other points, and what `load_data` raises.
+    """
+    from heatkp.data.loading import load_data
+
+    settings = loaded.settings.data.model_copy(deep=True)
+    if data is not None:
+        settings.format, settings.path = "auto", data
+    found = load_data(settings)
+    demand_points(name, loaded.skeleton, found.skeleton)
+    return found
+
+
+def demand_same(names: Sequence[str], parts: Sequence[Sequence[Sample]], split: str) -> None:
+    """Raises `SettingsError` where runs have other samples in a split, and so perhaps were
+    trained on what they would be measured on."""
+    import numpy as np
+
+    from heatkp.errors import SettingsError
+
+    first = {sample.id: sample.points for sample in parts[0]}
+    for name, part in zip(names, parts):
+        alike = [
+            np.array_equal(first[sample.id], sample.points, equal_nan=True)
+            for sample in part
+            if sample.id in first
+        ]
+        if not len(first) == len(part) == sum(alike):
+            raise SettingsError(
+                f"{names[0]} and {name} share {sum(alike)} of {len(first)} and {len(part)} {split} "
+                "samples: what one is measured on may have trained the other; measure them one by "
+                "one, or on other data (--data)"
+            )
+
+
+def together(names: Sequence[str]) -> str:
+    """How a table calls the runs that it is of."""
+    return names[0] if len(names) == 1 else f"the mean of {len(names)} runs"
 
 
 def demand_points(run: str, finds: Skeleton, wanted: Skeleton) -> None:
@@ -158,7 +220,6 @@ def predict(
     console: Console,
     loaded: Loaded,
     samples: Sequence[Sample],
-    settings: Data,
     how: Reading,
 ) -> Errors:
     """Predictions of samples beside their truth, under a progress bar."""
@@ -169,8 +230,8 @@ def predict(
     from heatkp.evaluation.evaluate import predict_dataset
     from heatkp.inference.twice import predict_twice
 
-    framing = Framing.of(settings)
-    dataset = KeypointDataset(samples, loaded.skeleton, framing, grey=settings.grey)
+    settings = loaded.settings.data
+    dataset = KeypointDataset(samples, loaded.skeleton, Framing.of(settings), grey=settings.grey)
     with Progress(console=console, transient=True) as progress:
         task = progress.add_task("evaluating", total=len(dataset))
 

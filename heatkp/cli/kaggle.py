@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from heatkp.cli.eval import Reading, demand_points, open_run, predict, target_path, write
+from heatkp.cli.eval import Reading, demand_points, open_runs, predict, target_path, write
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.console import Console
 
     from heatkp.data.samples import Labels, Sample
@@ -22,7 +24,7 @@ POINTS = 68
 
 def submit(
     console: Console,
-    run: str,
+    names: Sequence[str],
     data: str,
     lookup: str | None,
     how: Reading,
@@ -36,41 +38,43 @@ def submit(
     from heatkp.data.samples import Labels
     from heatkp.errors import SettingsError
     from heatkp.evaluation import kaggle
+    from heatkp.evaluation.metrics import mean_of
 
-    target = target_path(run, out, "submission.csv")
+    target = target_path(names[0], out, "submission.csv")
     demand_place(target)
-    loaded = open_run(run, how)
+    models = open_runs(names, how)
+    skeleton = models[0].skeleton
     source = expand_path(data, "--data")
     format = recognise(source)
     labels = read(source, format)
     for note in labels.notes:
         console.print(note, highlight=False, soft_wrap=True)
-    samples = fitting(run, loaded.skeleton, labels, format)
-    labels = Labels(loaded.skeleton, samples)
+    samples = fitting(names[0], skeleton, labels, format)
+    labels = Labels(skeleton, samples)
     if format == FIFTEEN:
-        table = kaggle.read_lookup(lookup_path(source, lookup), loaded.skeleton, samples)
+        table = kaggle.read_lookup(lookup_path(source, lookup), skeleton, samples)
     elif lookup is not None:
         raise SettingsError(f"--lookup belongs to the 15-point competition; {data} is {format}")
-    settings = loaded.settings.data
+    settings = [loaded.settings.data for loaded in models]
     # Labels never give a box here, whatever `data.box` says: they are what is to be found.
     without = sum(s.box is None for s in samples)
-    if settings.crop == "box" and settings.box == "points":
+    if any(data.crop == "box" and data.box == "points" for data in settings):
         console.print("trained on boxes around labelled points, given the file's boxes instead")
-    if settings.crop == "box" and without:
+    if any(data.crop == "box" for data in settings) and without:
         console.print(f"samples without a box, the whole picture is used: {without}")
-    found = predict(console, loaded, samples, settings, how).photo
+    found = mean_of([predict(console, loaded, samples, how) for loaded in models]).photo
     try:
         if format == FIFTEEN:
             found = np.clip(found, *kaggle.LOCATIONS)
             kaggle.write_locations(target, table, found)
         else:
             kaggle.write_submission(target, found)
-            found = kaggle.read_submission(target, len(samples), len(loaded.skeleton))
+            found = kaggle.read_submission(target, len(samples), len(skeleton))
     except OSError as error:
         raise SettingsError(f"cannot write {target}: {error}") from None
     if any((s.visibility > 0).any() for s in samples):
         report(console, found, labels, source, target, how)
-    count = f"{len(samples)} samples of {len(loaded.skeleton)} points"
+    count = f"{len(samples)} samples of {len(skeleton)} points"
     console.print(f"{count} written to {target}", highlight=False, soft_wrap=True)
 
 

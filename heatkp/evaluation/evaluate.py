@@ -52,7 +52,7 @@ def predict_dataset(
     device = next(model.parameters()).device
     training = model.training
     model.eval()
-    found, truth, matrices = [], [], []
+    found, matrices = [], []
     for batch in DataLoader(dataset, batch_size=batch_size):
         images = batch["image"].to(device)
         points = (
@@ -61,19 +61,17 @@ def predict_dataset(
             else model.decode(model(images)).points
         )
         found.append(points.cpu().double().numpy())
-        truth.append(batch["points"].double().numpy())
         matrices.append(batch["matrix"].numpy())
         progress(sum(map(len, found)))
     model.train(training)
-    inputs = np.concatenate(found)
-    to_photo = [co.invert(m) for m in np.concatenate(matrices)]
+    to_input = np.concatenate(matrices)
+    to_photo = np.stack([co.invert(matrix) for matrix in to_input])
     samples = dataset.samples
     none = np.full(4, np.nan)
     return Errors(
-        photo=np.stack([co.apply(m, p) for m, p in zip(to_photo, inputs)]),
+        photo=co.apply(to_photo, np.concatenate(found)),
         photo_truth=np.stack([s.points for s in samples]).astype(np.float64),
-        input=inputs,
-        input_truth=np.concatenate(truth),
+        to_input=to_input,
         labelled=np.stack([s.visibility > 0 for s in samples]),
         boxes=np.stack([none if s.box is None else s.box for s in samples]).astype(np.float64),
         input_size=dataset.framing.size,

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy.integrate import trapezoid
 
+from heatkp import coordinates as co
 from heatkp.skeletons import Skeleton
 
 Array = npt.NDArray[np.float64]
@@ -25,7 +28,7 @@ class Errors:
 
     Attributes:
         photo, photo_truth: (N, K, 2) in photo pixels.
-        input, input_truth: (N, K, 2) in network input pixels.
+        to_input: (N, 2, 3) affines from photo pixels to those of the network's input.
         labelled: (N, K) bool; only these points count.
         boxes: (N, 4) edges in photo pixels, NaN where a sample has none.
         input_size: (W, H) of the network's input.
@@ -33,11 +36,26 @@ class Errors:
 
     photo: Array
     photo_truth: Array
-    input: Array
-    input_truth: Array
+    to_input: Array
     labelled: npt.NDArray[np.bool_]
     boxes: Array
     input_size: tuple[int, int]
+
+    @cached_property
+    def input(self) -> Array:
+        """`photo` in input pixels, (N, K, 2)."""
+        return co.apply(self.to_input, self.photo)
+
+    @cached_property
+    def input_truth(self) -> Array:
+        """`photo_truth` in input pixels, (N, K, 2)."""
+        return co.apply(self.to_input, self.photo_truth)
+
+
+def mean_of(several: Sequence[Errors]) -> Errors:
+    """Of the means of several models' points for the same samples; input pixels and what else
+    a model brings are the first one's."""
+    return replace(several[0], photo=np.mean([errors.photo for errors in several], 0))
 
 
 def normaliser_lengths(skeleton: Skeleton, errors: Errors) -> dict[str, Array]:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import torch
 
 from heatkp import coordinates as co
+from heatkp.data.boxes import BoxStyle
 from heatkp.data.dataset import to_tensor
 from heatkp.data.photos import crop_photo
 from heatkp.data.samples import Image, Sample, as_rgb, read_image
@@ -108,11 +109,8 @@ class Predictor:
             passes = 1 if self.box_style is None else 2
         if passes not in (1, 2):
             raise SettingsError(f"passes is 1 or 2, not {passes!r}")
-        if passes == 2 and self.box_style is None:
-            raise SettingsError(
-                "two passes need a model that knows how boxes lie around points: one that was "
-                "trained on boxes (data.crop=box), by this version of heatkp; use one pass"
-            )
+        if passes == 2:
+            demand_box_style(self.box_style)
         if batch_size < 1:
             raise SettingsError(f"batch_size is 1 or more, not {batch_size!r}")
         return list(self._stream(images, boxes, batch_size, passes, flip_test))
@@ -240,6 +238,15 @@ class Predictor:
         matrix = self.framing.matrix(photo.size, task.box)
         picture = warp(photo.image, co.compose(co.invert(photo.matrix), matrix), self.framing.size)
         return to_tensor(picture, self.settings.data.grey), matrix
+
+
+def demand_box_style(style: BoxStyle | None) -> None:
+    """Raises `SettingsError` for a model that cannot look twice."""
+    if style is None:
+        raise SettingsError(
+            "two passes need a model that knows how boxes lie around points: one that was "
+            "trained on boxes (data.crop=box), by this version of heatkp; use one pass"
+        )
 
 
 def _worse(second: Keypoints, first: Keypoints) -> bool:

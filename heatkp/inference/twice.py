@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from heatkp import coordinates as co
 from heatkp.data.samples import Sample
 from heatkp.evaluation.metrics import Errors
 from heatkp.inference.predictor import Predictor
@@ -39,13 +38,11 @@ def predict_twice(
         photo += [keypoints.points for keypoints in found]
         matrices += [predictor.framing.matrix(k.image_size, k.box) for k in found]
         progress(len(photo))
-    truth = [np.asarray(sample.points, np.float64) for sample in samples]
     none = np.full(4, np.nan)
     return Errors(
         photo=np.stack(photo),
-        photo_truth=np.stack(truth),
-        input=np.stack([co.apply(m, p) for m, p in zip(matrices, photo)]),
-        input_truth=np.stack([co.apply(m, p) for m, p in zip(matrices, truth)]),
+        photo_truth=np.stack([s.points for s in samples]).astype(np.float64),
+        to_input=np.stack(matrices),
         labelled=np.stack([sample.visibility > 0 for sample in samples]),
         boxes=np.stack([none if s.box is None else s.box for s in samples]).astype(np.float64),
         input_size=predictor.framing.size,

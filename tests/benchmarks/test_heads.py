@@ -112,10 +112,9 @@ def test_lines_are_paired_by_face_and_seed(tables):
 
 def test_faces_add_up_to_the_metrics(heads):
     skeleton, rng = SKELETONS["face58"], np.random.default_rng(0)
-    photo, inner = rng.uniform(0, 90, (2, 5, 58, 2)), rng.uniform(0, 30, (2, 5, 58, 2))
+    photo, to_input = rng.uniform(0, 90, (2, 5, 58, 2)), rng.uniform(0, 1, (5, 2, 3))
     labelled = np.ones((5, 58), bool)
-    errors = Errors(photo[0], photo[1], inner[0], inner[1], labelled, np.full((5, 4), np.nan),
-                    (40, 30))  # fmt: skip
+    errors = Errors(photo[0], photo[1], to_input, labelled, np.full((5, 4), np.nan), (40, 30))
     mae, mse = heads.per_face(errors)
     whole = summarise(errors, skeleton)
     assert np.mean(mae) == pytest.approx(whole["mae_photo"])

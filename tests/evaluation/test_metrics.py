@@ -6,6 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from heatkp import coordinates as co
 from heatkp.data.dataset import KeypointDataset
 from heatkp.data.loading import drawn_sample
 from heatkp.data.transforms import Framing
@@ -28,7 +29,7 @@ def errors_of(found, truth, labelled=None, scale=0.5, boxes=None):
     found, truth = np.asarray(found, float), np.asarray(truth, float)
     n, k = truth.shape[:2]
     return Errors(
-        photo=found, photo_truth=truth, input=found * scale, input_truth=truth * scale,
+        photo=found, photo_truth=truth, to_input=np.stack([co.scaling(scale, scale)] * n),
         labelled=np.ones((n, k), bool) if labelled is None else np.asarray(labelled),
         boxes=np.full((n, 4), np.nan) if boxes is None else np.asarray(boxes, float),
         input_size=(100, 50),

@@ -210,7 +210,8 @@ def errors_of(n=4, k=5):
     labelled = np.ones((n, k), bool)
     labelled[:, 3:4] = False
     labelled[0, 1:2] = False
-    return Errors(2 * found, 2 * truth, found, truth, labelled, boxes, (64, 64))
+    half = np.stack([co.scaling(0.5, 0.5)] * n)
+    return Errors(2 * found, 2 * truth, half, labelled, boxes, (64, 64))
 
 
 def test_mean_face():

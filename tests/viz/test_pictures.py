@@ -32,9 +32,8 @@ def errors_of(n=6, boxes=True):
     labelled = np.ones((n, 4), bool)
     labelled[0, 0] = labelled[1, 2] = False
     edges = np.concatenate([truth.min(1) - 2, truth.max(1) + 5], 1)
-    return Errors(
-        found, truth, found, truth, labelled, edges if boxes else edges * np.nan, (64, 64)
-    )
+    same = np.stack([co.scaling(1, 1)] * n)
+    return Errors(found, truth, same, labelled, edges if boxes else edges * np.nan, (64, 64))
 
 
 @pytest.mark.parametrize(

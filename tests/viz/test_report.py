@@ -287,7 +287,6 @@ def test_a_run_of_one_point(run):
     errors = run.errors
     only = replace(
         errors, photo=errors.photo[:, 30:31], photo_truth=errors.photo_truth[:, 30:31],
-        input=errors.input[:, 30:31], input_truth=errors.input_truth[:, 30:31],
         labelled=errors.labelled[:, 30:31], boxes=np.full((6, 4), np.nan),
     )  # fmt: skip
     small = replace(run, errors=only, loaded=replace(run.loaded, skeleton=nose))
