@@ -34,9 +34,12 @@ TINY = [
 """Flags of a training that takes seconds."""
 
 
+LONGEST = ("test_readme.py", "test_training.py", "test_sweep.py")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest file first, so that no process is left alone with it at the end."""
-    items.sort(key=lambda item: item.path.name != "test_readme.py")
+    """The longest files first, so that no process is left alone with one at the end."""
+    items.sort(key=lambda item: (*LONGEST, item.path.name).index(item.path.name))
 
 
 def _folder(variable: str) -> Path:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatterSciNotation, MaxNLocator
 
@@ -124,8 +125,8 @@ def predictions(errors: Errors, dataset: KeypointDataset, path: Path, count: int
         show_image(axis, item["image"].numpy(), title)
         known = errors.labelled[index]
         truth, found = errors.input_truth[index], errors.input[index]
-        for k in np.flatnonzero(known):
-            axis.plot(*np.stack([truth[k], found[k]]).T, color="white", lw=0.6)
+        pairs = np.stack([truth[known], found[known]], 1)
+        axis.add_collection(LineCollection(list(pairs), colors="white", linewidths=0.6))
         (x, y), (u, v) = truth[known].T, found.T
         if len(found) < 6:  # room for marks that do not hide each other
             axis.scatter(x, y, s=60, facecolors="none", edgecolors=TRUTH, linewidths=1)
