@@ -1,4 +1,4 @@
-"""What the commands that draw share: places to write, a run's own data, photos, names of runs."""
+"""What commands share: a run by default, places to write, a run's own data, photos, names."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import click
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -15,6 +17,22 @@ if TYPE_CHECKING:
     from heatkp.data.samples import KeypointData
     from heatkp.evaluation.metrics import Errors
     from heatkp.runs import Loaded
+
+
+def or_newest(
+    context: click.Context, parameter: click.Parameter, value: str | tuple[str, ...] | None
+) -> str | tuple[str, ...]:
+    """A RUN argument; where none is given the newest finished run in `runs/`, and says so."""
+    if value:
+        return value
+    finished = sorted(Path("runs").glob("*/metrics.json"), key=lambda path: path.stat().st_mtime)
+    if not finished:
+        raise click.UsageError(
+            "name a RUN: there is no finished one in the folder runs/ here to take instead"
+        )
+    run = str(finished[-1].parent)
+    click.echo(f"RUN is {run}, the newest here")
+    return (run,) if parameter.nargs == -1 else run
 
 
 @contextmanager

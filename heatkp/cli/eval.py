@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
+from heatkp.cli.common import or_newest
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -19,7 +21,8 @@ if TYPE_CHECKING:
 
 EXAMPLES = """\b
 Examples:
-  heatkp eval runs/softargmax-1
+  heatkp eval
+  heatkp eval runs/softargmax-1 --split all
   heatkp eval runs/kl-1 --data imm/ --split all
   heatkp eval runs/kl-1/weights.safetensors --decoder dark --flip-test
   heatkp eval runs/kl-1 --kaggle --data labels_ibug_300W_test_parsed.xml --out submission.csv
@@ -37,7 +40,8 @@ class Reading(NamedTuple):
 
 
 @click.command("eval", epilog=EXAMPLES)
-@click.argument("names", type=click.Path(), metavar="RUN_OR_CHECKPOINT...", nargs=-1, required=True)
+@click.argument("names", type=click.Path(), metavar="[RUN_OR_CHECKPOINT]...", nargs=-1,
+                callback=or_newest)  # fmt: skip
 @click.option("--data", type=click.Path(), help="Other data than the run was trained on.")
 @click.option(
     "--split", type=click.Choice(["train", "val", "all"]),
@@ -72,7 +76,8 @@ def evaluate(
 ) -> None:
     """Measure a trained model: MAE, MSE, NME, PCK, failures; a table here and JSON in the run.
 
-    Several runs are measured together, as the mean of the points that they find.
+    Without RUN it is the newest in runs/. Several are measured together, as the mean of the
+    points that they find.
     """
     from rich.console import Console
 

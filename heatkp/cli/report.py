@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from heatkp.cli.common import or_newest
+
 if TYPE_CHECKING:
     from typing import Any
 
@@ -22,7 +24,7 @@ Examples:
 
 
 @click.command(epilog=EXAMPLES)
-@click.argument("runs", type=click.Path(), nargs=-1, required=True, metavar="RUN...")
+@click.argument("runs", type=click.Path(), nargs=-1, metavar="[RUN]...", callback=or_newest)
 @click.option("--out", type=click.Path(), metavar="FILE",
               help="The page.  [default: RUN/report.html; of several runs compared.html in the "
               "first]")  # fmt: skip
@@ -33,8 +35,8 @@ Examples:
 def report(runs: tuple[str, ...], out: str | None, samples: int, batch_size: int) -> None:
     """Make one HTML file of a run: figures, curves, settings, faces and their maps.
 
-    It needs no network and nothing beside it. Several RUNs are compared on the validation
-    samples that all of them have.
+    It needs no network and nothing beside it. Without RUN it is of the newest in runs/. Several
+    RUNs are compared on the validation samples that all of them have.
     """
     from rich.console import Console
     from rich.progress import Progress

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from heatkp.cli.common import check_folder, photos, validation, writing
+from heatkp.cli.common import check_folder, or_newest, photos, validation, writing
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,7 +27,7 @@ Examples:
 
 
 @click.command("viz-heatmaps", epilog=MAPS_EXAMPLES)
-@click.argument("run", type=click.Path(), metavar="RUN")
+@click.argument("run", type=click.Path(), required=False, metavar="[RUN]", callback=or_newest)
 @click.argument("images", type=click.Path(), nargs=-1, metavar="[IMAGES]...")
 @click.option("--points", metavar="LIST",
               help="Points that get a row: numbers, ranges, names, such as 30,36-41.  "
@@ -53,7 +53,7 @@ def viz_heatmaps(
     """Draw the maps of a trained model over what it sees.
 
     Of validation data the samples with the smallest, the median and the largest mean error, or
-    IMAGES.
+    IMAGES. Without RUN it is the newest in runs/.
     """
     from rich.console import Console
     from rich.progress import track

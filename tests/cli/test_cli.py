@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -105,6 +107,23 @@ def test_eval(tiny_run, tmp_path):
     assert json.loads(out.read_text())["images"] == 36
     last = heatkp("eval", tiny_run / "checkpoints" / "last.ckpt", "--out", out)
     assert last.exit_code == 0, last.output
+
+
+def test_without_a_run_the_newest_is_taken(tiny_run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for command in (["eval"], ["report"], ["viz-heatmaps"], ["eval", "--kaggle", "--data", "a"]):
+        refused(command, "name a RUN", "runs/")
+    for i, name in enumerate(("b", "a", "c")):
+        shutil.copytree(tiny_run, tmp_path / "runs" / name)
+        os.utime(tmp_path / "runs" / name / "metrics.json", (1e9 + i, 1e9 + i))
+    (tmp_path / "runs" / "c" / "metrics.json").unlink()  # not finished
+    for command in (["eval"], ["report", "--samples", 1], ["viz-heatmaps", "--samples", 1]):
+        result = heatkp(*command)
+        assert result.exit_code == 0, result.output
+        assert "RUN is runs/a, the newest here" in result.output
+    assert (tmp_path / "runs" / "a" / "eval-val.json").is_file()
+    assert (tmp_path / "runs" / "a" / "report.html").is_file()
+    assert list((tmp_path / "runs" / "a" / "heatmaps").glob("*.png"))
 
 
 def test_eval_writes_into_the_run(run_copy):
