@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from trials import ROOT, validated
 
+from heatkp import coordinates as co
 from heatkp.config import load_settings
 from heatkp.data.loading import load_data
 
@@ -26,15 +27,6 @@ REVERSED = ("10-4m", "18-4m", "33-3m", "36-4m", "36-5m", "36-6m", "39-3m", "40-5
 """Photos in which the points of one eye stand in reversed order."""
 SIZE = np.array([640.0, 480.0])
 Array = npt.NDArray[np.float64]
-
-
-def similarity(moved: Array, fixed: Array, points: Array) -> Array:
-    """Points (N, 2) under the rotation, scale and shift that bring `moved` (M, 2) to `fixed`
-    best, by least squares (Umeyama 1991, without reflection, as complex numbers)."""
-    a, b = moved - moved.mean(0), fixed - fixed.mean(0)
-    x, y = a @ [1, 1j], b @ [1, 1j]
-    turned = ((points - moved.mean(0)) @ [1, 1j]) * (np.vdot(x, y) / np.vdot(x, x))
-    return np.stack([turned.real, turned.imag], -1) + fixed.mean(0)
 
 
 def along_and_across(errors: Array, line: Array) -> tuple[Array, Array]:
@@ -67,7 +59,7 @@ def repeated(samples: list, groups: dict[str, list[int]]) -> tuple[Array, Array]
         fifth = first.replace("-1", "-5")
         if "-1" in first and fifth in by_name:
             a, b = by_name[first], by_name[fifth]
-            gaps.append(similarity(a[steady], b[steady], a) - b)
+            gaps.append(co.apply(co.similarity(a[steady], b[steady]), a) - b)
             points.append(b)
     return np.array(gaps), np.array(points)
 

@@ -96,6 +96,22 @@ def invert(matrix: Matrix) -> Matrix:
     return np.hstack([inverse, -inverse @ matrix[:, 2:]])
 
 
+def similarity(source: npt.NDArray[Any], target: npt.NDArray[Any]) -> Matrix:
+    """The rotation, scale and shift that bring points (N, 2) to others best, by least squares
+    (Umeyama 1991, without reflection, as complex numbers).
+
+    Raises `ValueError` where the points are all in one place.
+    """
+    a, b = np.asarray(source, np.float64), np.asarray(target, np.float64)
+    x, y = (a - a.mean(0)) @ [1, 1j], (b - b.mean(0)) @ [1, 1j]
+    spread = np.vdot(x, x).real
+    if not spread > 0:
+        raise ValueError("points that are all in one place have no similarity to others")
+    turn = np.vdot(x, y) / spread
+    linear = np.array([[turn.real, -turn.imag], [turn.imag, turn.real]])
+    return np.hstack([linear, (b.mean(0) - linear @ a.mean(0))[:, None]])
+
+
 def apply(matrix: Matrix, points: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     """Points (..., 2) through an affine, or (N, K, 2) through N of them; NaN stays NaN."""
     linear, offset = np.swapaxes(matrix[..., :2], -1, -2), matrix[..., 2]

@@ -29,6 +29,20 @@ def test_photo_to_map_and_back(p, box, size, stride, angle, zoom):
     assert np.abs(back - p).max() < 1e-3
 
 
+@given(points, st.floats(-180, 180), st.floats(0.1, 5), finite, finite)
+def test_similarities_are_found_again(p, angle, scale, dx, dy):
+    made = co.compose(co.rotation(angle), co.scaling(scale, scale), co.translation(dx, dy))
+    if np.ptp(p, axis=0).max() < 1e-2:
+        return
+    found = co.similarity(p, co.apply(made, p))
+    assert np.abs(co.apply(found, p) - co.apply(made, p)).max() < 1e-6 * (1 + np.abs(p).max())
+
+
+def test_a_similarity_of_one_place():
+    with pytest.raises(ValueError, match="one place"):
+        co.similarity(np.ones((4, 2)), np.zeros((4, 2)))
+
+
 def test_an_affine_for_each_sample():
     rng = np.random.default_rng(0)
     matrices, p = rng.normal(size=(3, 2, 3)), rng.normal(size=(3, 5, 2))

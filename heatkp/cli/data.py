@@ -201,6 +201,11 @@ def _overview(found: Inspection) -> Table:
         ]
     if found.size:
         rows.append((found.size_of, _spread(found.size, ".1f"), "pixels: how large they are"))
+    if found.label_gap is not None:
+        rows.append(
+            ("labels of one photo", f"{found.label_gap:.2%}", f"of {found.size_of} apart, where a "
+             "photo is there twice")
+        )  # fmt: skip
     if found.outside_box:
         rows.append(("outside the box", outside(found.outside_box), "points, in so many samples"))
     if found.outside_image:
@@ -243,4 +248,7 @@ def _list_faults(console: Console, found: Inspection, most: int = 10) -> None:
     section("unreadable pictures:", [reason for _, reason in found.unreadable])
     section("groups of equal pictures:", [some(group) for group in found.same_picture], most)
     section("ids that several samples have:", list(found.same_id), most)
+    section("groups of samples that show one photo under other names (leave them out of training "
+            "where one of them validates with data.leave_out_lookalikes=true):",
+            [some(group) for group in found.lookalikes], most)  # fmt: skip
     section("notes of the reader:", list(found.notes))

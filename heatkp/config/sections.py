@@ -33,6 +33,9 @@ class Data(_Section):
     validation: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.2
     """Share of the photos (or of the persons) that validation gets."""
     split_seed: int = 0
+    leave_out_lookalikes: bool = False
+    """Leave training samples out that show the photo of a validation sample again, under another
+    name; reads all pictures at the start. `heatkp data info` tells whether there are any."""
     train_limit: Annotated[int, Field(ge=0)] = 0
     """Train on so many samples at most, chosen at random with `split_seed`; 0: on all."""
     train_count: Count = 1000

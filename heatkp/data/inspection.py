@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from heatkp.coordinates import image_box
+from heatkp.data.lookalikes import find_lookalikes, groups_of, label_gap
 from heatkp.data.samples import Labels, Sample, Visibility
 from heatkp.data.transforms import Framing
 from heatkp.errors import DataError
@@ -77,6 +78,9 @@ class Inspection:
         unreadable: the others that are no pictures, with the reason.
         same_picture: groups of files (or samples) with equal bytes.
         same_id: ids that several samples have.
+        lookalikes: groups of samples that show one photo, though their names and bytes differ.
+        label_gap: how far two labels of one photo are apart, as a share of `size_of`: the middle
+            of all groups, those of equal bytes or related names included.
         notes: the reader's.
     """
 
@@ -108,6 +112,8 @@ class Inspection:
     unreadable: tuple[tuple[str, str], ...]
     same_picture: tuple[tuple[str, ...], ...]
     same_id: tuple[str, ...]
+    lookalikes: tuple[tuple[str, ...], ...]
+    label_gap: float | None
     notes: tuple[str, ...]
 
     def as_dict(self) -> dict[str, Any]:
@@ -151,6 +157,14 @@ def _look_at_all(
     finally:  # stopped by Ctrl-C: do not decode the rest
         pool.shutdown(wait=True, cancel_futures=True)
     return seen
+
+
+def _related(a: Sample, b: Sample, seen: dict[str, _Picture]) -> bool:
+    """Whether two samples' pictures have equal bytes, or names by which a split keeps them
+    together."""
+    if a.photo is not None and a.photo == b.photo:
+        return True
+    return seen[_name(a)].digest == seen[_name(b)].digest
 
 
 def _spread(values: Iterable[float]) -> Spread | None:
@@ -206,12 +220,13 @@ def inspect(
     path: str = "",
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Inspection:
-    """Count and measure what a reader found, and decode every picture once.
+    """Count and measure what a reader found, decode every picture, and look for photos that are
+    there several times.
 
     Args:
         labels: as `readers.read` gives them; with `strict=False`, missing files are told of.
         format, path: where they are from, for the record.
-        progress: told how many pictures are decoded, and of how many.
+        progress: told how many pictures are decoded, and of how many; for each of two rounds.
     """
     samples = labels.samples
     seen = _look_at_all(samples, progress)
@@ -235,6 +250,9 @@ def inspect(
             in_image.append(_outside(known, image_box(*looked_at.size)))
     size_of, lengths = _lengths(labels.skeleton, samples)
     names = dict.fromkeys(map(_name, samples))
+    pairs = find_lookalikes(samples, progress=progress)
+    told = [p for p in pairs if not _related(samples[p.first], samples[p.second], seen)]
+    groups = groups_of(told, len(samples))
     return Inspection(
         path=path,
         format=format,
@@ -264,5 +282,7 @@ def inspect(
         unreadable=tuple((n, p.fault) for n, p in seen.items() if p.size is None),
         same_picture=tuple(tuple(group) for group in equal.values() if len(group) > 1),
         same_id=tuple(i for i, count in Counter(s.id for s in samples).items() if count > 1),
+        lookalikes=tuple(tuple(samples[i].id for i in group) for group in groups),
+        label_gap=label_gap(samples, pairs, lengths),
         notes=labels.notes,
     )

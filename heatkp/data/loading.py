@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from heatkp.config import Data, expand_path
+from heatkp.data.lookalikes import without_lookalikes
 from heatkp.data.readers import read
 from heatkp.data.samples import Image, KeypointData, Sample
 from heatkp.data.synthetic import MAX_SIZE, MIN_SIZE, draw_face
@@ -118,6 +119,8 @@ def load_data(data: Data) -> KeypointData:
             samples, boxed = with_boxes(samples, data.box)
             notes = (*notes, *boxed)
         loaded = KeypointData(skeleton, *split(samples, data), notes)
+        if data.leave_out_lookalikes:
+            loaded = without_lookalikes(loaded)
     if data.train_limit and data.train_limit < len(loaded.train):
         loaded = _limited(loaded, data)
     if data.points == "all":

@@ -6,26 +6,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 
 @pytest.fixture(scope="module")
 def labels(script):
     return script("labels")
-
-
-@given(
-    seed=st.integers(0, 2**32 - 1),
-    angle=st.floats(-3, 3),
-    scale=st.floats(0.2, 5),
-    shift=st.tuples(st.floats(-100, 100), st.floats(-100, 100)),
-)
-def test_similarity_undoes_turn_scale_and_shift(labels, seed, angle, scale, shift):
-    points = np.random.default_rng(seed).normal(size=(9, 2))
-    turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    there = points @ turn.T + shift
-    assert labels.similarity(points[:5], there[:5], points) == pytest.approx(there, abs=1e-6)
 
 
 def test_along_and_across(labels):
