@@ -28,9 +28,9 @@ FEWEST = 3
 CANDIDATE = 0.85
 """Correlation of blurred patches from which a pair is looked at closely."""
 ALIKE = 0.82
-"""Correlation of fine detail of aligned patches from which two show one photo. Of 1800 pairs of
-300-W faces that look alike when blurred, 127 have over 0.85, two 0.8 to 0.85, and other persons
-0.4 in the middle and 0.79 at most."""
+"""Correlation of fine detail of aligned patches from which two show one photo. Of 3241 pairs
+of 300-W faces that look alike when blurred, 126 have 0.85 or more, 128 have this; the others 0.28
+in the middle, seven of them over 0.7."""
 BLOCK = 1024
 _WHOLE = np.ones((SIDE, SIDE), np.uint8)
 _STOP = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 50, 1e-4)

@@ -23,6 +23,7 @@ import pytest
         ("systems.py", "--help", ["--long"]),
         ("faces.py", "--help", ["--photos"]),
         ("own_photos.py", "--help", ["OUT"]),
+        ("lookalikes.py", "--help", ["labelled anew"]),
         ("release.py", "--help", ["half-precision"]),
         ("readme_commands.py", "--help", ["--keep"]),
     ],
