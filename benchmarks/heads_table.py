@@ -160,14 +160,15 @@ def _bars(axis: Axes, found: Sequence[Line], heading: str) -> None:
     for place, line in zip(places, order):
         axis.plot(line.each, [place] * len(line.each), "o", ms=2.6, color="#ff2d78", zorder=3)
         axis.annotate(
-            f"{line.own.mean:.2f}", (line.own.high, place), (4, 0), textcoords="offset points",
+            f"{line.own.mean:.2f}", (max(line.own.high, *line.each), place), (5, 0),
+            textcoords="offset points",
             va="center", fontsize=7,
         )  # fmt: skip
     baseline = [line.own.mean for line in order if line.head == REGRESSION]
     if baseline:
         axis.axvline(baseline[0], color="#999999", lw=0.8, ls="--", zorder=0)
     axis.set_yticks(places, [line.head for line in order], fontsize=8)
-    axis.set_xlim(0, 1.15 * max(line.own.high for line in order))
+    axis.set_xlim(0, 1.15 * max(v for line in order for v in (line.own.high, *line.each)))
     axis.tick_params(axis="x", labelsize=8)
     axis.spines[["top", "right"]].set_visible(False)
     axis.set_xlabel("mean |error|, photo pixels", fontsize=8)

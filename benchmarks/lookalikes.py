@@ -11,11 +11,9 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from trials import ROOT, validated
 
 from heatkp.config import load_settings
@@ -60,12 +58,6 @@ def errors_by_part(errors: Errors, skeleton: Skeleton) -> dict[str, float]:
     }
 
 
-def some(errors: Errors, chosen: npt.NDArray[np.bool_]) -> Errors:
-    """Of some images."""
-    names = ("photo", "photo_truth", "to_input", "labelled", "boxes")
-    return replace(errors, **{name: getattr(errors, name)[chosen] for name in names})
-
-
 def of_run(run: Path, train: Sequence[Sample]) -> tuple[dict[str, float], list[str]]:
     loaded, samples, errors = validated(run)
     again = np.zeros(len(samples), bool)
@@ -75,7 +67,7 @@ def of_run(run: Path, train: Sequence[Sample]) -> tuple[dict[str, float], list[s
         ("all", again | True), ("photo in training too", again), ("others", ~again),
     ):  # fmt: skip
         if chosen.any():
-            figures = summarise(some(errors, chosen), loaded.skeleton)
+            figures = summarise(errors.take(chosen), loaded.skeleton)
             nme = figures["normalised"][OCULAR]["nme"]
             text.append(f"| {what}: {chosen.sum()} | {nme:.2%} | {figures['mae_photo']:.2f} |")
     return errors_by_part(errors, loaded.skeleton), text

@@ -51,6 +51,14 @@ class Errors:
         """`photo_truth` in input pixels, (N, K, 2)."""
         return co.apply(self.to_input, self.photo_truth)
 
+    def take(self, indices: Sequence[int] | npt.NDArray[Any]) -> Errors:
+        """Of some of the images, by their places or a mask (N,)."""
+        i = np.asarray(indices)
+        return Errors(
+            self.photo[i], self.photo_truth[i], self.to_input[i], self.labelled[i], self.boxes[i],
+            self.input_size,
+        )  # fmt: skip
+
 
 def mean_of(several: Sequence[Errors]) -> Errors:
     """Of the means of several models' points for the same samples; input pixels and what else

@@ -59,18 +59,10 @@ class ReportRun:
 
     def take(self, indices: Sequence[int]) -> ReportRun:
         """The run with some of its samples, in the given order."""
-        chosen, old = list(indices), self.errors
-        errors = replace(
-            old,
-            **{
-                name: getattr(old, name)[chosen]
-                for name in ("photo", "photo_truth", "input", "input_truth", "labelled", "boxes")
-            },
-        )
         source = self.dataset
-        samples = [source.samples[i] for i in chosen]
+        samples = [source.samples[i] for i in indices]
         dataset = KeypointDataset(samples, source.skeleton, source.framing, grey=source.grey)
-        return replace(self, dataset=dataset, errors=errors)
+        return replace(self, dataset=dataset, errors=self.errors.take(indices))
 
 
 def on_common_samples(runs: Sequence[ReportRun]) -> list[ReportRun]:
