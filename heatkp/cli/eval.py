@@ -169,7 +169,7 @@ def open_runs(names: Sequence[str], how: Reading) -> list[Loaded]:
 
 
 def load(name: str, loaded: Loaded, data: str | None) -> KeypointData:
-    """What a run was trained on, or other data, under the run's settings.
+    """What a run was trained on, or all of other data, under the run's settings.
 
     Raises `CheckpointError` for data with other points, and what `load_data` raises.
     """
@@ -178,6 +178,7 @@ def load(name: str, loaded: Loaded, data: str | None) -> KeypointData:
     settings = loaded.settings.data.model_copy(deep=True)
     if data is not None:
         settings.format, settings.path = "auto", data
+        settings.train_limit, settings.leave_out_lookalikes = 0, False
     found = load_data(settings)
     demand_points(name, loaded.skeleton, found.skeleton)
     return found
@@ -190,18 +191,18 @@ def demand_same(names: Sequence[str], parts: Sequence[Sequence[Sample]], split: 
 
     from heatkp.errors import SettingsError
 
-    first = {sample.id: sample.points for sample in parts[0]}
+    first = parts[0]
     for name, part in zip(names, parts):
-        alike = [
-            np.array_equal(first[sample.id], sample.points, equal_nan=True)
-            for sample in part
-            if sample.id in first
-        ]
-        if not len(first) == len(part) == sum(alike):
+        alike = sum(
+            a.id == b.id and np.array_equal(a.points, b.points, equal_nan=True)
+            for a, b in zip(first, part)
+        )
+        if not len(first) == len(part) == alike:
+            common = len({s.id for s in first} & {s.id for s in part})
             raise SettingsError(
-                f"{names[0]} and {name} share {sum(alike)} of {len(first)} and {len(part)} {split} "
-                "samples: what one is measured on may have trained the other; measure them one by "
-                "one, or on other data (--data)"
+                f"{names[0]} and {name} have {len(first)} and {len(part)} {split} samples, with "
+                f"{common} names in common: what one is measured on may have trained the other; "
+                "measure them one by one, or on other data (--data)"
             )
 
 

@@ -116,6 +116,20 @@ def test_runs_that_do_not_go_together(tiny_run, other, faces, tmp_path):
     refused(["eval", tiny_run, tmp_path / "none", *out], "no run folder or checkpoint")
     refused(["eval", tiny_run, other, "--passes", 2, *out], "two passes need")
     assert not (tmp_path / "out").exists()
-    # On other data their splits don't matter, as long as all of it is measured.
-    measured = ["eval", tiny_run, seed, "--data", faces, "--split", "all", *out]
-    assert heatkp(*measured).exit_code == 0
+    # On other data their splits don't matter, as long as all of it is measured; nor does what
+    # they left out of training.
+    less = variant(tiny_run, tmp_path / "less.safetensors", drawn_seed=3, train_limit=1)
+    for runs_ in ([tiny_run, less], [less]):
+        measured = heatkp("eval", *runs_, "--data", faces, "--split", "all", *out)
+        assert measured.exit_code == 0, measured.output
+        assert json.loads((tmp_path / "out").read_text())["images"] == 3
+
+
+def test_one_run_on_samples_of_equal_names(tiny_run, faces, tmp_path):
+    text = faces.read_text()
+    body = text[text.index("<images>") + 8 : text.index("</images>")]
+    twice = faces.with_name("twice.xml")
+    twice.write_text(text.replace(body, body + body))
+    result = heatkp("eval", tiny_run, "--data", twice, "--split", "all", "--out", tmp_path / "a")
+    assert result.exit_code == 0, result.output
+    assert json.loads((tmp_path / "a").read_text())["images"] == 6
