@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +11,8 @@ from torch.utils.data import DataLoader
 
 from heatkp import coordinates as co
 from heatkp.data.dataset import KeypointDataset
-from heatkp.evaluation.metrics import Errors
+from heatkp.data.samples import Sample
+from heatkp.evaluation.metrics import Array, Errors
 from heatkp.models import KeypointModel
 from heatkp.skeletons import Skeleton
 
@@ -35,6 +36,21 @@ def predict_both_ways(
     """Points (B, K, 2), the mean of what is found in the images and in their mirror images."""
     straight = model.decode(model(images)).points
     return (straight + mirrored_points(model, images, skeleton)) / 2
+
+
+def errors_of(
+    photo: Array, samples: Sequence[Sample], to_input: Array, input_size: tuple[int, int]
+) -> Errors:
+    """Predictions (N, K, 2) in photo pixels beside N samples' truth; the rest as in `Errors`."""
+    none = np.full(4, np.nan)
+    return Errors(
+        photo=photo,
+        photo_truth=np.stack([s.points for s in samples]).astype(np.float64),
+        to_input=to_input,
+        labelled=np.stack([s.visibility > 0 for s in samples]),
+        boxes=np.stack([none if s.box is None else s.box for s in samples]).astype(np.float64),
+        input_size=input_size,
+    )
 
 
 @torch.inference_mode()
@@ -66,16 +82,8 @@ def predict_dataset(
     model.train(training)
     to_input = np.concatenate(matrices)
     to_photo = np.stack([co.invert(matrix) for matrix in to_input])
-    samples = dataset.samples
-    none = np.full(4, np.nan)
-    return Errors(
-        photo=co.apply(to_photo, np.concatenate(found)),
-        photo_truth=np.stack([s.points for s in samples]).astype(np.float64),
-        to_input=to_input,
-        labelled=np.stack([s.visibility > 0 for s in samples]),
-        boxes=np.stack([none if s.box is None else s.box for s in samples]).astype(np.float64),
-        input_size=dataset.framing.size,
-    )
+    photo = co.apply(to_photo, np.concatenate(found))
+    return errors_of(photo, dataset.samples, to_input, dataset.framing.size)
 
 
 def _figure(value: float | None, form: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from heatkp.data.samples import Sample
+from heatkp.evaluation.evaluate import errors_of
 from heatkp.evaluation.metrics import Errors
 from heatkp.inference.predictor import Predictor
 from heatkp.runs import Loaded
@@ -38,12 +39,4 @@ def predict_twice(
         photo += [keypoints.points for keypoints in found]
         matrices += [predictor.framing.matrix(k.image_size, k.box) for k in found]
         progress(len(photo))
-    none = np.full(4, np.nan)
-    return Errors(
-        photo=np.stack(photo),
-        photo_truth=np.stack([s.points for s in samples]).astype(np.float64),
-        to_input=np.stack(matrices),
-        labelled=np.stack([sample.visibility > 0 for sample in samples]),
-        boxes=np.stack([none if s.box is None else s.box for s in samples]).astype(np.float64),
-        input_size=predictor.framing.size,
-    )
+    return errors_of(np.stack(photo), samples, np.stack(matrices), predictor.framing.size)
