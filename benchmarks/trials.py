@@ -112,7 +112,7 @@ def validated(run: Path) -> tuple[runs.Loaded, list[Sample], Errors]:
     """A run's best model, its validation samples, and its errors on them."""
     loaded = runs.load_run(run)
     data = loaded.settings.data
-    samples = load_data(data).val
+    samples = load_data(data, chosen=False).val
     dataset = KeypointDataset(samples, loaded.skeleton, Framing.of(data), grey=data.grey)
     errors = predict_dataset(loaded.model, dataset, loaded.settings.trainer.batch_size)
     return loaded, samples, errors

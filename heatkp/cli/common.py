@@ -128,13 +128,13 @@ def photos(
     return KeypointDataset(samples, loaded.skeleton, framing, grey=loaded.settings.data.grey)
 
 
-def own_data(run: str, settings: Data, more: str = "") -> KeypointData:
-    """What a run was trained on. Raises `DataError` where it is not there; `more` ends it."""
+def own_data(run: str, settings: Data, split: str, more: str = "") -> KeypointData:
+    """A run's data, for a split of it. Raises `DataError` where it is not there; `more` ends it."""
     from heatkp.data.loading import load_data
     from heatkp.errors import DataError, HeatkpError
 
     try:
-        return load_data(settings)
+        return load_data(settings, chosen=split != "val")
     except HeatkpError as error:
         raise DataError(
             f"the data that {run} was trained on cannot be read: {error}. Put it back where "
@@ -152,7 +152,7 @@ def validation(
     from heatkp.errors import DataError
 
     settings = loaded.settings.data
-    found = own_data(run, settings)
+    found = own_data(run, settings, split)
     demand_points(run, loaded.skeleton, found.skeleton)
     samples = found.part(split)
     if not any((s.visibility > 0).any() for s in samples):

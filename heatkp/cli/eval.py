@@ -117,7 +117,7 @@ def measure(
     from heatkp.evaluation.metrics import mean_of, summarise
 
     models = open_runs(names, how)
-    found = [load(name, loaded, data) for name, loaded in zip(names, models)]
+    found = [load(name, loaded, data, split) for name, loaded in zip(names, models)]
     for note in found[0].notes:
         console.print(note, highlight=False, soft_wrap=True)
     parts = [one.part(split) for one in found]
@@ -168,8 +168,8 @@ def open_runs(names: Sequence[str], how: Reading) -> list[Loaded]:
     return models
 
 
-def load(name: str, loaded: Loaded, data: str | None) -> KeypointData:
-    """What a run was trained on, or all of other data, under the run's settings.
+def load(name: str, loaded: Loaded, data: str | None, split: str) -> KeypointData:
+    """The data of a run, or other data, under the run's settings, for a split of it.
 
     Raises `CheckpointError` for data with other points, and what `load_data` raises.
     """
@@ -178,8 +178,7 @@ def load(name: str, loaded: Loaded, data: str | None) -> KeypointData:
     settings = loaded.settings.data.model_copy(deep=True)
     if data is not None:
         settings.format, settings.path = "auto", data
-        settings.train_limit, settings.leave_out_lookalikes = 0, False
-    found = load_data(settings)
+    found = load_data(settings, chosen=data is None and split != "val")
     demand_points(name, loaded.skeleton, found.skeleton)
     return found
 

@@ -97,7 +97,7 @@ def _inputs(run: str, loaded: Loaded, images: Sequence[str]) -> list[tuple[str, 
             inputs.append((image, item["image"]))
             continue
         if own is None:
-            samples = own_data(run, settings).val
+            samples = own_data(run, settings, "val").val
             own = KeypointDataset(
                 samples, loaded.skeleton, Framing.of(settings), grey=settings.grey
             )

@@ -99,8 +99,11 @@ def _limited(loaded: KeypointData, data: Data) -> KeypointData:
     return replace(loaded, train=kept, notes=(*loaded.notes, note))
 
 
-def load_data(data: Data) -> KeypointData:
+def load_data(data: Data, chosen: bool = True) -> KeypointData:
     """The samples that settings ask for, with the chosen points, in two parts.
+
+    `chosen=False` passes over what only chooses among training samples, `train_limit` and
+    `leave_out_lookalikes` (which takes seconds): enough to validate.
 
     Raises `DataError` or `SettingsError` for whatever is wrong with files or settings.
     """
@@ -119,9 +122,9 @@ def load_data(data: Data) -> KeypointData:
             samples, boxed = with_boxes(samples, data.box)
             notes = (*notes, *boxed)
         loaded = KeypointData(skeleton, *split(samples, data), notes)
-        if data.leave_out_lookalikes:
+        if chosen and data.leave_out_lookalikes:
             loaded = without_lookalikes(loaded)
-    if data.train_limit and data.train_limit < len(loaded.train):
+    if chosen and 0 < data.train_limit < len(loaded.train):
         loaded = _limited(loaded, data)
     if data.points == "all":
         return loaded

@@ -198,7 +198,27 @@ def test_eval_says_what_readers_left_out_or_mended(tiny_run, tmp_path, monkeypat
     from heatkp.data import loading
 
     real = loading.load_data
-    noted = lambda data: replace(real(data), notes=("faces without a box: 3",))  # noqa: E731
+
+    def noted(*given, **more):
+        return replace(real(*given, **more), notes=("faces without a box: 3",))
+
     monkeypatch.setattr(loading, "load_data", noted)
     result = heatkp("eval", tiny_run, "--out", tmp_path / "eval.json")
     assert result.exit_code == 0 and "faces without a box: 3" in result.output
+
+
+@pytest.mark.parametrize(("split", "searched"), [("val", False), ("train", True), ("all", True)])
+def test_eval_chooses_training_samples_only_where_it_measures_them(
+    tiny_run, tmp_path, monkeypatch, split, searched
+):
+    from heatkp.data import loading
+
+    real, asked = loading.load_data, []
+
+    def noted(data, chosen=True):
+        asked.append(chosen)
+        return real(data, chosen)
+
+    monkeypatch.setattr(loading, "load_data", noted)
+    result = heatkp("eval", tiny_run, "--split", split, "--out", tmp_path / "eval.json")
+    assert result.exit_code == 0 and asked == [searched]

@@ -140,6 +140,11 @@ def test_by_setting_and_in_data_info(faces, copies, tmp_path):
     left = load_data(Data(path=str(path), validation=0.4, leave_out_lookalikes=True))
     assert [s.id for s in left.val] == [s.id for s in plain.val]
     assert find_lookalikes(plain.train, plain.val) and not find_lookalikes(left.train, left.val)
+    assert len(left.train) < len(plain.train)
+    every = Data(path=str(path), validation=0.4, leave_out_lookalikes=True, train_limit=2)
+    unchosen = load_data(every, chosen=False)
+    assert [s.id for s in unchosen.train] == [s.id for s in plain.train]
+    assert [s.id for s in unchosen.val] == [s.id for s in plain.val] and not unchosen.notes
     result = heatkp("data", "info", path, "--out", tmp_path / "sheet.png")
     assert result.exit_code == 0, result.output
     assert "2 groups of samples that show one photo under other names" in result.output
