@@ -86,7 +86,7 @@ def _measured(console: Console, run: str, name: str, loaded: Any, batch_size: in
     """A run with its errors on its validation data, and what its folder tells."""
     from heatkp.cli.common import validation
     from heatkp.runs import ENVIRONMENT, HISTORY, METRICS
-    from heatkp.viz.figures import read_history
+    from heatkp.viz.curves import read_history
     from heatkp.viz.report.data import ReportRun
 
     console.print(f"{name}: validation data", highlight=False, markup=False)

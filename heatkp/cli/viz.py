@@ -28,13 +28,13 @@ def viz() -> None:
 def curves(runs: tuple[str, ...], out: str) -> None:
     """Training and validation loss and validation error of runs over their epochs."""
     from heatkp.runs import HISTORY
-    from heatkp.viz import figures
+    from heatkp.viz import curves
 
     target = png(out)
     names = labels(runs)
-    histories = {name: figures.read_history(Path(run) / HISTORY) for name, run in zip(names, runs)}
+    histories = {name: curves.read_history(Path(run) / HISTORY) for name, run in zip(names, runs)}
     with writing(target):
-        figures.compare_curves(histories, target)
+        curves.compare_curves(histories, target)
     click.echo(
         f"Written to {target}. Losses compare only between runs of the same head, errors in "
         "input pixels only between inputs of the same size."

@@ -200,7 +200,7 @@ def importances(study: Study) -> tuple[dict[str, float], str]:
 def draw(study: Study, found: list[Row], space: Space, folder: Path) -> list[str]:
     """`curves.png` and `importance.png` as far as there is something to show; gives notes."""
     from heatkp.viz import sweep as pictures
-    from heatkp.viz.figures import read_history
+    from heatkp.viz.curves import read_history
 
     histories, notes = {}, []
     for row in found:

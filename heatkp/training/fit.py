@@ -211,13 +211,14 @@ def fit(
 def finish(prepared: Prepared, run: Path) -> dict[str, Any]:
     """Evaluate the best weights on the validation samples; write weights, metrics, pictures."""
     from heatkp.viz import figures
+    from heatkp.viz.curves import run_curves
 
     settings, skeleton = prepared.settings, prepared.data.data.skeleton
     best = runs.load_run(run)
     errors = predict_dataset(best.model, prepared.data.val_set, settings.trainer.batch_size)
     metrics = summarise(errors, skeleton)
     metrics["split"] = "val"
-    figures.curves(run / runs.HISTORY, run / "curves.png")
+    run_curves(run / runs.HISTORY, run / "curves.png")
     figures.error_curve(errors, skeleton, run / "error_curve.png")
     figures.predictions(errors, prepared.data.val_set, run / "predictions.png")
     runs.write_text(run / runs.METRICS, json.dumps(metrics, indent=1) + "\n")

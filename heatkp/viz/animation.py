@@ -18,7 +18,7 @@ from PIL import Image as Pillow
 from torch import Tensor
 
 from heatkp.models import DenseModel, KeypointModel
-from heatkp.viz.figures import PREDICTED, TRUTH
+from heatkp.viz.canvas import PREDICTED, TRUTH
 from heatkp.viz.maps import COLOURS, shown
 
 Picture = npt.NDArray[np.uint8]

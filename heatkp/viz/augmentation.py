@@ -16,17 +16,17 @@ from heatkp import coordinates as co
 from heatkp.data.dataset import KeypointDataset
 from heatkp.data.samples import Visibility
 from heatkp.skeletons import Skeleton
-from heatkp.viz.figures import (
+from heatkp.viz.canvas import (
     LEFT,
     MIDDLE,
     RIGHT,
-    _cell,
-    _grid,
-    _marker,
-    _save,
-    _sides,
+    cell_size,
+    grid,
+    marker_size,
     plain,
+    save,
     show_image,
+    side_colours,
 )
 
 LINES = 5
@@ -66,7 +66,7 @@ def _outside(points: npt.NDArray[Any], size: tuple[int, int]) -> npt.NDArray[np.
 
 def _draw(axis: Axes, item: dict[str, Any], skeleton: Skeleton, size: tuple[int, int]) -> None:
     points, visibility = item["points"].numpy(), item["visibility"].numpy()
-    colours, marker = np.array(_sides(skeleton)), 1.3 * _marker(len(skeleton))
+    colours, marker = np.array(side_colours(skeleton)), 1.3 * marker_size(len(skeleton))
     for left, right in joined_pairs(skeleton):
         axis.plot(*points[[left, right]].T, color="white", lw=0.7, alpha=0.8)
     known = visibility > Visibility.NOT_LABELLED
@@ -112,7 +112,7 @@ def augmentation_sheet(
     the file cannot be written.
     """
     skeleton, size = augmented.skeleton, augmented.framing.size
-    figure, axes = _grid(len(chosen), draws + 1, _cell(size))
+    figure, axes = grid(len(chosen), draws + 1, cell_size(size))
     flips = 0
     for row, index in enumerate(chosen):
         original = plain_set[index]
@@ -139,5 +139,5 @@ def augmentation_sheet(
     )
     handles = _handles(skeleton)
     figure.legend(handles=handles, fontsize=8, loc="outside lower center", ncols=len(handles))
-    _save(figure, path)
+    save(figure, path)
     return flips

@@ -15,7 +15,7 @@ from heatkp.data.loading import points_box
 from heatkp.data.samples import Sample, Visibility
 from heatkp.data.transforms import Framing
 from heatkp.skeletons import Skeleton
-from heatkp.viz.figures import TRUTH, _cell, _grid, _marker, _save, _sides, show_image
+from heatkp.viz.canvas import TRUTH, cell_size, grid, marker_size, save, show_image, side_colours
 
 CELL = (208, 208)
 COLUMNS = 6
@@ -46,8 +46,8 @@ def contact_sheet(
     chosen = [samples[i] for i in np.linspace(0, len(samples) - 1, count).round().astype(int)]
     framing = Framing(CELL, scale)
     dataset = KeypointDataset([_region_box(s) for s in chosen], skeleton, framing)
-    figure, axes = _grid(max(1, -(-count // COLUMNS)), max(1, min(count, COLUMNS)), _cell(CELL))
-    colours = np.array(_sides(skeleton))
+    figure, axes = grid(max(1, -(-count // COLUMNS)), max(1, min(count, COLUMNS)), cell_size(CELL))
+    colours = np.array(side_colours(skeleton))
     for axis, sample, index in zip(axes, chosen, range(count)):
         item = dataset[index]
         show_image(axis, item["image"].numpy(), sample.id)
@@ -60,12 +60,12 @@ def contact_sheet(
             known = visibility == code
             x, y = points[known].T
             axis.scatter(
-                x, y, s=_marker(len(skeleton)), c=colours[known], marker=marker, linewidths=0.7
+                x, y, s=marker_size(len(skeleton)), c=colours[known], marker=marker, linewidths=0.7
             )
     figure.suptitle(
         f"{count} of {len(samples)} samples, what the box (green) shows when enlarged {scale:g} "
         "times; subject's left blue, right red, x labelled but hidden",
         fontsize=8,
     )
-    _save(figure, path)
+    save(figure, path)
     return count

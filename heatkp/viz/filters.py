@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from heatkp.models import KeypointModel
-from heatkp.viz.figures import _save, plain, show_image
+from heatkp.viz.canvas import plain, save, show_image
 
 Array = npt.NDArray[np.float64]
 MOST_FILTERS, MOST_MAPS = 256, 72
@@ -180,9 +180,13 @@ def filters_page(
         count = min(len(maps), MOST_MAPS)
         heights.append(max(2.6, _height(count, maps.shape[1:], width - aside) + 0.4))
     figure = Figure((width + 0.4, sum(heights) + 0.7), layout="constrained")
-    grid = figure.add_gridspec(len(heights), 2 if images else 1, height_ratios=heights,
-                               width_ratios=[aside, width - aside] if images else None)  # fmt: skip
-    top = figure.add_subplot(grid[0, :])
+    cells = figure.add_gridspec(
+        len(heights),
+        2 if images else 1,
+        height_ratios=heights,
+        width_ratios=[aside, width - aside] if images else None,
+    )
+    top = figure.add_subplot(cells[0, :])
     if single:
         _matrix(figure, top, weight[:, :, 0, 0])
         words = "1x1, so a pixel is a weight"
@@ -192,7 +196,7 @@ def filters_page(
     first = f", the first {len(tiles)}" if not single and len(tiles) < len(weight) else ""
     top.set_title(f"Filters{first}: {words}", fontsize=8, loc="left")
     for row, ((name, image), maps) in enumerate(zip(images, whole), 1):
-        left, right = (figure.add_subplot(grid[row, column]) for column in (0, 1))
+        left, right = (figure.add_subplot(cells[row, column]) for column in (0, 1))
         left.set_axis_off()
         left.set_anchor("NW")
         show_image(left, image.numpy(), name[-40:])
@@ -204,4 +208,4 @@ def filters_page(
             fontsize=8, loc="left",
         )  # fmt: skip
     figure.suptitle(f"{plain(title)}: {plain(convolution.name)}, {convolution.words}", fontsize=10)
-    _save(figure, path)
+    save(figure, path)

@@ -27,7 +27,16 @@ from heatkp.heatmaps.gaussians import bilinear_window
 from heatkp.models import DenseModel
 from heatkp.models.heads import Head, NLLHead
 from heatkp.skeletons import Skeleton
-from heatkp.viz.figures import PREDICTED, TRUTH, _cell, _grid, _marker, _save, plain, show_image
+from heatkp.viz.canvas import (
+    PREDICTED,
+    TRUTH,
+    cell_size,
+    grid,
+    marker_size,
+    plain,
+    save,
+    show_image,
+)
 
 Array = npt.NDArray[np.float64]
 MOST_ROWS = 20
@@ -304,9 +313,9 @@ def page(view: MapView, skeleton: Skeleton, points: Sequence[int], path: Path) -
     """
     truth = bool(view.labelled.any())
     columns = 2 + truth
-    width, height = _cell((view.image.shape[2], view.image.shape[1]))
-    figure, axes = _grid(1 + len(points), columns, (1.1 * width, 1.1 * height + 0.15))
-    everything, size = range(len(skeleton)), 3 * _marker(len(skeleton))
+    width, height = cell_size((view.image.shape[2], view.image.shape[1]))
+    figure, axes = grid(1 + len(points), columns, (1.1 * width, 1.1 * height + 0.15))
+    everything, size = range(len(skeleton)), 3 * marker_size(len(skeleton))
     show_image(axes[0], view.image, "what the network sees")
     _marks(axes[0], view, everything, size)
     for axis, maps, title in zip(
@@ -335,7 +344,7 @@ def page(view: MapView, skeleton: Skeleton, points: Sequence[int], path: Path) -
     )
     handles = _legend_handles(view)
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=7)
-    _save(figure, path)
+    save(figure, path)
 
 
 def tile(view: MapView, k: int) -> npt.NDArray[np.float64]:
@@ -385,4 +394,4 @@ def sheet(view: MapView, skeleton: Skeleton, path: Path) -> None:
         note += "; red: the tenth of the points with the largest errors"
     title = f"{plain(view.title)}: the map of each point\n{note}"
     figure.suptitle(title, fontsize=8, y=1 - 0.06 / extent[1], va="top")
-    _save(figure, path)
+    save(figure, path)

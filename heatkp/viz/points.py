@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from heatkp.evaluation.metrics import Errors, normaliser_lengths
 from heatkp.skeletons import Skeleton
-from heatkp.viz.figures import _save, plain
+from heatkp.viz.canvas import plain, save
 from heatkp.viz.worst import COLOURS, draw_errors, enlargement, scale_words
 
 Array = npt.NDArray[np.float64]
@@ -95,4 +95,4 @@ def compare_points(
         f"point's mean error, {scale_words(factor)}; numbers: the largest of each run",
         fontsize=9,
     )
-    _save(figure, path)
+    save(figure, path)

@@ -12,7 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from heatkp.viz.figures import PREDICTED, History, _finish_curves, _save, plain
+from heatkp.viz.canvas import PREDICTED, plain, save
+from heatkp.viz.curves import History, finish_curves
 
 MOST_NAMED = 32
 """Runs that the legend names."""
@@ -69,7 +70,7 @@ def sweep_curves(histories: Mapping[str, History], labels: Mapping[str, Label], 
     if count > MOST_NAMED:
         more = f"and {count - MOST_NAMED} more, lighter"
         handles.append(Line2D([], [], ls="", label=more))
-    _finish_curves(
+    finish_curves(
         {train: "training loss", validation: "validation loss",
          error: "validation MAE, input pixels"}
     )  # fmt: skip
@@ -79,7 +80,7 @@ def sweep_curves(histories: Mapping[str, History], labels: Mapping[str, Label], 
         title="smallest validation MAE; dotted: ended early", title_fontsize=7.5,
         alignment="left", labelspacing=0.25,
     )  # fmt: skip
-    _save(figure, path)
+    save(figure, path)
 
 
 def _number_ends(axis: Axes) -> None:
@@ -113,4 +114,4 @@ def importance(shares: Mapping[str, float], note: str, path: Path) -> None:
     axis.spines[["top", "right"]].set_visible(False)
     axis.set_xlabel("share of the variation of the logarithm of the validation error", fontsize=8)
     axis.set_title(f"Which settings mattered ({note})", fontsize=9)
-    _save(figure, path)
+    save(figure, path)

@@ -15,7 +15,7 @@ from scipy.stats import spearmanr
 from heatkp.errors import SettingsError
 from heatkp.evaluation.metrics import Errors, image_nme, normaliser_lengths
 from heatkp.skeletons import Skeleton
-from heatkp.viz.figures import _save, plain
+from heatkp.viz.canvas import plain, save
 
 Array = npt.NDArray[np.float64]
 NEEDED = {
@@ -184,4 +184,4 @@ def compare_turns(
     )
     handles, names = yaw.get_legend_handles_labels()
     figure.legend(handles, names, fontsize=8, loc="outside lower center", ncols=min(3, len(names)))
-    _save(figure, path)
+    save(figure, path)

@@ -16,7 +16,7 @@ from matplotlib.patches import Circle
 from heatkp.errors import DataError
 from heatkp.evaluation.metrics import Errors, summarise
 from heatkp.skeletons import Skeleton
-from heatkp.viz.figures import _save, plain
+from heatkp.viz.canvas import plain, save
 
 Array = npt.NDArray[np.float64]
 COLOURS = "viridis_r"
@@ -149,4 +149,4 @@ def worst_points(errors: Errors, skeleton: Skeleton, path: Path) -> None:
     figure.suptitle(
         f"Mean error of each keypoint over {summary['images']} images, worst first", fontsize=9
     )
-    _save(figure, path)
+    save(figure, path)

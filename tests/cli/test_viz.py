@@ -151,8 +151,8 @@ def test_error_curve(tiny_run, regression_run, tmp_path, monkeypatch):
     from heatkp.viz import figures
 
     legends = []
-    save = figures._save
-    monkeypatch.setattr(figures, "_save", lambda figure, path: (
+    save = figures.save
+    monkeypatch.setattr(figures, "save", lambda figure, path: (
         legends.extend(t.get_text() for t in figure.axes[0].get_legend().get_texts()),
         save(figure, path)))  # fmt: skip
     out = tmp_path / "a.png"

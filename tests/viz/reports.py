@@ -15,7 +15,7 @@ from heatkp.data.loading import load_data
 from heatkp.data.transforms import Framing
 from heatkp.evaluation.evaluate import predict_dataset
 from heatkp.models import build_model
-from heatkp.viz.figures import read_history
+from heatkp.viz.curves import read_history
 from heatkp.viz.report.data import ReportRun
 
 NASTY = """</script><img src=x onerror=alert(1)>&"'{{ 7 * 7 }}\u2028"""

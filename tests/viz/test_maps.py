@@ -19,7 +19,7 @@ from heatkp.errors import DataError, SettingsError
 from heatkp.evaluation.metrics import Errors
 from heatkp.models.heads import create_head
 from heatkp.skeletons import FACE68, Skeleton
-from heatkp.viz import figures, maps
+from heatkp.viz import canvas, curves, figures, maps
 from heatkp.viz.worst import mean_face, worst_points
 
 FIVE = Skeleton("five", ("a", "b", "c-d", "3", "$x_$"), lines=((0, 1, 2),))
@@ -65,11 +65,11 @@ def test_a_hot_pixel_covers_its_input_pixels(stride, size, hot):
     figure = Figure((width * zoom / 100, height * zoom / 100), dpi=100)
     axis = figure.add_axes((0, 0, 1, 1))
     axis.set_axis_off()
-    figures.show_image(axis, np.zeros((1, height, width), np.uint8))
+    canvas.show_image(axis, np.zeros((1, height, width), np.uint8))
     maps.draw_map(axis, values, stride)
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    seen = np.asarray(canvas.buffer_rgba())[..., :3].max(2) > 60
+    drawn = FigureCanvasAgg(figure)
+    drawn.draw()
+    seen = np.asarray(drawn.buffer_rgba())[..., :3].max(2) > 60
     blocks = seen.reshape(height, zoom, width, zoom).mean((1, 3))
     wanted = np.zeros((height, width))
     x, y = hot[0] * stride, hot[1] * stride
@@ -258,7 +258,7 @@ def test_any_history_is_read_or_refused(tmp_path_factory, text):
     path = tmp_path_factory.getbasetemp() / "history.csv"
     path.write_bytes(("epoch,train_loss,val_loss,val_mae,lr\n" + text).encode("utf8", "replace"))
     try:
-        columns = figures.read_history(path)
+        columns = curves.read_history(path)
     except DataError as error:
         assert "history.csv" in str(error)
     else:

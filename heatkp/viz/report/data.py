@@ -14,7 +14,7 @@ from heatkp.errors import DataError, SettingsError
 from heatkp.evaluation.metrics import Errors, image_nme, normaliser_lengths, summarise
 from heatkp.runs import Loaded
 from heatkp.skeletons import Skeleton
-from heatkp.viz.figures import History
+from heatkp.viz.curves import History
 from heatkp.viz.turn import head_turn
 
 Array = npt.NDArray[np.float64]
