@@ -2,10 +2,10 @@
 
 from heatkp.heatmaps.decoders.common import KINDS, Decoded, DecoderSigma, Kind
 from heatkp.heatmaps.decoders.expectations import decode_expectation, decode_local_expectation
+from heatkp.heatmaps.decoders.matched import decode_matched
 from heatkp.heatmaps.decoders.peaks import (
     decode_argmax,
     decode_dark,
-    decode_matched,
     decode_quadratic,
     decode_quarter,
 )

@@ -1,4 +1,4 @@
-"""Decoders that start from the highest pixel: argmax, quarter, quadratic, DARK, matched."""
+"""Decoders that start from the highest pixel: argmax, quarter, quadratic, DARK."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from heatkp.heatmaps.decoders.common import (
     peak_scores,
     sigma_pair,
 )
-from heatkp.heatmaps.precision import accurate_dtype, working_dtype
+from heatkp.heatmaps.precision import working_dtype
 
 # Curvature of the log of a Gaussian of sigma = 300 pixels; anything flatter is rounding.
 _FLAT = 1e-5
@@ -237,119 +237,3 @@ def decode_dark(
     proper = (left.diagonal(dim1=-2, dim2=-1) > 0).all(-1) & (torch.linalg.det(left) > 0)
     covariance = torch.where(proper[..., None, None], left, left.new_full((), math.nan))
     return finish(points, peak_scores(maps, peak, kind, sigma), covariance, peak.value)
-
-
-def _axis_terms(pixels: Tensor, centre: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
-    """A peak-1 Gaussian, its first and second derivative by the centre, (B, K, 3, n), and the
-    value and derivatives of half the log of its squared norm, (B, K, 3)."""
-    t = (pixels - centre[..., None]) / sigma
-    u = (-0.5 * t * t).exp()
-    terms = torch.stack([u, t * u / sigma, (t * t - 1) * u / sigma**2], -2)
-    n0 = (terms[..., 0, :] ** 2).sum(-1)
-    n1 = (terms[..., 0, :] * terms[..., 1, :]).sum(-1)
-    n2 = (terms[..., 1, :] ** 2 + terms[..., 0, :] * terms[..., 2, :]).sum(-1)
-    slope = n1 / n0
-    return terms, torch.stack([0.5 * n0.log(), slope, n2 / n0 - 2 * slope**2], -1)
-
-
-def decode_matched(
-    maps: Tensor,
-    kind: Kind = "logits",
-    sigma: DecoderSigma = 1.0,
-    *,
-    steps: int = 8,
-) -> Decoded:
-    """Matched filter: the centre whose Gaussian correlates best with the map.
-
-    Maximises log(u_y^T Z u_x) - log |u_x| - log |u_y| over the continuous centre, u of peak 1
-    and the given sigma, over a window of 3 sigma around the highest pixel, by damped Newton
-    steps. By the Cauchy-Schwarz inequality the maximum for a map that is such a Gaussian is its
-    centre exactly, at the borders too; for a map with white noise it is the least-squares fit.
-    Z is the probabilities for softmax and sigmoid logits, and the values, negative ones
-    included, for Gaussian maps. A step that does not raise the correlation is shortened; the
-    answer stays within one pixel or one sigma, whichever is more, of the highest pixel along each
-    axis, and is that pixel where the window is flat.
-
-    Args:
-        maps: (B, K, H, W).
-        kind: what the maps hold, see `Kind`.
-        sigma: standard deviation the maps were trained on, in map pixels.
-        steps: Newton steps at most; a Gaussian takes two or three.
-
-    Returns:
-        No covariance: the template's shape is given, not found.
-
-    >>> from heatkp.heatmaps.gaussians import render_gaussians
-    >>> maps = render_gaussians(torch.tensor([[[0.3, 2.0]]]), (6, 8), 1.5, normalised=False)
-    >>> [round(v, 3) for v in decode_matched(maps, "gaussian", 1.5).points[0, 0].tolist()]
-    [0.3, 2.0]
-    """
-    check_arguments(maps, kind)
-    sx, sy = sigma_pair(sigma)
-    maps = maps.detach()
-    peak = find_peak(maps)
-    height, width = maps.shape[2:]
-    rx, ry = min(math.ceil(3 * sx), width - 1), min(math.ceil(3 * sy), height - 1)
-    near = patches(maps, peak.x, peak.y, (rx, ry), fill=math.nan)
-    outside = near.isnan()
-    if kind != "gaussian":
-        near = amplitudes(near, peak, kind)
-    # In double precision: along a ridge rounding would decide where the climb ends.
-    near = torch.where(outside, torch.zeros_like(near), near).to(accurate_dtype(maps))
-    # Offsets from the highest pixel; those beyond the map are pushed so far that u is 0.
-    far = 1e3 * max(sx, sy) + rx + ry
-    xs = torch.arange(-rx, rx + 1, dtype=near.dtype, device=near.device)
-    ys = torch.arange(-ry, ry + 1, dtype=near.dtype, device=near.device)
-    px, py = peak.x[..., None] + xs, peak.y[..., None] + ys
-    xs = torch.where((px >= 0) & (px < width), xs, torch.full_like(px, far))
-    ys = torch.where((py >= 0) & (py < height), ys, torch.full_like(py, far))
-    highest = peak.points(near.dtype)
-    limit = near.new_tensor([max(1.0, sx), max(1.0, sy)])
-    low = (-0.5 - highest).maximum(-limit)
-    high = (near.new_tensor([width - 0.5, height - 0.5]) - highest).minimum(limit)
-    tiny = torch.finfo(near.dtype).tiny
-
-    def evaluate(offset: Tensor) -> tuple[Tensor, Tensor]:
-        """Objective (B, K) and Newton step (B, K, 2) at an offset from the highest pixel."""
-        across, norm_x = _axis_terms(xs, offset[..., 0], sx)
-        down, norm_y = _axis_terms(ys, offset[..., 1], sy)
-        m = down @ near @ across.mT
-        f = m[..., 0, 0].clamp(min=tiny)
-        dx, dy = m[..., 0, 1] / f, m[..., 1, 0] / f
-        dxx = m[..., 0, 2] / f - dx * dx - norm_x[..., 2]
-        dyy = m[..., 2, 0] / f - dy * dy - norm_y[..., 2]
-        dxy = m[..., 1, 1] / f - dx * dy
-        dx, dy = dx - norm_x[..., 1], dy - norm_y[..., 1]
-        if width == 1:  # nothing depends on x, and rounding must not say otherwise
-            dx, dxx, dxy = torch.zeros_like(dx), -torch.ones_like(dxx), torch.zeros_like(dxy)
-        if height == 1:
-            dy, dyy, dxy = torch.zeros_like(dy), -torch.ones_like(dyy), torch.zeros_like(dxy)
-        determinant = dxx * dyy - dxy * dxy
-        concave = (dxx < 0) & (dyy < 0) & (determinant > 0)
-        safe = torch.where(concave, determinant, torch.ones_like(determinant))
-        newton = torch.stack([(dxy * dy - dyy * dx), (dxy * dx - dxx * dy)], -1) / safe[..., None]
-        # Uphill by the curvature a Gaussian would have, where the true one is of no use.
-        uphill = torch.stack([2 * sx**2 * dx, 2 * sy**2 * dy], -1)
-        step = torch.where(concave[..., None], newton, uphill).clamp(-1, 1)
-        return f.log() - norm_x[..., 0] - norm_y[..., 0], step
-
-    offset = torch.zeros_like(low)
-    best, step = evaluate(offset)
-    scale = torch.ones_like(best)
-    for _ in range(steps):
-        # A map that has arrived stays, so that none depends on how long the others take.
-        moving = ((scale[..., None] * step).abs() > 1e-6).any(-1)
-        if not torch.compiler.is_compiling() and not moving.any():
-            break
-        trial = torch.clamp(offset + scale[..., None] * step, low, high)
-        value, following = evaluate(trial)
-        better = moving & (value > best)
-        offset = torch.where(better[..., None], trial, offset)
-        step = torch.where(better[..., None], following, step)
-        best = torch.where(better, value, best)
-        scale = torch.where(better, torch.ones_like(scale), scale / 4)
-    lowest = torch.where(outside, math.inf, near).amin((2, 3))
-    flat = lowest == torch.where(outside, -math.inf, near).amax((2, 3))
-    offset = torch.where(flat[..., None], torch.zeros_like(offset), offset)
-    scores = peak_scores(maps, peak, kind, sigma)
-    return finish((highest + offset).to(scores.dtype), scores, None, peak.value)
