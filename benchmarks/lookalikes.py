@@ -58,8 +58,9 @@ def errors_by_part(errors: Errors, skeleton: Skeleton) -> dict[str, float]:
     }
 
 
-def of_run(run: Path, train: Sequence[Sample]) -> tuple[dict[str, float], list[str]]:
+def of_run(run: Path) -> tuple[dict[str, float], list[str]]:
     loaded, samples, errors = validated(run)
+    train = load_data(loaded.settings.data).train
     again = np.zeros(len(samples), bool)
     again[[pair.first for pair in find_lookalikes(samples, train)]] = True
     text = ["", "| validation faces | NME inter-ocular | MAE, photo px |", "|---|--:|--:|"]
@@ -86,7 +87,7 @@ def main() -> None:
     columns = {"one label from another": gaps(every, pairs, data.skeleton)}
     text: list[str] = []
     if given.run is not None:
-        columns[f"{given.run.name} from a label"], text = of_run(given.run, data.train)
+        columns[f"{given.run.name} from a label"], text = of_run(given.run)
     print("| points | " + " | ".join(columns) + " |\n|---|" + "--:|" * len(columns))
     for part in PARTS:
         print(f"| {part} | " + " | ".join(f"{c[part]:.2%}" for c in columns.values()) + " |")

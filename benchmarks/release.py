@@ -25,13 +25,16 @@ def portable(loaded: runs.Loaded, data_path: str) -> dict[str, Any]:
     """The description with paths that mean something elsewhere."""
     settings = loaded.settings.model_copy(deep=True)
     settings.data.path = data_path
-    settings.model.encoder_weights, settings.model.init = "imagenet", None
+    settings.model.encoder_weights = "imagenet"
+    settings.model.init = settings.model.transfer = None
+    settings.data.cache = Data().cache
     style = loaded.box_style or BoxStyle.of(load_data(loaded.settings.data).train)
     return runs.describe(settings, loaded.skeleton, style)
 
 
 def measure(loaded: runs.Loaded, data: Data) -> dict[str, Any]:
-    dataset = KeypointDataset(load_data(data).val, loaded.skeleton, Framing.of(data))
+    samples = load_data(data, chosen=False).val
+    dataset = KeypointDataset(samples, loaded.skeleton, Framing.of(data), grey=data.grey)
     return summarise(predict_dataset(loaded.model, dataset), loaded.skeleton)
 
 

@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 import heatkp
-from heatkp.config import Settings, parse_settings
+from heatkp.config import Settings, parse_settings, read_yaml
 from heatkp.data.boxes import BoxStyle
 from heatkp.errors import CheckpointError, SettingsError
 from heatkp.models import KeypointModel, build_model, heads_alike
@@ -41,35 +40,39 @@ _PACKAGES = (
 def write_text(path: Path, text: str) -> None:
     """Write a file whole or not at all."""
     part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8")
-    os.replace(part, path)
+    try:
+        part.write_text(text, encoding="utf-8")
+        os.replace(part, path)
+    except BaseException:  # an interrupt too leaves nothing half-written
+        part.unlink(missing_ok=True)
+        raise
 
 
 def create_run(out: str | Path | None, name: str) -> Path:
     """A new, empty run folder: `out`, or the first free `runs/NAME-1`, `runs/NAME-2`, ...
 
-    Raises `SettingsError` where `out` exists already.
+    Raises `SettingsError` where `out` exists already, or no folder can be made there.
     """
-    if out is not None:
-        path = Path(out)
-        try:
-            path.mkdir(parents=True)
-        except FileExistsError:
-            raise SettingsError(
-                f"the run folder {path} exists already: choose another --out, "
-                f"or continue that run with --resume {path}"
-            ) from None
-        except OSError as error:
-            raise SettingsError(f"cannot make the run folder {path}: {error}") from None
-        return path
-    number = 1
-    while True:
-        path = Path("runs") / f"{name}-{number}"
-        try:
-            path.mkdir(parents=True)
-            return path
-        except FileExistsError:
+    path, number = Path("runs") / f"{name}-1" if out is None else Path(out), 1
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        while True:
+            try:
+                path.mkdir()
+                return path
+            except FileExistsError:
+                if out is not None:
+                    raise SettingsError(
+                        f"the run folder {path} exists already: choose another --out, "
+                        f"or continue that run with --resume {path}"
+                    ) from None
             number += 1
+            path = path.with_name(f"{name}-{number}")
+    except OSError as error:
+        raise SettingsError(
+            f"cannot make the run folder {path} ({error.strerror or error}: {error.filename}); "
+            "choose another place with --out"
+        ) from None
 
 
 def _git_commit() -> str | None:
@@ -129,6 +132,7 @@ def _as_skeleton(values: dict[str, Any]) -> Skeleton:
         pairs=runs(values["pairs"]),  # type: ignore[arg-type]
         lines=runs(values["lines"]),
         normalisers={k: runs(v) for k, v in values["normalisers"].items()},  # type: ignore[misc]
+        unpaired=tuple(values.get("unpaired", ())),
     )
 
 
@@ -224,7 +228,8 @@ def _fill(model: KeypointModel, state: dict[str, torch.Tensor], path: Path, head
 def load_run(path: str | Path, device: str = "cpu") -> Loaded:
     """The best model of a run folder, or of a `.safetensors` or `.ckpt` file.
 
-    Raises `CheckpointError` for what is missing, broken or does not fit its settings.
+    Raises `CheckpointError` for what is missing, broken or does not fit its settings, and
+    `SettingsError` where its settings file is damaged.
     """
     file = weights_path(path)
     state, description = _read(file)
@@ -236,7 +241,7 @@ def load_run(path: str | Path, device: str = "cpu") -> Loaded:
     except (KeyError, TypeError, ValueError, SettingsError) as error:
         raise CheckpointError(f"{file}: its description is damaged: {error}") from None
     if saved.is_file():
-        stated = parse_settings(yaml.safe_load(saved.read_text(encoding="utf-8")), str(saved))
+        stated = parse_settings(read_yaml(saved), str(saved))
         if stated.head.name != settings.head.name:
             raise CheckpointError(
                 f"{file} was trained with head {settings.head.name!r}, but {saved} says "

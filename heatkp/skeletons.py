@@ -5,13 +5,18 @@ Left and right are the subject's: a frontal face's right eye is on the left of t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 Group = tuple[int, ...]
+
+_WORD = r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+"
+"""Words as in left_eye, leftEye, LEFT_EYE, eyeL."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +30,8 @@ class Skeleton:
         lines: runs of indices to join when drawing.
         normalisers: name -> two groups of points; the distance between the groups' means is
             the length by which an error is divided.
+        unpaired: indices of points of which it is not known what they are in a mirrored image,
+            for their counterpart is not among the points, or nothing names it.
     """
 
     name: str
@@ -32,6 +39,7 @@ class Skeleton:
     pairs: tuple[tuple[int, int], ...] = ()
     lines: tuple[Group, ...] = ()
     normalisers: Mapping[str, tuple[Group, Group]] = field(default_factory=dict)
+    unpaired: Group = ()
 
     def __post_init__(self) -> None:
         if len(set(self.point_names)) != len(self.point_names):
@@ -40,7 +48,7 @@ class Skeleton:
         if len(set(paired)) != len(paired):
             raise ValueError(f"skeleton {self.name!r} has a point in two left-right pairs")
         groups = [g for two in self.normalisers.values() for g in two]
-        for i in [*paired, *(i for run in (*self.lines, *groups) for i in run)]:
+        for i in [*paired, *(i for run in (*self.lines, *groups, self.unpaired) for i in run)]:
             if not 0 <= i < len(self):
                 raise ValueError(f"skeleton {self.name!r} has no point {i}")
 
@@ -55,11 +63,31 @@ class Skeleton:
             order[left], order[right] = right, left
         return order
 
+    @property
+    def unmirrored(self) -> str | None:
+        """Why mirrored images have no labels of these points, in words; None where they have."""
+        if not self.unpaired:
+            return None
+        names = [self.point_names[i] for i in self.unpaired]
+        shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+        return (
+            f"{len(names)} of {len(self)} points have no known counterpart on the other side "
+            f"({shown})"
+        )
+
+    def with_pairs(self, pairs: Sequence[Sequence[int]]) -> Skeleton:
+        """The skeleton with these (left, right) pairs; all other points lie on the midline.
+
+        Raises `ValueError` for a point that is not there or in two pairs.
+        """
+        return replace(self, pairs=tuple((a, b) for a, b in pairs), unpaired=())
+
     def subset(self, indices: Sequence[int], name: str | None = None) -> Skeleton:
         """The skeleton of some of the points, in the given order.
 
-        Pairs and normalisers survive where all their points do; lines join what is left of
-        neighbours. Raises `ValueError` for an index that is missing or twice.
+        Pairs and normalisers survive where all their points do, half a pair is `unpaired`;
+        lines join what is left of neighbours. Raises `ValueError` for an index that is missing
+        or twice.
         """
         indices = [int(i) for i in indices]
         bad = [i for i in indices if not 0 <= i < len(self)]
@@ -69,6 +97,7 @@ class Skeleton:
                 f"give distinct numbers from 0 to {len(self) - 1}"
             )
         new = {old: i for i, old in enumerate(indices)}
+        torn = {i for pair in self.pairs if len(new.keys() & pair) == 1 for i in pair}
         kept_lines = []
         for line in self.lines:
             run: list[int] = []
@@ -89,6 +118,7 @@ class Skeleton:
                 for key, (a, b) in self.normalisers.items()
                 if all(i in new for i in (*a, *b))
             },
+            unpaired=tuple(i for i, old in enumerate(indices) if old in torn.union(self.unpaired)),
         )
 
 
@@ -218,22 +248,53 @@ NOSE_OF = {"face58": 52, "face68": 33, "face15": 10}
 SKELETONS: dict[str, Skeleton] = {s.name: s for s in (FACE68, FACE58, FACE15)}
 
 
-def pairs_by_name(names: Sequence[str]) -> tuple[tuple[int, int], ...]:
-    """(left, right) indices of names that differ in the first "left" and "right" alone.
+def _mirrored_names(name: str) -> Iterator[str]:
+    """What a point on the left is called on the right."""
+    for found in [*re.finditer("left|Left|LEFT", name), *re.finditer(_WORD, name)]:
+        right = {"left": "right", "l": "r"}.get(found[0].lower())
+        if right:
+            form = str.upper if found[0].isupper() else str.title if found[0][0].isupper() else str
+            yield name[: found.start()] + form(right) + name[found.end() :]
 
-    >>> pairs_by_name(["left_paw", "nose", "right_paw"])
-    ((0, 2),)
+
+def _names_a_side(name: str) -> bool:
+    words = (word.lower() for word in re.findall(_WORD, name))
+    return any(word in ("l", "r") or word.startswith(("left", "right")) for word in words)
+
+
+class Sides(NamedTuple):
+    """The `pairs` and `unpaired` of a `Skeleton`."""
+
+    pairs: tuple[tuple[int, int], ...]
+    unpaired: Group
+
+
+def sides_by_name(names: Sequence[str]) -> Sides:
+    """What names of points tell of left and right.
+
+    Names that differ in the first "left" and "right", or in the words "l" and "r", are pairs;
+    others are on the midline, unless they name a side. Where there is no pair, nothing is known
+    of points that differ in their numbers only.
+
+    >>> sides_by_name(["left_paw", "nose", "right_paw", "left_ear", "eyeL", "eyeR"])
+    Sides(pairs=((0, 2), (4, 5)), unpaired=(3,))
+    >>> sides_by_name(["tip", "point_0", "point_1"])
+    Sides(pairs=(), unpaired=(1, 2))
     """
     places = {name: i for i, name in enumerate(names)}
     pairs: list[tuple[int, int]] = []
     paired: set[int] = set()
     for name, i in places.items():
-        for left, right in (("left", "right"), ("Left", "Right"), ("LEFT", "RIGHT")):
-            j = places.get(name.replace(left, right, 1)) if left in name else None
+        for other in _mirrored_names(name):
+            j = places.get(other)
             if j is not None and not {i, j} & paired:
                 pairs.append((i, j))
                 paired |= {i, j}
-    return tuple(pairs)
+    unknown = {i for name, i in places.items() if _names_a_side(name)} - paired
+    if not pairs:
+        stems = [re.sub("[0-9]+$", "", name) for name in names]
+        unknown |= {i for i, stem in enumerate(stems) if stems.count(stem) > 1}
+    return Sides(tuple(pairs), tuple(sorted(unknown)))
 
 
 def select(skeleton: Skeleton, points: str | Sequence[int]) -> list[int]:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heatkp.skeletons import FACE58, FACE68, NOSE_OF, SKELETONS, Skeleton, select
+from heatkp.skeletons import FACE58, FACE68, NOSE_OF, SKELETONS, Skeleton, select, sides_by_name
 
 
 @pytest.mark.parametrize("skeleton", SKELETONS.values(), ids=lambda s: s.name)
@@ -44,10 +44,45 @@ def test_subset(indices):
         assert (indices[left], indices[right]) in FACE68.pairs
     for line in part.lines:
         assert len(line) > 1
+    paired = {i for pair in FACE68.pairs for i in pair}
+    kept = {indices[i] for pair in part.pairs for i in pair}
+    assert {indices[i] for i in part.unpaired} == (paired & set(indices)) - kept
+    assert set(part.subset(range(len(part))[::-1]).unpaired) == {
+        len(part) - 1 - i for i in part.unpaired
+    }
 
 
 def test_subset_keeps_normalisers_that_are_whole():
     assert set(FACE68.subset([36, 45]).normalisers) == {"inter-ocular"}
+
+
+def test_points_without_a_counterpart():
+    eye = FACE68.subset([36, 30, 45, 37])
+    assert eye.unpaired == (3,) and eye.pairs == ((2, 0),)
+    assert "1 of 4 points" in eye.unmirrored and "right_eye_1" in eye.unmirrored
+    assert FACE68.unmirrored is None and FACE68.subset([30, 33]).unmirrored is None
+    told = eye.with_pairs([(2, 0), (1, 3)])
+    assert told.unmirrored is None and told.flip.tolist() == [2, 3, 0, 1]
+    with pytest.raises(ValueError, match="no point 9"):
+        eye.with_pairs([(0, 9)])
+
+
+@pytest.mark.parametrize(
+    "names, pairs, unpaired",
+    [
+        (["lefteye", "righteye"], [(0, 1)], []),
+        (["Right Eye", "Left Eye", "nose"], [(1, 0)], []),
+        (["l_hip", "r_hip", "eye.R", "eye.L", "earL"], [(0, 1), (3, 2)], [4]),
+        (["upper_lip", "bright", "trailer"], [], []),
+        (["kp_0", "kp_1", "kp_2"], [], [0, 1, 2]),
+        (["left_eye", "right_eye", "tail1", "tail2"], [(0, 1)], []),
+        (["left_eye", "mouth"], [], [0]),
+        (["nose"], [], []),
+    ],
+)
+def test_sides_by_name(names, pairs, unpaired):
+    found = sides_by_name(names)
+    assert sorted(found.pairs) == sorted(pairs) and list(found.unpaired) == unpaired
 
 
 def test_select():

@@ -45,6 +45,8 @@ class _Commands(click.Group):
             if debug:
                 traceback.print_exc()
             raise UserError(_message(error)) from None
+        except BrokenPipeError:  # as in `... | head`; click ends quietly
+            raise
         except KeyboardInterrupt as interrupt:
             message = "Interrupted."
             if interrupt.args:  # a training run says where it is

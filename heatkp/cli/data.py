@@ -67,7 +67,7 @@ def synth(out: str, count: int, size: int, seed: int, skeleton: str) -> None:
         (part / "images").mkdir()
     except OSError as error:
         raise SettingsError(f"cannot make the folder {part}: {error}") from None
-    console = Console()
+    console = Console(markup=False)
     try:
         samples, files = [], []
         for index in track(range(count), "drawing", console=console, transient=True):
@@ -113,7 +113,7 @@ def info(path: str, format_: str, out: str | None, as_json: bool) -> None:
         raise SettingsError(f"cannot write {sheet}: choose a name in an existing folder with --out")
     name = recognise(source) if format_ == "auto" else format_
     labels = read(source, name, strict=False)
-    with Progress(console=Console(stderr=True), transient=True) as progress:
+    with Progress(console=Console(stderr=True, markup=False), transient=True) as progress:
         task = progress.add_task("looking at pictures", total=None)
         found = inspect(
             labels,
@@ -135,7 +135,7 @@ def info(path: str, format_: str, out: str | None, as_json: bool) -> None:
         contact = str(sheet) if drawn else None
         click.echo(json.dumps({**found.as_dict(), "contact_sheet": contact}, indent=1))
         return
-    console = Console()
+    console = Console(markup=False)
     title = f"{found.path} ({found.format})"
     console.print(title, style="italic", highlight=False, markup=False, soft_wrap=True)
     console.print(_overview(found))

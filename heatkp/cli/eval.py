@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from heatkp.cli.common import or_newest
+from heatkp.cli.common import check_file, or_newest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -83,7 +83,7 @@ def evaluate(
 
     from heatkp.errors import SettingsError
 
-    console = Console()
+    console = Console(markup=False)
     how = Reading(decoder, flip_test, batch_size, passes)
     if len(names) > 1 and out is None:
         raise SettingsError(f"{len(names)} runs together: name the file to write with --out")
@@ -116,6 +116,8 @@ def measure(
     from heatkp.evaluation.evaluate import metrics_table, worst_points
     from heatkp.evaluation.metrics import mean_of, summarise
 
+    target = target_path(names[0], out, f"eval-{split}.json")
+    check_file(target)
     models = open_runs(names, how)
     found = [load(name, loaded, data, split) for name, loaded in zip(names, models)]
     for note in found[0].notes:
@@ -128,7 +130,6 @@ def measure(
     metrics = summarise(errors, found[0].skeleton)
     metrics.update(split=split, data=data, decoder=how.decoder, flip_test=how.flip_test,
                    passes=how.passes, runs=list(names))  # fmt: skip
-    target = target_path(names[0], out, f"eval-{split}.json")
     write(target, json.dumps(metrics, indent=1) + "\n")
     title = f"{together(names)}: {metrics['images']} images, split {split}"
     console.print(metrics_table(metrics, title))
@@ -140,12 +141,15 @@ def open_run(run: str, how: Reading) -> Loaded:
     """The model of a run or checkpoint, reading its maps by another decoder if one is named."""
     from heatkp import runs
     from heatkp.errors import SettingsError
+    from heatkp.evaluation.evaluate import demand_mirrored
     from heatkp.inference.predictor import demand_box_style
     from heatkp.models import DenseModel
 
     loaded = runs.load_run(run)
     if how.passes == 2:
         demand_box_style(loaded.box_style)
+    if how.flip_test:
+        demand_mirrored(loaded.skeleton)
     if how.decoder is not None:
         if not isinstance(loaded.model, DenseModel):
             raise SettingsError("--decoder: the regression head has no maps to decode")
@@ -177,7 +181,7 @@ def load(name: str, loaded: Loaded, data: str | None, split: str) -> KeypointDat
 
     settings = loaded.settings.data.model_copy(deep=True)
     if data is not None:
-        settings.format, settings.path = "auto", data
+        settings.format, settings.path, settings.pairs = "auto", data, None
     found = load_data(settings, chosen=data is None and split != "val")
     demand_points(name, loaded.skeleton, found.skeleton)
     return found

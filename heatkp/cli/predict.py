@@ -81,7 +81,7 @@ def predict(
     piped = out == "-"
     if piped:
         _demand_one_table(kinds)
-    console, aside = Console(stderr=piped), Console(stderr=True)
+    console, aside = Console(stderr=piped, markup=False), Console(stderr=True, markup=False)
     found = find_sources(pictures)
     for folder in found.left_out:
         say(aside, f"left out, for it holds earlier predictions: {folder}")
@@ -179,18 +179,23 @@ def _free_folder(out: str | None) -> Path:
 def _asked(found: Found, options: Options) -> Asked:
     """Open the model, the detector and the boxes. Raises `HeatkpError`s."""
     from heatkp.errors import SettingsError
+    from heatkp.evaluation.evaluate import demand_mirrored
     from heatkp.inference.batches import PickyDetector
     from heatkp.inference.faces import create_detector
-    from heatkp.inference.predictor import load_model
+    from heatkp.inference.predictor import demand_box_style, load_model
 
     if options.edges and options.where is not None:
         raise SettingsError("--box says where the objects are: leave out --boxes")
     boxes = _given_boxes(found, options)
     predictor = load_model(options.model)
-    if callable(boxes) and predictor.framing.box_scale is None:
+    if predictor.framing.box_scale is None and (callable(boxes) or boxes == "faces"):
         raise SettingsError(
             f"{options.model} was trained on whole pictures and takes no boxes: leave them out"
         )
+    if options.passes == 2:
+        demand_box_style(predictor.box_style)
+    if options.flip_test:
+        demand_mirrored(predictor.skeleton)
     if boxes == "auto":
         boxes = "faces" if predictor.finds_faces else "image"
     of_detector = {
@@ -212,7 +217,7 @@ def _asked(found: Found, options: Options) -> Asked:
 def _given_boxes(found: Found, options: Options) -> Boxes | str:
     """`auto`, `faces`, `image`, or what gives the boxes of --box or of a file."""
     from heatkp.errors import SettingsError
-    from heatkp.inference.sources import BoxFile
+    from heatkp.inference.box_files import BoxFile
 
     if options.edges:
         return _typed_boxes(found, options.edges)
@@ -225,7 +230,7 @@ def _given_boxes(found: Found, options: Options) -> Boxes | str:
             f"--boxes {where}: there is no such file; give auto, faces, image, or a file"
         )
     file = BoxFile(path, [source.path for source in found.sources])
-    return lambda picture: file.find(picture.file)
+    return file.find
 
 
 def _typed_boxes(found: Found, texts: Sequence[str]) -> Boxes:
@@ -245,6 +250,9 @@ def _typed_boxes(found: Found, texts: Sequence[str]) -> Boxes:
                 f"--box {text!r}: give four numbers x0,y0,x1,y1 in pixels of the picture with "
                 "x0 < x1 and y0 < y1, such as 210,80,420,330"
             )
+    if found.faults:  # a box would go to another picture than was meant
+        fault = found.faults[0]
+        raise SettingsError(f"{fault.name}: {fault.reason}; with --box no picture may be missing")
     files = [source.path for source in found.sources]
     if len(files) == 1:
         return lambda picture: boxes

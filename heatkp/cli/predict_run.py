@@ -180,7 +180,7 @@ def _work(
             else:
                 tally.pictures += 1
                 tally.faces += len(item.faces)
-                tally.turned += item.picture.turned
+                tally.turned += item.picture.orientation != 1
                 if not item.faces:
                     tally.without_face.append(item.picture.name)
                 for writer in writers:

@@ -53,7 +53,7 @@ def report(runs: tuple[str, ...], out: str | None, samples: int, batch_size: int
         raise SettingsError(f"{len(runs)} runs are too many for a page: name at most {MOST_RUNS}")
     target = target_path(runs[0], out, "report.html" if len(runs) == 1 else "compared.html")
     _check(target)
-    console = Console()
+    console = Console(markup=False)
     opened = [load_run(run) for run in runs]  # all of them before the first is measured
     found = [
         _measured(console, run, name, loaded, batch_size)

@@ -46,7 +46,7 @@ def score(submission: str, labels: str, as_json: bool) -> None:
 
     from rich.console import Console
 
-    console = Console()
+    console = Console(markup=False)
     for note in read_labels.notes:
         console.print(note, highlight=False, soft_wrap=True)
     print_score(console, result, submission, source)

@@ -83,7 +83,7 @@ def sweep(
         raise SettingsError("sweeps need Optuna: pip install 'heatkp[sweep]'")
     from rich.console import Console
 
-    console = Console()
+    console = Console(markup=False)
     if show is not None:
         if config or space_file or trials or out or timeout or assignments:
             raise SettingsError(

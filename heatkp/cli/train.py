@@ -64,7 +64,7 @@ def train(
 
     from rich.console import Console
 
-    console = Console()
+    console = Console(markup=False)
     if resume is not None:
         from heatkp.training import fit
 
@@ -75,6 +75,8 @@ def train(
     from heatkp.config import assign, expand_path, parse_settings, put, read_yaml
 
     values = read_yaml(config) if config else {}
+    if "data" in given:  # whatever it holds, also beside a file that names a format
+        put(values, "data.format", "auto")
     for assignment in assignments:
         assign(values, assignment)
     for name, value in given.items():

@@ -84,12 +84,11 @@ def _settings(
         saved = Path(run) / runs.SETTINGS
         # A run that has only begun holds settings, but no weights yet.
         values = read_yaml(saved) if saved.is_file() else runs.load_run(run).settings.model_dump()
-    for assignment in assignments:
-        assign(values, assignment)
     if data is not None:
         put(values, "data.path", data)
-        if run is not None:
-            put(values, "data.format", "auto")
+        put(values, "data.format", "auto")
+    for assignment in assignments:
+        assign(values, assignment)
     return parse_settings(values, config or run or "settings")
 
 

@@ -111,7 +111,7 @@ def error_curve(
 
     from heatkp.viz import figures
 
-    target, console = png(out), Console()
+    target, console = png(out), Console(markup=False)
     found, by = _measure(console, runs, split, normaliser, batch_size)
     with writing(target):
         figures.error_curves(found, by, target)
@@ -132,7 +132,7 @@ def points(
 
     from heatkp.viz.points import compare_points
 
-    target, console = png(out), Console()
+    target, console = png(out), Console(markup=False)
     found, by = _measure(console, runs, split, normaliser, batch_size)
     with writing(target):
         compare_points(found, by, target)
@@ -159,7 +159,7 @@ def head_turn(
 
     from heatkp.viz import turn
 
-    target, console = png(out), Console()
+    target, console = png(out), Console(markup=False)
     found, by = _measure(console, runs, split, normaliser, batch_size, turn.turn_points, "diagonal")
     angles = {name: turn.errors_by_turn(e, s, by) for name, (e, s) in found.items()}
     with writing(target):

@@ -81,7 +81,7 @@ def viz_heatmaps(
             "the contact sheet shows all of them anyway"
         )
     folder = target_path(run, out, "heatmaps")
-    console = Console()
+    console = Console(markup=False)
     errors: Errors | None = None
     with writing(folder):
         check_folder(folder)

@@ -13,6 +13,7 @@ Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
 NotNegative = Annotated[float, Field(ge=0.0)]
 Count = Annotated[int, Field(ge=1)]
+Place = Annotated[int, Field(ge=0)]
 
 
 class _Section(BaseModel):
@@ -25,7 +26,11 @@ class Data(_Section):
     format: Literal["auto", "synthetic", "imm", "coco", "imglab", "pts", "csv", "kaggle15"] = "auto"
     """`auto` draws faces where there is no path, and else looks at what the path holds."""
     path: str | None = None
-    points: Literal["all", "nose"] | list[Annotated[int, Field(ge=0)]] = "all"
+    points: Literal["all", "nose"] | list[Place] = "all"
+    pairs: list[tuple[Place, Place]] | None = None
+    """Numbers (left, right) of all points that change places in a mirrored picture, for layouts
+    whose point names do not tell; `[]` where none does. Without them such pictures are not
+    mirrored."""
     skeleton: Literal["face68", "face58"] = "face68"
     """Layout that drawn faces are labelled in; files know their own."""
     split: Literal["person", "random"] = "random"
@@ -98,7 +103,8 @@ class Augmentation(_Section):
     """What happens to a training sample. Angles in degrees, shifts and shears as fractions."""
 
     flip: Fraction = 0.5
-    """Probability of mirroring; labels change sides through the skeleton's table."""
+    """Probability of mirroring; labels change sides through the skeleton's table. None is
+    mirrored where a point's counterpart is not known (`data.pairs`)."""
     rotation: Annotated[float, Field(ge=0.0, le=180.0)] = 8.0
     """Angles are drawn from [-rotation, rotation]."""
     angles: list[Annotated[float, Field(ge=-180.0, le=180.0)]] = Field(default_factory=list)

@@ -17,6 +17,7 @@ from heatkp.config import Augmentation
 from heatkp.data.photos import PhotoSource
 from heatkp.data.samples import Image, Sample, Visibility
 from heatkp.data.transforms import Framing, Photometric, jittered, random_affine, reach, warp
+from heatkp.errors import DataError
 from heatkp.skeletons import Skeleton
 
 
@@ -61,6 +62,8 @@ class KeypointDataset(Dataset[dict[str, Any]]):
         self.skeleton = skeleton
         self.framing = framing
         self.grey = grey
+        if augmentation is not None and skeleton.unpaired:  # no labels for mirrored images
+            augmentation = augmentation.model_copy(update={"flip": 0.0})
         self.augmentation = augmentation
         self.seed = seed
         self._photometric = None if augmentation is None else Photometric(augmentation)
@@ -76,7 +79,10 @@ class KeypointDataset(Dataset[dict[str, Any]]):
         # A box gives the region by itself, without a look at the photo, unless that cuts it.
         framing = self.framing
         boxed = sample.box is not None and framing.box_scale is not None and not framing.inside
-        matrix = self.framing.matrix((1, 1) if boxed else self.photos[index].size, sample.box)
+        try:
+            matrix = framing.matrix((1, 1) if boxed else self.photos[index].size, sample.box)
+        except ValueError as error:
+            raise DataError(f"{sample.id}: {error}") from None
         return _inside(co.apply(matrix, sample.points), self.framing.size)
 
     def _augmented(

@@ -7,6 +7,8 @@ from functools import partial
 
 import numpy as np
 import numpy.typing as npt
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from heatkp.config import Data, expand_path
 from heatkp.data.lookalikes import without_lookalikes
@@ -35,26 +37,46 @@ def drawn_sample(seed: int, index: int, skeleton: Skeleton, size: int = 128) -> 
     )
 
 
+def _natural(person: str) -> tuple[int, str]:
+    return len(person), person
+
+
+def _persons(samples: list[Sample]) -> list[str]:
+    """Whom each sample shows, under one name for all who are in one photo with each other."""
+    photos = [s.id if s.photo is None else s.photo for s in samples]
+    names = [p if s.person is None else s.person for s, p in zip(samples, photos)]
+    # Each sample joins a person, a node, and a photo, another.
+    nodes: dict[tuple[str, str], int] = {}
+    people = [nodes.setdefault(("person", name), len(nodes)) for name in names]
+    pictures = [nodes.setdefault(("photo", photo), len(nodes)) for photo in photos]
+    links = coo_array((np.ones(len(names)), (people, pictures)), shape=(len(nodes), len(nodes)))
+    groups = connected_components(links, directed=False)[1][people]
+    called: dict[int, str] = {}
+    for group, name in sorted(zip(groups.tolist(), names), key=lambda pair: _natural(pair[1])):
+        called.setdefault(group, name)
+    return [called[group] for group in groups.tolist()]
+
+
 def split(samples: list[Sample], data: Data) -> tuple[list[Sample], list[Sample]]:
     """Training and validation samples.
 
     `person` keeps the persons whose names sort last (a `validation` share of them) for
-    validation; `random` shuffles photos with `split_seed`, and all samples of a photo go with
-    it. Raises `DataError` where a part would be empty.
+    validation; a photo is a person where none is named, and persons in one photo are together.
+    `random` shuffles photos with `split_seed`, and all samples of a photo go with it. Raises
+    `DataError` where a part would be empty.
     """
     if data.split == "person":
-        named = {s.id: s.person if s.person is not None else s.id for s in samples}
-        persons = sorted(set(named.values()), key=lambda p: (len(p), p))
-        held = set(persons[len(persons) - round(data.validation * len(persons)) :])
-        val = [s for s in samples if named[s.id] in held]
-        train = [s for s in samples if named[s.id] not in held]
+        persons = _persons(samples)
+        distinct = sorted(set(persons), key=_natural)
+        chosen = set(distinct[len(distinct) - round(data.validation * len(distinct)) :])
+        of = persons
     else:
-        photos = [s.id if s.photo is None else s.photo for s in samples]
-        distinct = list(dict.fromkeys(photos))
+        of = [s.id if s.photo is None else s.photo for s in samples]
+        distinct = list(dict.fromkeys(of))
         order = np.random.default_rng(data.split_seed).permutation(len(distinct))
         chosen = {distinct[i] for i in order[: round(data.validation * len(distinct))]}
-        val = [s for s, photo in zip(samples, photos) if photo in chosen]
-        train = [s for s, photo in zip(samples, photos) if photo not in chosen]
+    val = [s for s, group in zip(samples, of) if group in chosen]
+    train = [s for s, group in zip(samples, of) if group not in chosen]
     for part, kept in (("training", train), ("validation", val)):
         if not kept:
             raise DataError(
@@ -115,9 +137,16 @@ def load_data(data: Data, chosen: bool = True) -> KeypointData:
             drawn_sample(data.drawn_seed, i, skeleton, size)
             for i in range(data.train_count + data.val_count)
         ]
+        if data.crop == "box":
+            drawn, _ = with_boxes(drawn, data.box)
         loaded = KeypointData(skeleton, drawn[: data.train_count], drawn[data.train_count :])
     else:
         skeleton, samples, notes = read(expand_path(data.path, "data.path"), data.format)
+        if data.pairs is not None:
+            try:
+                skeleton = skeleton.with_pairs(data.pairs)
+            except ValueError as error:
+                raise SettingsError(f"data.pairs: {error}") from None
         if data.crop == "box":
             samples, boxed = with_boxes(samples, data.box)
             notes = (*notes, *boxed)

@@ -43,6 +43,12 @@ class KeypointDataModule(pl.LightningDataModule):
         super().__init__()
         self.settings, self.data = settings, data
         self.notes = list(data.notes)
+        unmirrored = data.skeleton.unmirrored
+        if unmirrored and settings.augmentation.flip:
+            self.notes.append(
+                f"no picture is mirrored (augmentation.flip): {unmirrored}; take both sides, or "
+                "say with data.pairs which points change places"
+            )
         self.train_set = self._dataset(data.train, settings.augmentation)
         self.val_set = self._dataset(data.val, None)
 

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from heatkp.data.exif import orientation, upright
 from heatkp.errors import DataError
 from heatkp.skeletons import Skeleton
 
@@ -37,18 +38,17 @@ def read_image(path: str | Path, orient: bool = False) -> Image:
     if not path.is_file():
         raise DataError(f"image {path} does not exist")
     content = np.fromfile(path, np.uint8)
-    flags = cv2.IMREAD_COLOR | (0 if orient else cv2.IMREAD_IGNORE_ORIENTATION)
-    image = _decode(content, flags)
+    image = _decode(content, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     if image is None:
         raise DataError(f"{path} is not an image that can be read (damaged, or not a picture)")
     image = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image), np.uint8)
     jpeg = content[:2].tobytes() == b"\xff\xd8"
     if orient and not jpeg:  # JPEG files hold no transparency
         stored = _decode(content, cv2.IMREAD_UNCHANGED)
-        # What is transparent and turned by EXIF as well stays as it is.
         if stored is not None and stored.ndim == 3 and stored.shape[:2] == image.shape[:2]:
             image = _on_white(image, stored[:, :, 3:])
-    return image
+    # Not by OpenCV, which does so for some formats only.
+    return upright(image, orientation(path)) if orient else image
 
 
 def _decode(content: npt.NDArray[np.uint8], flags: int) -> npt.NDArray[Any] | None:

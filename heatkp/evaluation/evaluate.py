@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 from heatkp import coordinates as co
 from heatkp.data.dataset import KeypointDataset
 from heatkp.data.samples import Sample
+from heatkp.errors import SettingsError
 from heatkp.evaluation.metrics import Array, Errors
 from heatkp.models import KeypointModel
 from heatkp.skeletons import Skeleton
@@ -20,11 +21,22 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
+def demand_mirrored(skeleton: Skeleton) -> None:
+    """Raises `SettingsError` where points found in a mirrored picture have no known meaning."""
+    if skeleton.unmirrored:
+        raise SettingsError(
+            f"no flip test: {skeleton.unmirrored}; leave it out, or train on both sides, with "
+            "data.pairs where names do not tell which points change places"
+        )
+
+
 def mirrored_points(model: KeypointModel, images: torch.Tensor, skeleton: Skeleton) -> torch.Tensor:
     """Points (B, K, 2), input pixels, found in the mirror images of `images` (B, C, H, W).
 
-    They are mirrored back and exchange left and right labels.
+    They are mirrored back and exchange left and right labels. Raises `SettingsError` where it
+    is not known which (`Skeleton.unpaired`).
     """
+    demand_mirrored(skeleton)
     mirrored = model.decode(model(images.flip(-1))).points
     back = torch.stack([images.shape[-1] - 1 - mirrored[..., 0], mirrored[..., 1]], -1)
     return back[:, torch.from_numpy(skeleton.flip)]

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeVar, cast
+
 import torch
 from torch import Tensor
 
@@ -14,6 +18,22 @@ def working_dtype(tensor: Tensor) -> torch.dtype:
 def accurate_dtype(tensor: Tensor) -> torch.dtype:
     """float64 for what is small enough to afford it; float32 where a device has no float64."""
     return torch.float32 if tensor.device.type == "mps" else torch.float64
+
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+def without_autocast(function: _F) -> _F:
+    """A function of maps that computes in its own precision inside autocast, too."""
+
+    @wraps(function)
+    def inner(maps: Tensor, *args: Any, **kwargs: Any) -> Any:
+        if not isinstance(maps, Tensor) or not torch.is_autocast_enabled(maps.device.type):
+            return function(maps, *args, **kwargs)
+        with torch.autocast(maps.device.type, enabled=False):
+            return function(maps, *args, **kwargs)
+
+    return cast(_F, inner)
 
 
 def check_maps(maps: Tensor) -> None:

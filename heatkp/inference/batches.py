@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from heatkp.data.samples import Image
-from heatkp.errors import HeatkpError
+from heatkp.errors import HeatkpError, SettingsError
 from heatkp.inference.faces import Face, FaceDetector
 from heatkp.inference.keypoints import Keypoints
 from heatkp.inference.predictor import Predictor
@@ -60,7 +60,8 @@ def answers(
 ) -> Iterator[Answer | Fault]:
     """Predict on pictures as they come; gives them, and faults, in their order.
 
-    A picture that the predictor refuses becomes a fault, and the others are done.
+    A picture that the predictor refuses becomes a fault, and the others are done. Raises
+    `SettingsError` for options that do not fit the model.
 
     Args:
         boxes: what `Predictor.predict` takes by name, or a function that gives them.
@@ -109,6 +110,8 @@ def _predict(
             found_in = asked[face.image][0]
             assert found_in.faces is not None
             found_in.faces.append(face)
+    except SettingsError:  # of no picture
+        raise
     except (HeatkpError, MemoryError, cv2.error):
         # One of them is to blame: each alone.
         for answer, given in asked:

@@ -20,7 +20,7 @@ from heatkp.data.photos import crop_photo
 from heatkp.data.samples import Image, Sample, as_rgb, read_image
 from heatkp.data.transforms import Framing, warp
 from heatkp.errors import DataError, SettingsError
-from heatkp.evaluation.evaluate import mirrored_points
+from heatkp.evaluation.evaluate import demand_mirrored, mirrored_points
 from heatkp.inference.faces import Face, FaceDetector, create_detector
 from heatkp.inference.keypoints import Array, Keypoints
 from heatkp.runs import Loaded, load_run
@@ -102,8 +102,8 @@ class Predictor:
 
         Raises:
             DataError: for a file that is no picture, an array that is none, or a bad box.
-            SettingsError: for two passes where `box_style` is not known, and where the detector's
-                package is missing.
+            SettingsError: for two passes where `box_style` is not known, a flip test where points
+                have no known counterpart, and where the detector's package is missing.
         """
         if passes is None:
             passes = 1 if self.box_style is None else 2
@@ -111,6 +111,8 @@ class Predictor:
             raise SettingsError(f"passes is 1 or 2, not {passes!r}")
         if passes == 2:
             demand_box_style(self.box_style)
+        if flip_test:
+            demand_mirrored(self.skeleton)
         if batch_size < 1:
             raise SettingsError(f"batch_size is 1 or more, not {batch_size!r}")
         return list(self._stream(images, boxes, batch_size, passes, flip_test))

@@ -1,25 +1,23 @@
-"""What is to be predicted: photos, folders of them, patterns, videos; and boxes from a file."""
+"""What is to be predicted: photos, folders of them, patterns, videos."""
 
 from __future__ import annotations
 
 import glob
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import cv2
 import numpy as np
-import numpy.typing as npt
-from PIL import Image as PillowImage
 
-from heatkp.data.readers import read
+from heatkp.data.exif import orientation
 from heatkp.data.readers.common import walk
 from heatkp.data.readers.pts import PICTURES
 from heatkp.data.samples import Image, read_image
-from heatkp.errors import DataError, HeatkpError, SettingsError
+from heatkp.errors import DataError, HeatkpError
 
 VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".m4v", ".webm", ".gif")
 UNREADABLE = (".heic", ".heif")
@@ -29,7 +27,11 @@ KNOWN = (*PICTURES, ".jp2", ".avif", *UNREADABLE, *VIDEOS)
 SUMMARY = "summary.json"
 """The file that marks a folder of predictions; it is no place to look for photos."""
 MADE_BY = "heatkp predict"
-_ORIENTATION = 0x0112  # EXIF
+COORDINATES = (
+    "pixels of the picture as it is seen upright (turned as its EXIF entry says): x to the right, "
+    "y down, the centre of the top-left pixel is (0, 0); boxes are edges x0, y0, x1, y1, the "
+    "picture's own are -0.5, -0.5, width - 0.5, height - 0.5"
+)
 
 
 class Source(NamedTuple):
@@ -77,7 +79,7 @@ class Picture:
         name: in the outputs, with folders; a frame's is its video's and its number.
         file: the photo's or the video's.
         image: uint8 (H, W, 3) RGB, upright.
-        turned: the file holds the photo turned; `image` is as its EXIF entry says.
+        orientation: the EXIF entry of the file, 1 to 8; `image` is turned as it says.
         frame: number in the video, from 0.
         time: of the frame, in seconds.
         rate: frames a second, of those that are looked at.
@@ -86,7 +88,7 @@ class Picture:
     name: str
     file: Path
     image: Image
-    turned: bool = False
+    orientation: int = 1
     frame: int | None = None
     time: float | None = None
     rate: float | None = None
@@ -105,15 +107,17 @@ def find_sources(arguments: Sequence[str]) -> Found:
     faults: list[Fault] = []
     bases: dict[Path, Path] = {}
     for argument in arguments:
-        path = Path(os.path.abspath(os.path.expanduser(argument)))
+        argument = os.path.expanduser(argument)
+        path = Path(os.path.abspath(argument))
         if path.is_dir():
             base, files = path, list(_in_folder(path, path, left_out))
             reason = "the folder holds no picture and no video, nor do the folders in it"
         elif path.exists():
             base, files, reason = path.parent, [path], ""
         elif glob.has_magic(argument):
-            base = _before_wildcards(path)
-            files = list(_matches(path, base, left_out))
+            # The folder that we are in is no part of the pattern, whatever its name.
+            base = Path(os.path.abspath(_before_wildcards(Path(argument))))
+            files = list(_matches(Path(argument), base, left_out))
             reason = "no picture and no video matches"
         else:
             base, files, reason = path, [], "there is no such file or folder"
@@ -211,19 +215,7 @@ def _photo(source: Source) -> Picture:
                 f"{source.path} is a HEIC photo, which heatkp cannot read: convert it to JPEG"
             ) from None
         raise
-    return Picture(source.name, source.path, image, _is_turned(source.path))
-
-
-def _is_turned(path: Path) -> bool:
-    # Pillow refuses large pictures even where only the header is read.
-    limit, PillowImage.MAX_IMAGE_PIXELS = PillowImage.MAX_IMAGE_PIXELS, None
-    try:
-        with PillowImage.open(path) as file:
-            return file.getexif().get(_ORIENTATION, 1) in range(2, 9)
-    except Exception:  # whatever Pillow makes of a file that OpenCV has read
-        return False
-    finally:
-        PillowImage.MAX_IMAGE_PIXELS = limit
+    return Picture(source.name, source.path, image, orientation(source.path))
 
 
 def frame_count(source: Source, every: int = 1) -> int:
@@ -272,67 +264,3 @@ def _frames(source: Source, every: int) -> Iterator[Picture]:
             f"{source.path} ends after {number} of the {stated:.0f} frames that it announces: "
             "cut off? What it holds was looked at"
         )
-
-
-class BoxFile:
-    """The boxes of a file in one of the formats that have boxes, for some pictures."""
-
-    def __init__(self, path: Path, pictures: Sequence[Path]) -> None:
-        """Raises `DataError` for a file that is none, `SettingsError` for one without boxes."""
-        labels = read(path, strict=False)
-        self._boxes: dict[Path, list[npt.NDArray[np.float64]]] = {}
-        for sample in labels.samples:
-            if sample.file is None or sample.box is None:
-                continue
-            file = Path(os.path.abspath(sample.file))
-            self._boxes.setdefault(file, []).append(sample.box.astype(np.float64))
-        if not self._boxes:
-            raise SettingsError(
-                f"--boxes {path}: the file gives no picture a box; formats with boxes are dlib's "
-                "imglab .xml and COCO .json"
-            )
-        # An entry for one of these very pictures is no other one's, whatever its name.
-        self._entries, self._pictures = _by_name(self._boxes), _by_name(pictures)
-        for picture in pictures:
-            if picture in self._boxes:
-                self._entries[picture.name].remove(picture)
-                self._pictures[picture.name].remove(picture)
-
-    def find(self, picture: Path) -> npt.NDArray[np.float64]:
-        """The boxes of one of the pictures, edges (N, 4): of the entry for this very file, or of
-        the one whose path ends in the same names; N is 0 where there is none.
-
-        Raises `DataError` where another entry, or another picture, fits as well.
-        """
-        if picture in self._boxes:
-            return np.stack(self._boxes[picture])
-        entries = _closest(picture, self._entries.get(picture.name, []))
-        pictures = _closest(entries[0], self._pictures[picture.name]) if entries else []
-        if picture not in pictures:
-            return np.empty((0, 4))
-        for kind, rivals in (("the boxes of", entries), ("a box for", pictures)):
-            if len(rivals) > 1:
-                raise DataError(
-                    f"{kind} {rivals[0]} or {rivals[1]}: the names in the file of boxes do not "
-                    "say which; write their folders, too"
-                )
-        return np.stack(self._boxes[entries[0]])
-
-
-def _by_name(files: Iterable[Path]) -> dict[str, list[Path]]:
-    named: dict[str, list[Path]] = {}
-    for file in files:
-        named.setdefault(file.name, []).append(file)
-    return named
-
-
-def _closest(file: Path, others: Sequence[Path]) -> list[Path]:
-    """Those that share the most names with a path, counted from the end."""
-    shared = [_same_end(file, other) for other in others]
-    return [other for other, same in zip(others, shared) if same == max(shared)]
-
-
-def _same_end(first: Path, second: Path) -> int:
-    """How many parts, counted from the end, two paths share."""
-    pairs = zip(reversed(first.parts), reversed(second.parts))
-    return next((i for i, (a, b) in enumerate(pairs) if a != b), len(first.parts))

@@ -26,14 +26,9 @@ from heatkp.data.readers.coco import coco_dictionary
 from heatkp.data.readers.pts import write_pts
 from heatkp.errors import DataError
 from heatkp.inference.keypoints import Keypoints
-from heatkp.inference.sources import Fault, Picture
+from heatkp.inference.sources import COORDINATES, Fault, Picture
 from heatkp.skeletons import Skeleton
 
-COORDINATES = (
-    "pixels of the picture as it is seen upright (turned as its EXIF entry says): x to the right, "
-    "y down, the centre of the top-left pixel is (0, 0); boxes are edges x0, y0, x1, y1, the "
-    "picture's own are -0.5, -0.5, width - 0.5, height - 0.5"
-)
 MADE = "made by heatkp predict"
 
 
@@ -106,7 +101,9 @@ def _number(value: float, digits: int) -> float | None:
 def _path_from(folder: Path | None, picture: Picture) -> str:
     """The picture's file seen from a folder (or from here), and a frame's number below it."""
     try:
-        path = os.path.relpath(picture.file, folder).replace(os.sep, "/")
+        # `..` leads out of where a link leads to, not out of the link.
+        file = os.path.join(os.path.realpath(picture.file.parent), picture.file.name)
+        path = os.path.relpath(file, os.path.realpath(folder or ".")).replace(os.sep, "/")
     except ValueError:  # on another drive
         path = picture.file.as_posix()
     return path if picture.frame is None else f"{path}/{picture.frame:06d}"
@@ -155,7 +152,7 @@ class JsonTable:
         entry: dict[str, Any] = {"picture": picture.name, "file": str(picture.file)}
         if picture.frame is not None:
             entry.update(frame=picture.frame, time=_number(picture.time or 0.0, 4))
-        entry.update(width=width, height=height, turned_by_exif=picture.turned)
+        entry.update(width=width, height=height, turned_by_exif=picture.orientation != 1)
         entry["faces"] = [_face(face) for face in faces]
         comma = "," if self._count else ""
         self._text.write(f"{comma}\n{json.dumps(entry, allow_nan=False)}")

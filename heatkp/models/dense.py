@@ -118,7 +118,18 @@ class DenseModel(KeypointModel):
         limit = points.new_tensor(self.size) - 0.5
         return weights * ((points >= -0.5) & (points <= limit)).all(-1)
 
+    def _demand(self, given: Tensor, wanted: tuple[int, int], what: str) -> None:
+        """Raises `ValueError` for another size: points beyond the model's would not count."""
+        height, width = given.shape[2:]
+        if (height, width) != wanted:
+            raise ValueError(
+                f"{what} are {width}x{height}, where a model of size {self.size} is trained on "
+                f"{wanted[1]}x{wanted[0]}: create it with size=(width, height) of your images"
+            )
+
     def loss(self, output: Tensor, points: Tensor, weights: Tensor) -> Tensor:
+        width, height = self.size
+        self._demand(output, (-(-height // self.stride), -(-width // self.stride)), "maps")
         weights = self._counted(points, weights)
         values = self.head.loss(output, input_to_map(points, self.stride), weights)
         return hm.masked_mean(values, weights)
@@ -127,6 +138,7 @@ class DenseModel(KeypointModel):
         if not self.loss_chunk:
             return super().training_loss(images, points, weights)
         shape = (images.shape[2], images.shape[3])
+        self._demand(images, (self.size[1], self.size[0]), "images")
         weights = self._counted(points, weights)
 
         def summed(features: Tensor, points: Tensor, weights: Tensor) -> Tensor:

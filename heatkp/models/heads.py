@@ -250,6 +250,9 @@ class NLLHead(Head):
         super().__init__(settings, points)
         self.log_sigma = nn.Parameter(torch.ones(points).mul(torch.tensor(self.start_sigma)).log())
 
+        if settings.sigma_final is not None:
+            raise SettingsError("head.sigma_final: head 'nll' learns its widths from head.sigma on")
+
     def loss(self, maps: Tensor, points: Tensor, weights: Tensor) -> Tensor:
         return hm.gaussian_nll(
             maps, points, weights, self.log_sigma.exp().expand(maps.shape[0], -1)

@@ -23,6 +23,7 @@ SAMPLES = (
 """Settings that change what is validated on, so that errors could not be compared."""
 FRAMING = (
     "data.size", "data.crop", "data.box", "data.box_scale", "data.box_shift", "data.keep_aspect",
+    "data.box_inside",
 )  # fmt: skip
 """Settings that change how long an input pixel is: such trials compare in photo pixels."""
 

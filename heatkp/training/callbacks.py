@@ -12,7 +12,7 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
-from lightning.pytorch.callbacks import Callback, WeightAveraging
+from lightning.pytorch.callbacks import Callback, EarlyStopping, WeightAveraging
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -53,6 +53,20 @@ class LastCheckpoint(Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         trainer.save_checkpoint(self.path)
+
+
+class StopEarly(EarlyStopping):
+    """Ends a run after so many epochs without a smaller error, a resumed one too; of them, every
+    `period`-th is validated."""
+
+    def __init__(self, epochs: int, period: int = 1) -> None:
+        patience = -(-epochs // period)
+        super().__init__("val_mae", patience=patience, check_on_train_epoch_end=False)
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        # A checkpoint keeps the count, but not that it was enough.
+        if self.wait_count >= self.patience:
+            trainer.should_stop = True
 
 
 class BestWeights(Callback):

@@ -14,7 +14,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.callbacks import Callback, EarlyStopping
+from lightning.pytorch.callbacks import Callback
 from rich.console import Console
 from rich.progress import Progress
 
@@ -35,6 +35,7 @@ from heatkp.training.callbacks import (
     LastCheckpoint,
     ProgressLine,
     SafeCheckpointIO,
+    StopEarly,
     moving_average,
 )
 from heatkp.training.module import KeypointModule
@@ -69,6 +70,8 @@ def _preload(data: KeypointDataModule, console: Console) -> None:
 def prepare(settings: Settings, console: Console) -> Prepared:
     """Read the data and build the model, or raise what is wrong with them."""
     settings = settings.model_copy(deep=True)
+    if (settings.model.mean is None) != (settings.model.std is None):
+        raise SettingsError("model.mean and model.std: give both, with one number per channel")
     if settings.trainer.threads:
         torch.set_num_threads(settings.trainer.threads)
     loaded = load_data(settings.data)
@@ -125,13 +128,7 @@ def _callbacks(prepared: Prepared, run: Path, console: Console) -> list[Callback
     if settings.trainer.ema:
         found.append(moving_average(settings.trainer.ema))
     if settings.trainer.early_stopping:
-        found.append(
-            EarlyStopping(
-                "val_mae",
-                patience=settings.trainer.early_stopping,
-                check_on_train_epoch_end=False,
-            )
-        )
+        found.append(StopEarly(settings.trainer.early_stopping, settings.trainer.validate_every))
     if settings.trainer.animation_every:
         from heatkp.training.animation import Animation
 
@@ -181,7 +178,6 @@ def fit(
             devices=1,
             precision="bf16-mixed" if settings.trainer.precision == "bf16" else "32-true",
             max_epochs=settings.trainer.epochs,
-            gradient_clip_val=settings.optimiser.clip or None,
             accumulate_grad_batches=settings.optimiser.accumulate,
             check_val_every_n_epoch=period,
             deterministic="warn" if settings.trainer.deterministic else None,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from heatkp.data.readers import read, recognise
 from heatkp.data.readers.common import distinct, layout, photos_of
 from heatkp.errors import DataError
-from heatkp.skeletons import FACE58, FACE68, UNLABELLED, pairs_by_name
+from heatkp.skeletons import FACE58, FACE68, UNLABELLED, sides_by_name
 from tests.conftest import box_of, damaged, imglab_text, reads_or_refuses, write_picture
 
 EYES = {"left_eye": (20, 11.5), "right_eye": (10, 12), "nose": (15.25, 20)}
@@ -203,13 +203,13 @@ def test_distinct(names):
     assert all(i == n or i.startswith(n + "#") for i, n in zip(ids, names))
 
 
-@given(st.lists(st.text("left rightLR_", min_size=1, max_size=12), unique=True, max_size=12))
+@given(st.lists(st.text("left rightLRlr_", min_size=1, max_size=12), unique=True, max_size=12))
 def test_pairs_never_overlap(names):
-    pairs = pairs_by_name(names)
-    used = [i for pair in pairs for i in pair]
+    pairs, unpaired = sides_by_name(names)
+    used = [*(i for pair in pairs for i in pair), *unpaired]
     assert len(used) == len(set(used))
     for a, b in pairs:
-        assert names[a] != names[b] and "left" in names[a].lower() and "right" in names[b].lower()
+        assert names[a] != names[b] and "l" in names[a].lower() and "r" in names[b].lower()
 
 
 def test_names_that_become_the_same():

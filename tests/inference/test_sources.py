@@ -2,17 +2,15 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from heatkp.errors import DataError, SettingsError
+from heatkp.data import exif
 from heatkp.inference import sources as src
-from heatkp.inference.sources import BoxFile, Fault, find_sources, read_pictures
-from tests.conftest import box_of, imglab_text, write_picture
+from heatkp.inference.sources import Fault, find_sources, read_pictures
+from tests.conftest import write_picture
 
 EXIF = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0%c\0\0\0\0\0\0"
 
@@ -117,16 +115,16 @@ def test_photos_are_upright_and_say_so(tmp_path):
     turned(tmp_path / "a.jpg")
     write_picture(tmp_path / "b.png")
     first, second = read_pictures(find_sources([str(tmp_path)]).sources)
-    assert first.turned and first.image.shape == (40, 20, 3)
+    assert first.orientation == 6 and first.image.shape == (40, 20, 3)
     assert first.image[:10].mean() > 200 > 50 > first.image[-10:].mean()
-    assert not second.turned and second.image.shape == (48, 64, 3)
+    assert second.orientation == 1 and second.image.shape == (48, 64, 3)
 
 
 def test_a_large_photo_says_that_it_is_turned(tmp_path, monkeypatch):
-    monkeypatch.setattr(src.PillowImage, "MAX_IMAGE_PIXELS", 10)
+    monkeypatch.setattr(exif.PillowImage, "MAX_IMAGE_PIXELS", 10)
     turned(tmp_path / "a.jpg")
     (photo,) = read_pictures(find_sources([str(tmp_path)]).sources)
-    assert photo.turned and src.PillowImage.MAX_IMAGE_PIXELS == 10
+    assert photo.orientation == 6 and exif.PillowImage.MAX_IMAGE_PIXELS == 10
 
 
 @pytest.mark.parametrize("every", [1, 4])
@@ -184,58 +182,3 @@ def test_a_video_that_was_cut_off(tmp_path):
     items = list(read_pictures(find_sources([str(path)]).sources))
     assert 0 < len(items) - 1 < 40
     assert isinstance(items[-1], Fault) and "cut off" in items[-1].reason
-
-
-def imglab(folder, *entries):
-    path = folder / "labels.xml"
-    folder.mkdir(parents=True, exist_ok=True)
-    path.write_text(imglab_text([(name, [box_of(*b) for b in boxes]) for name, boxes in entries]))
-    return path
-
-
-def test_boxes_by_path_then_by_name(tmp_path):
-    path = imglab(
-        tmp_path / "labels",
-        ("x/1.jpg", [(0, 0, 10, 10)]),
-        ("y/1.jpg", [(10, 0, 20, 10), (0, 5, 5, 5)]),
-        ("2.jpg", [(1, 2, 3, 4)]),
-    )
-    own, moved = tmp_path / "labels", tmp_path / "moved"
-    given = [own / "x" / "1.jpg", moved / "2.jpg", moved / "y" / "1.jpg", moved / "3.jpg"]
-    file = BoxFile(path, given)
-    assert file.find(given[0]).tolist() == [[-0.5, -0.5, 9.5, 9.5]]
-    assert file.find(given[1]).tolist() == [[0.5, 1.5, 3.5, 5.5]]
-    assert len(file.find(given[2])) == 2 and file.find(given[3]).shape == (0, 4)
-
-
-def test_boxes_are_never_another_pictures(tmp_path):
-    path = imglab(tmp_path, ("x/1.jpg", [(0, 0, 9, 9)]), ("y/1.jpg", [(0, 0, 5, 5)]))
-    own, far, near = (tmp_path / f / "1.jpg" for f in ("x", "far", "z/y"))
-    with pytest.raises(DataError, match=r"the boxes of .*x/1.jpg or .*y/1.jpg"):
-        BoxFile(path, [far]).find(far)
-    file = BoxFile(path, [own, far])  # the first entry is taken
-    assert len(file.find(own)) == 1 and file.find(far)[0, 2] == 4.5
-    file = BoxFile(path, [own, far, near])  # and the other one fits better elsewhere
-    assert len(file.find(near)) == 1 and len(file.find(far)) == 0
-    with pytest.raises(DataError, match=r"a box for .*far/1.jpg or .*off/1.jpg"):
-        BoxFile(path, [own, far, tmp_path / "off" / "1.jpg"]).find(far)
-
-
-def test_files_without_boxes(tmp_path):
-    with pytest.raises(SettingsError, match="formats with boxes"):
-        table = tmp_path / "a.csv"
-        table.write_text("image,x0,y0\na.png,1,2\n")
-        BoxFile(table, [])
-    with pytest.raises(DataError, match="not well-formed"):
-        broken = tmp_path / "a.xml"
-        broken.write_text("<dataset>")
-        BoxFile(broken, [])
-
-
-def test_boxes_of_drawn_faces_in_coco(tmp_path):
-    from tests.conftest import heatkp
-
-    assert heatkp("data", "synth", tmp_path / "f", "--n", 2, "--size", 64).exit_code == 0
-    moved = Path(shutil.copy(tmp_path / "f" / "images" / "000001.png", tmp_path))
-    found = BoxFile(tmp_path / "f" / "annotations.json", [moved]).find(moved)
-    assert found.shape == (1, 4) and (found[:, 2:] > found[:, :2]).all()

@@ -48,7 +48,7 @@ def picture(path, **more):
 
 
 def frame(path, number, image):
-    return Picture(f"{path.name}/{number:06d}", path, image, False, number, number / 10, 10.0)
+    return Picture(f"{path.name}/{number:06d}", path, image, 1, number, number / 10, 10.0)
 
 
 def about(skeleton=FACE68):
@@ -69,7 +69,7 @@ def written(writer, entries, faults=(), complete=True):
 
 def test_json(folder, tmp_path):
     faces = [keypoints(seed=s) for s in (0, 1)]
-    entries = [(picture(tmp_path / "a.png", turned=True), faces),
+    entries = [(picture(tmp_path / "a.png", orientation=6), faces),
                (picture(tmp_path / "b.png", name="x/b.png"), [])]  # fmt: skip
     path = folder / "points.json"
     table = JsonTable(path, about())

@@ -16,7 +16,7 @@ import yaml
 from heatkp import runs
 from heatkp.config import Settings, parse_settings
 from heatkp.models import create_model
-from heatkp.training.callbacks import DataWait
+from heatkp.training.callbacks import DataWait, StopEarly
 from heatkp.training.module import make_optimiser, make_schedule
 from tests.conftest import TINY, heatkp
 
@@ -143,7 +143,18 @@ def test_early_stopping(tmp_path):
         "--set", "optimiser.schedule=constant", "--out", run,
     )  # fmt: skip
     assert result.exit_code == 0, result.output
-    assert len(rows(run)) < 30
+    stopped = rows(run)
+    assert len(stopped) < 30
+    # Killed between its last epoch and its end, it does not train on.
+    (run / "metrics.json").unlink()
+    result = heatkp("train", "--resume", run)
+    assert result.exit_code == 0, result.output
+    assert rows(run) == stopped and (run / "metrics.json").is_file()
+
+
+def test_patience_counts_epochs():
+    """Lightning counts validations."""
+    assert StopEarly(10).patience == 10 and StopEarly(10, 4).patience == 3
 
 
 def test_validation_can_be_rarer(tmp_path):
@@ -160,7 +171,14 @@ def test_validation_can_be_rarer(tmp_path):
     "extra",
     [
         ["optimiser.accumulate=2", "optimiser.clip=1.0", "optimiser.name=sgd"],
-        ["trainer.precision=bf16", "optimiser.schedule=cosine", "optimiser.warmup_epochs=1"],
+        [
+            "trainer.precision=bf16",
+            "optimiser.schedule=cosine",
+            "optimiser.warmup_epochs=1",
+            "optimiser.clip=1.0",
+            "head.name=kl",
+            "head.decoder=dark",
+        ],
         ["trainer.deterministic=true", "data.grey=true", "data.crop=box"],
         ["data.workers=1", "head.sigma=2", "head.sigma_final=1", "data.skeleton=face58"],
         ["data.points=nose", "head.regulariser=none"],
@@ -265,6 +283,10 @@ def test_schedules():
             schedule.step()
         return np.array(found)
 
+    asked = parse_settings({"optimiser": {"name": "sgd", "momentum": 0.5}}).optimiser
+    optimiser = make_optimiser(model, asked)
+    make_schedule(optimiser, asked, 20, 5)
+    assert all(group["momentum"] == 0.5 for group in optimiser.param_groups)
     one = rates(schedule="onecycle")
     assert one.max() == pytest.approx(1, abs=0.02) and one[0] < 0.1 and one[-1] < 0.02
     assert (rates(schedule="constant") == 1).all()

@@ -8,6 +8,7 @@ carry `person`, a name that splits keep on one side.
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterable, Mapping
 from functools import partial
@@ -17,34 +18,43 @@ from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
-from heatkp.data.readers.common import demand_files, only_file
+from heatkp.data.readers.common import demand_files, known_layout, only_file, photos_of
 from heatkp.data.samples import Labels, Sample, Visibility, read_image
 from heatkp.errors import DataError
-from heatkp.skeletons import SKELETONS, Skeleton, pairs_by_name
+from heatkp.skeletons import Skeleton, sides_by_name
 
 
 def _skeleton(category: Mapping[str, Any], source: Path) -> Skeleton:
     names = category.get("keypoints")
     if not isinstance(names, list) or not names:
         raise DataError(f"{source}: the category lists no keypoint names under 'keypoints'")
+    names = [str(name) for name in names]
+    known = known_layout(names)
+    if known is not None and known[1] == list(range(len(names))):
+        return known[0]
     name = str(category.get("name", "keypoints"))
-    for known in SKELETONS.values():
-        if list(known.point_names) == names:
-            return known
     edges = category.get("skeleton") or []
     try:
-        return Skeleton(
-            name,
-            tuple(map(str, names)),
-            pairs=pairs_by_name(list(map(str, names))),
-            lines=tuple((int(a) - 1, int(b) - 1) for a, b in edges),
-        )
+        lines = tuple((int(a) - 1, int(b) - 1) for a, b in edges)
+        pairs, unpaired = sides_by_name(names)
+        return Skeleton(name, tuple(names), pairs, lines, unpaired=unpaired)
     except (ValueError, TypeError) as error:
         raise DataError(f"{source}: category {name!r}: {error}") from None
 
 
-def _sample(note: Mapping[str, Any], file: Path, k: int, source: Path) -> Sample:
+def _box(note: Mapping[str, Any]) -> npt.NDArray[np.float32] | None:
+    """Edges of the box; None where there is none, or one without area, as some tools write."""
+    if note.get("bbox") is None:
+        return None
+    x, y, w, h = (float(v) for v in note["bbox"])
+    if not all(map(math.isfinite, (x, y, w, h))) or min(w, h) < 0:
+        raise ValueError("not finite, or of negative size")
+    return np.array([x - 0.5, y - 0.5, x + w - 0.5, y + h - 0.5], np.float32) if w * h else None
+
+
+def _sample(note: Mapping[str, Any], file: Path, photo: str, k: int, source: Path) -> Sample:
     name = f"annotation {note.get('id')} of {file.name}"
     try:
         flat = np.asarray(note["keypoints"], np.float64)
@@ -57,10 +67,12 @@ def _sample(note: Mapping[str, Any], file: Path, k: int, source: Path) -> Sample
     if not np.isin(visibility, list(Visibility)).all():
         raise DataError(f"{source}: {name} has a visibility that is none of 0, 1, 2")
     points = np.where(visibility[:, None] > 0, triples[:, :2], np.nan)
-    box = None
-    if note.get("bbox") is not None:
-        x, y, w, h = (float(v) for v in note["bbox"])
-        box = np.array([x - 0.5, y - 0.5, x + w - 0.5, y + h - 0.5], np.float32)
+    try:
+        box = _box(note)
+    except (TypeError, ValueError) as error:
+        raise DataError(
+            f"{source}: {name} has bbox {note['bbox']!r} ({error}); x, y, width, height are wanted"
+        ) from None
     person = note.get("person")
     return Sample(
         id=f"{file.stem}#{note.get('id')}",
@@ -69,7 +81,7 @@ def _sample(note: Mapping[str, Any], file: Path, k: int, source: Path) -> Sample
         visibility=visibility.astype(np.uint8),
         box=box,
         person=None if person is None else str(person),
-        photo=str(file),
+        photo=photo,
         file=file,
     )
 
@@ -100,11 +112,14 @@ def read_coco(path: Path, strict: bool = True) -> Labels:
     for file in images.values() if strict else ():
         if not cv2.haveImageReader(os.fspath(file)):
             raise DataError(f"{file} is not an image that can be read")
+    names = [os.path.relpath(file, source.parent) for file in images.values()]
+    photos = dict(zip(images, photos_of(names)))
     samples = []
     for note in notes:
-        if note.get("image_id") not in images:
+        image = note.get("image_id")
+        if image not in images:
             raise DataError(f"{source}: annotation {note.get('id')} has no image")
-        samples.append(_sample(note, images[note["image_id"]], len(skeleton), source))
+        samples.append(_sample(note, images[image], photos[image], len(skeleton), source))
     return Labels(skeleton, samples)
 
 

@@ -7,6 +7,7 @@ import math
 import os
 import posixpath
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -16,7 +17,7 @@ import numpy.typing as npt
 
 from heatkp.data.samples import Visibility
 from heatkp.errors import DataError
-from heatkp.skeletons import FACE68, SKELETONS, Skeleton, pairs_by_name
+from heatkp.skeletons import FACE68, SKELETONS, Skeleton, sides_by_name
 
 FURTHEST = 1e6
 """Pixels; no picture is that large, and float32 is coarse there."""
@@ -49,6 +50,9 @@ def walk(folder: Path) -> Iterator[tuple[Path, list[str]]]:
         yield Path(place), sorted(n for n in names if not n.startswith("."))
 
 
+MOST_OF_A_PHOTO = 20
+
+
 def photos_of(names: Sequence[str]) -> list[str]:
     """The photo that each picture is from, by the pictures' names within the data set.
 
@@ -56,8 +60,9 @@ def photos_of(names: Sequence[str]) -> list[str]:
     NAME_1, NAME_2 ..., and mirrored copies end in _mirror. A split that put one of them into
     training and another into validation would measure what the network has seen. So a name
     counts without its extension, without `_mirror` and then without a number of one or two
-    digits after an underscore. Elsewhere pictures are just numbered: where not even half of
-    the pictures would be photos of their own, numbers count as part of the name.
+    digits after an underscore. Elsewhere pictures are just numbered: numbers are a part of the
+    name where there are more than 20 behind it, or where fewer than 5 photos would remain, and
+    fewer than half as many as pictures.
 
     >>> photos_of(["helen/2821_1_mirror.jpg", "lfpw/image_0735.png", "helen/2821_2.jpg"])
     ['helen/2821', 'lfpw/image_0735', 'helen/2821']
@@ -66,7 +71,11 @@ def photos_of(names: Sequence[str]) -> list[str]:
     """
     stems = [without_extension(name).removesuffix("_mirror") for name in names]
     photos = [re.sub(r"_\d{1,2}\Z", "", stem) for stem in stems]
-    return photos if 2 * len(set(photos)) >= len(set(stems)) else stems
+    numbers = Counter(photo for photo, _ in set(zip(photos, stems)))
+    photos = [s if numbers[p] > MOST_OF_A_PHOTO else p for p, s in zip(photos, stems)]
+    distinct_photos = len(set(photos))
+    few = distinct_photos < 5 and 2 * distinct_photos < len(set(stems))
+    return stems if few else photos
 
 
 def without_extension(name: str) -> str:
@@ -109,27 +118,49 @@ def natural(name: str) -> list[str | tuple[int, str]]:
     return [(len(p.lstrip("0")), p.lstrip("0")) if i % 2 else p for i, p in enumerate(parts)]
 
 
-def layout(names: Sequence[str]) -> tuple[Skeleton, list[int]]:
-    """The skeleton of points with the given names, and where each of its points is in `names`.
-
-    68 numbers in a row are iBUG's mark-up (`FACE68`); the names of a known skeleton, in any
-    order, are that skeleton. Else the order is kept (numbers are put in theirs, and number 3
-    is called "point_3"), and left-right pairs are found by name. Raises `DataError` for names
-    that are not distinct.
-    """
+def known_layout(names: Sequence[str]) -> tuple[Skeleton, list[int]] | None:
+    """As `layout`, where the names tell the skeleton; None elsewhere."""
     order = list(range(len(names)))
     if names and all(map(_is_number, names)):
         order.sort(key=lambda i: int(names[i]))
         numbers = [int(names[i]) for i in order]
         if len(numbers) == len(FACE68) and numbers in ([*range(68)], [*range(1, 69)]):
             return FACE68, order
-    for known in SKELETONS.values():
-        if len(names) == len(known) and set(names) == set(known.point_names):
+    if len(set(names)) != len(names):
+        return None
+    holding = [s for s in SKELETONS.values() if set(names) <= set(s.point_names)]
+    for known in holding:
+        if len(names) == len(known):
             places = {name: i for i, name in enumerate(names)}
             return known, [places[name] for name in known.point_names]
+    if len(names) < 2 or not holding:
+        return None
+    parts = [s.subset([s.point_names.index(name) for name in names]) for s in holding]
+    if any((p.pairs, p.unpaired) != (parts[0].pairs, parts[0].unpaired) for p in parts):
+        # Layouts that number their points in other orders: no name tells which it is.
+        everything = tuple(range(len(names)))
+        return Skeleton(f"points{len(names)}", tuple(names), unpaired=everything), order
+    return parts[0], order
+
+
+def layout(names: Sequence[str]) -> tuple[Skeleton, list[int]]:
+    """The skeleton of points with the given names, and where each of its points is in `names`.
+
+    68 numbers in a row are iBUG's mark-up (`FACE68`); the names of a known skeleton, in any
+    order, are that skeleton, some of them a part of it. Else the order is kept (numbers are put
+    in theirs, and number 3 is called "point_3"), and left-right pairs are found by name. Raises
+    `DataError` for names that are not distinct.
+    """
+    known = known_layout(names)
+    if known is not None:
+        return known
+    order = list(range(len(names)))
+    if names and all(map(_is_number, names)):
+        order.sort(key=lambda i: int(names[i]))
     called = [f"point_{int(n)}" if _is_number(n) else n for n in (names[i] for i in order)]
+    pairs, unpaired = sides_by_name(called)
     try:
-        return Skeleton(f"points{len(names)}", tuple(called), pairs_by_name(called)), order
+        return Skeleton(f"points{len(names)}", tuple(called), pairs, unpaired=unpaired), order
     except ValueError as error:
         raise DataError(f"{error} (names: {', '.join(map(repr, names[:10]))} ...)") from None
 

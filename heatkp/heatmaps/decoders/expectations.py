@@ -19,7 +19,7 @@ from heatkp.heatmaps.decoders.common import (
     peak_scores,
     sigma_pair,
 )
-from heatkp.heatmaps.precision import working_dtype
+from heatkp.heatmaps.precision import without_autocast, working_dtype
 
 
 def _moments(mass: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
@@ -34,6 +34,7 @@ def _moments(mass: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     return torch.stack([mean_x, mean_y], -1), covariance
 
 
+@without_autocast
 def decode_expectation(
     maps: Tensor,
     kind: Kind = "logits",
@@ -82,6 +83,7 @@ def decode_expectation(
     return finish(points, near.sum((2, 3)).clamp(0, 1), covariance, valid)
 
 
+@without_autocast
 def decode_local_expectation(
     maps: Tensor,
     kind: Kind = "logits",

@@ -19,7 +19,7 @@ from heatkp.heatmaps.decoders.common import (
     peak_scores,
     sigma_pair,
 )
-from heatkp.heatmaps.precision import accurate_dtype
+from heatkp.heatmaps.precision import accurate_dtype, without_autocast
 
 # Map pixels; a Newton step that is shorter leaves an error of about its square.
 _SHORT = 1e-4
@@ -69,6 +69,7 @@ def _step(gradient: Tensor, second: Tensor, mixed: Tensor, sigma: Tensor) -> Ten
     return torch.where(concave[..., None], newton, 2 * sigma**2 * gradient).clamp(-1, 1)
 
 
+@without_autocast
 def decode_matched(
     maps: Tensor,
     kind: Kind = "logits",

@@ -20,12 +20,13 @@ from heatkp.heatmaps.decoders.common import (
     peak_scores,
     sigma_pair,
 )
-from heatkp.heatmaps.precision import working_dtype
+from heatkp.heatmaps.precision import without_autocast, working_dtype
 
 # Curvature of the log of a Gaussian of sigma = 300 pixels; anything flatter is rounding.
 _FLAT = 1e-5
 
 
+@without_autocast
 def decode_argmax(maps: Tensor, kind: Kind = "logits", sigma: DecoderSigma = 1.0) -> Decoded:
     """The highest pixel of each map.
 
@@ -49,6 +50,7 @@ def decode_argmax(maps: Tensor, kind: Kind = "logits", sigma: DecoderSigma = 1.0
     )
 
 
+@without_autocast
 def decode_quarter(maps: Tensor, kind: Kind = "logits", sigma: DecoderSigma = 1.0) -> Decoded:
     """The highest pixel, moved a quarter of a pixel towards its higher neighbour on each axis.
 
@@ -133,6 +135,7 @@ def _newton(
     return points, covariance.unflatten(-1, (2, 2))
 
 
+@without_autocast
 def decode_quadratic(maps: Tensor, kind: Kind = "logits", sigma: DecoderSigma = 1.0) -> Decoded:
     """The summit of the paraboloid through the log of the map around its highest pixel.
 
@@ -184,6 +187,7 @@ def _kernel(sigma: float, reach: int, like: Tensor) -> Tensor:
     return torch.where(distance <= reach, kernel, torch.zeros_like(kernel))
 
 
+@without_autocast
 def decode_dark(
     maps: Tensor,
     kind: Kind = "logits",

@@ -1,0 +1,76 @@
+"""Photos that are stored turned, with an EXIF entry that says how they are meant to be seen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from PIL import Image as PillowImage
+
+_ORIENTATION = 0x0112
+_TURNED_BY_DECODERS = "TIFF"
+_TURNS = {
+    1: (),
+    2: ("mirror",),
+    3: ("half",),
+    4: ("mirror", "half"),
+    5: ("mirror", "left"),
+    6: ("right",),
+    7: ("mirror", "right"),
+    8: ("left",),
+}  # EXIF 2.32, tag 274
+
+
+def orientation(path: Path) -> int:
+    """The EXIF orientation of a file, 1 to 8: how its pixels, as heatkp reads them, must be
+    turned to be upright; 1 where it does not say."""
+    # Pillow refuses large pictures even where only the header is read.
+    limit, PillowImage.MAX_IMAGE_PIXELS = PillowImage.MAX_IMAGE_PIXELS, None
+    try:
+        with PillowImage.open(path) as file:
+            code = file.getexif().get(_ORIENTATION, 1)
+            # A TIFF file's is a part of the format: whoever reads it, turns it.
+            return code if code in _TURNS and file.format != _TURNED_BY_DECODERS else 1
+    except Exception:  # whatever Pillow makes of a file that OpenCV has read
+        return 1
+    finally:
+        PillowImage.MAX_IMAGE_PIXELS = limit
+
+
+def upright(image: npt.NDArray[Any], code: int) -> npt.NDArray[Any]:
+    """A picture (H, W, ...) as stored, turned as an orientation says."""
+    for turn in _TURNS[code]:
+        if turn == "mirror":
+            image = cv2.flip(image, 1)
+        else:
+            by = {"half": cv2.ROTATE_180, "right": cv2.ROTATE_90_CLOCKWISE}
+            image = cv2.rotate(image, by.get(turn, cv2.ROTATE_90_COUNTERCLOCKWISE))
+    return image
+
+
+def upright_points(
+    points: npt.ArrayLike, code: int, size: tuple[int, int]
+) -> npt.NDArray[np.float64]:
+    """Points (..., 2) of a stored picture, of a width and height, where they are in `upright`."""
+    x, y = np.moveaxis(np.asarray(points, np.float64), -1, 0)
+    width, height = size
+    for turn in _TURNS[code]:
+        if turn == "mirror":
+            x = width - 1 - x
+        elif turn == "half":
+            x, y = width - 1 - x, height - 1 - y
+        else:
+            x, y = (height - 1 - y, x) if turn == "right" else (y, width - 1 - x)
+            width, height = height, width
+    return np.stack([x, y], -1)
+
+
+def upright_boxes(
+    boxes: npt.NDArray[np.float64], code: int, size: tuple[int, int]
+) -> npt.NDArray[np.float64]:
+    """Edges (N, 4) of boxes in a stored picture, of a width and height, in `upright`."""
+    corners = upright_points(boxes.reshape(-1, 2, 2), code, size)
+    return np.concatenate([corners.min(1), corners.max(1)], 1)

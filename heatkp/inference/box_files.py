@@ -1,0 +1,100 @@
+"""Boxes from a file, for the pictures that they belong to."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from heatkp.data.exif import upright_boxes
+from heatkp.data.readers import read
+from heatkp.errors import DataError, SettingsError
+from heatkp.inference.sources import COORDINATES, Picture
+
+
+def _of_upright_pictures(path: Path) -> bool:
+    """Whether a file's boxes are of pictures as they are seen: heatkp's own tables say so."""
+    if path.suffix.lower() != ".json":
+        return False
+    info = json.loads(path.read_text(encoding="utf-8")).get("info")
+    return isinstance(info, dict) and info.get("coordinates") == COORDINATES
+
+
+class BoxFile:
+    """The boxes of a file in one of the formats that have boxes, for some pictures."""
+
+    def __init__(self, path: Path, pictures: Sequence[Path]) -> None:
+        """Raises `DataError` for a file that is none, `SettingsError` for one without boxes."""
+        labels = read(path, strict=False)
+        self._upright = _of_upright_pictures(path)
+        self._boxes: dict[Path, list[npt.NDArray[np.float64]]] = {}
+        for sample in labels.samples:
+            if sample.file is None or sample.box is None:
+                continue
+            file = Path(os.path.abspath(sample.file))
+            self._boxes.setdefault(file, []).append(sample.box.astype(np.float64))
+        if not self._boxes:
+            raise SettingsError(
+                f"--boxes {path}: the file gives no picture a box; formats with boxes are dlib's "
+                "imglab .xml and COCO .json"
+            )
+        # An entry for one of these very pictures is no other one's, whatever its name.
+        self._entries, self._pictures = _by_name(self._boxes), _by_name(pictures)
+        for picture in pictures:
+            if picture in self._boxes:
+                self._entries[picture.name].remove(picture)
+                self._pictures[picture.name].remove(picture)
+
+    def find(self, picture: Picture) -> npt.NDArray[np.float64]:
+        """The boxes of a picture, edges (N, 4) in it; N is 0 where there is none.
+
+        They are of the pixels as stored, as in training, and are turned with the picture.
+        """
+        boxes = self._find(picture.file)
+        if self._upright or picture.orientation == 1:
+            return boxes
+        height, width = picture.image.shape[:2]
+        size = (height, width) if picture.orientation > 4 else (width, height)
+        return upright_boxes(boxes, picture.orientation, size)
+
+    def _find(self, picture: Path) -> npt.NDArray[np.float64]:
+        """Those of the entry for this very file, or of the one whose path ends in the same names.
+
+        Raises `DataError` where another entry, or another picture, fits as well.
+        """
+        if picture in self._boxes:
+            return np.stack(self._boxes[picture])
+        entries = _closest(picture, self._entries.get(picture.name, []))
+        pictures = _closest(entries[0], self._pictures[picture.name]) if entries else []
+        if picture not in pictures:
+            return np.empty((0, 4))
+        for kind, rivals in (("the boxes of", entries), ("a box for", pictures)):
+            if len(rivals) > 1:
+                raise DataError(
+                    f"{kind} {rivals[0]} or {rivals[1]}: the names in the file of boxes do not "
+                    "say which; write their folders, too"
+                )
+        return np.stack(self._boxes[entries[0]])
+
+
+def _by_name(files: Iterable[Path]) -> dict[str, list[Path]]:
+    named: dict[str, list[Path]] = {}
+    for file in files:
+        named.setdefault(file.name, []).append(file)
+    return named
+
+
+def _closest(file: Path, others: Sequence[Path]) -> list[Path]:
+    """Those that share the most names with a path, counted from the end."""
+    shared = [_same_end(file, other) for other in others]
+    return [other for other, same in zip(others, shared) if same == max(shared)]
+
+
+def _same_end(first: Path, second: Path) -> int:
+    """How many parts, counted from the end, two paths share."""
+    pairs = zip(reversed(first.parts), reversed(second.parts))
+    return next((i for i, (a, b) in enumerate(pairs) if a != b), len(first.parts))
