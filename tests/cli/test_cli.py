@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -139,7 +140,7 @@ def test_eval_on_other_data(tiny_run, tmp_path):
     assert json.loads(out.read_text())["images"] == 10
 
 
-def test_bad_eval(tiny_run, run_copy, tmp_path):
+def test_bad_eval(tiny_run, run_copy, tmp_path, monkeypatch):
     refused(["eval", tmp_path / "none"], "no run folder or checkpoint")
     refused(["eval", tmp_path], "holds no weights")
     rubbish = tmp_path / "a.safetensors"
@@ -150,7 +151,14 @@ def test_bad_eval(tiny_run, run_copy, tmp_path):
     refused(["eval", pickle], "a.ckpt")
     refused(["eval", tiny_run, "--decoder", "nosuch"], "head.decoder", "expectation")
     refused(["eval", tiny_run, "--data", write_imm(tmp_path / "imm")], "face68", "face58")
-    refused(["eval", tiny_run, "--out", tmp_path / "no" / "a.json"], "cannot write")
+    with monkeypatch.context() as patch:  # before minutes of work
+        patch.setattr("heatkp.cli.eval.open_runs", lambda *_: 1 / 0)
+        refused(["eval", tiny_run, "--out", tmp_path / "no" / "a.json"], "cannot write")
+        for folder in (tmp_path, "."):
+            refused(["eval", tiny_run, "--out", folder], "cannot write", "is a folder")
+    assert not list(tmp_path.glob("*.part"))
+    (run_copy / "settings.yaml").write_text("data: [1")
+    refused(["eval", run_copy], "settings.yaml is not valid YAML")
     weights = run_copy / "weights.safetensors"
     weights.write_bytes(weights.read_bytes()[:-100])
     refused(["eval", run_copy], "cannot be read")
@@ -181,6 +189,39 @@ def test_an_unforeseen_error_says_so(monkeypatch, tmp_path):
     result = heatkp("eval", tmp_path)
     assert result.exit_code == 1 and "ZeroDivisionError" in result.output
     assert "--debug" in result.output and "Traceback" not in result.output
+
+
+def test_a_reader_that_has_gone_is_no_fault(monkeypatch, tmp_path):
+    from heatkp import runs
+
+    def gone(path):
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    monkeypatch.setattr(runs, "load_run", gone)
+    result = heatkp("eval", tmp_path)
+    assert result.exit_code == 1 and "fault" not in result.output
+
+
+def test_names_with_brackets_are_shown_whole(tiny_run, tmp_path):
+    run = shutil.copytree(tiny_run, tmp_path / "run[red]")
+    result = heatkp("eval", run)
+    assert result.exit_code == 0 and "run[red]/eval-val.json" in result.output.replace("\n", "")
+
+
+def test_data_is_recognised_beside_a_file_that_names_a_format(tmp_path, root):
+    folder = tmp_path / "faces"
+    assert heatkp("data", "synth", folder, "--n", 12, "--size", 64).exit_code == 0
+    config = root / "configs" / "part2_face.yaml"
+    result = heatkp("viz", "augmentation", "--config", config, "--data", folder, "--samples", 1,
+                    "--out", tmp_path / "a.png")  # fmt: skip
+    assert result.exit_code == 0, result.output
+    settings = tmp_path / "imm.yaml"
+    settings.write_text("data: {format: imm, path: nowhere}")
+    result = heatkp("train", *TINY, "--config", settings, "--data", folder, "--epochs", 1,
+                    "--out", tmp_path / "run")  # fmt: skip
+    assert result.exit_code == 0, result.output
+    refused(["train", *TINY, "--config", settings, "--data", folder, "--set", "data.format=imm"],
+            ".asf")  # fmt: skip
 
 
 def test_training_on_imm_like_files(tmp_path):

@@ -320,6 +320,10 @@ def test_what_is_refused(tiny_run, boxed, photos, tmp_path):
     refused(["predict", photo, *box, "--max-faces", 1, *tail], "--max-faces is about", out=out)
     whole = ["--model", tiny_run, "--out", out]
     refused(["predict", photo, *box, *whole], "whole pictures", out=out)
+    refused(["predict", photo, "--boxes", "faces", *whole], "whole pictures", out=out)
+    refused(["predict", photo, "--passes", 2, *whole], "two passes need", out=out)
+    gone = [tmp_path / "gone.jpg", photo]  # whose boxes must not be taken for the other's
+    refused(["predict", *gone, *box, *box, *tail], "gone.jpg: there is no such file", out=out)
     refused(["predict", photo, "--detector", "mtcnn", *whole], "--detector is about", out=out)
     refused(["predict", photo, "--detector", "nose", *tail], "'nose'", out=out)
     refused(["predict", photo, "--passes", 3, *tail], "1<=x<=2", out=out)

@@ -194,6 +194,11 @@ def test_numbered_pictures_are_photos_of_their_own():
     assert len(set(photos_of(two))) == 100
     mirrored = [f"img_{i}{m}.png" for i in range(9) for m in ("", "_mirror")]
     assert photos_of(mirrored) == [f"img_{i // 2}" for i in range(18)]
+    assert len(set(photos_of([f"img_{i}.png" for i in range(500)]))) == 500
+
+
+def test_photos_with_many_faces():
+    assert len(set(photos_of([f"{p:04d}_{i}.jpg" for p in range(20) for i in (1, 2, 3)]))) == 20
 
 
 @given(st.lists(st.sampled_from(["a", "b", "a#2", "a#2#2", "a#3"])))

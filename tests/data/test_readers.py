@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -102,6 +103,33 @@ def test_splits(tmp_path):
             split(samples, Data(split="person", validation=share))
 
 
+@pytest.mark.parametrize("by", ["person", "random"])
+def test_a_photo_is_never_on_both_sides(by):
+    """Nor are persons who share one, nor samples of one person."""
+    plain = drawn_sample(0, 0, FACE68)
+    samples = [
+        replace(plain, id=f"{i}#{k}", photo=f"photo {i}", person=person)
+        for i, people in enumerate([*[(None, None)] * 8, ("a", "b"), ("b", "c"), ("d", None)])
+        for k, person in enumerate(people)
+    ]
+    for seed in range(5):
+        train, val = split(samples, Data(split=by, validation=0.3, split_seed=seed))
+        assert not {s.photo for s in train} & {s.photo for s in val}
+        if by == "person":
+            assert len(val) and not {s.person for s in train} & {s.person for s in val} - {None}
+
+
+def test_coco_pictures_of_one_photo(tmp_path):
+    def renamed(content):
+        for i, image in enumerate(content["images"]):
+            old = tmp_path / "faces" / image["file_name"]
+            image["file_name"] = f"images/p{i // 2}{'_mirror' * (i % 2)}.png"
+            old.rename(tmp_path / "faces" / image["file_name"])
+
+    samples = read(_coco(tmp_path, renamed, 4))[1]
+    assert [s.photo for s in samples] == ["images/p0"] * 2 + ["images/p1"] * 2
+
+
 def test_real_imm(data_folder):
     data = load_data(Data(path=str(data_folder / "imm"), split="person"))
     assert (len(data.train), len(data.val)) == (192, 48)
@@ -144,8 +172,8 @@ def test_synth_refuses_an_existing_folder(tmp_path):
     assert result.exit_code == 2 and "exists already" in result.output
 
 
-def _coco(tmp_path, change):
-    heatkp("data", "synth", tmp_path / "faces", "--n", 2, "--size", 64)
+def _coco(tmp_path, change, count=2):
+    heatkp("data", "synth", tmp_path / "faces", "--n", count, "--size", 64)
     path = tmp_path / "faces" / "annotations.json"
     content = json.loads(path.read_text())
     change(content)
@@ -162,6 +190,9 @@ def _coco(tmp_path, change):
         (lambda c: c["annotations"][1]["keypoints"].__setitem__(2, 7), "none of 0, 1, 2"),
         (lambda c: c["annotations"][1]["keypoints"].__setitem__(0, float("nan")), "not finite"),
         (lambda c: c["annotations"][1].update(image_id=99), "has no image"),
+        (lambda c: c["annotations"][1].update(bbox=[]), "x, y, width, height are wanted"),
+        (lambda c: c["annotations"][1].update(bbox=[1, 2, "x", 4]), "width, height are wanted"),
+        (lambda c: c["annotations"][1].update(bbox=[1, 2, -3, 4]), "of negative size"),
         (lambda c: c["categories"].append(c["categories"][0]), "2 categories"),
         (lambda c: c["categories"][0].pop("keypoints"), "no keypoint names"),
     ],
@@ -169,6 +200,12 @@ def _coco(tmp_path, change):
 def test_bad_coco(tmp_path, change, words):
     with pytest.raises(DataError, match=words):
         read(_coco(tmp_path, change))
+
+
+def test_a_coco_box_without_area_is_none(tmp_path):
+    change = lambda c: c["annotations"][1].update(bbox=[5, 6, 0, 0])  # noqa: E731
+    samples = read(_coco(tmp_path, change))[1]
+    assert samples[0].box is not None and samples[1].box is None
 
 
 def test_coco_knows_other_skeletons(tmp_path):

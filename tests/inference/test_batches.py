@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from heatkp.errors import DataError
+from heatkp.errors import DataError, SettingsError
 from heatkp.inference import batches
 from heatkp.inference.batches import Answer, PickyDetector, answers
 from heatkp.inference.faces import Face
@@ -53,6 +53,15 @@ def test_each_picture_gets_its_own_faces_in_order():
             assert all(face.points[0, 0] == f.picture.image[0, 0, 0] for face in f.faces)
     assert max(n for n, _, _ in predictor.calls) == 3
     assert all(boxes == "faces" and o == {"flip_test": True} for _, boxes, o in predictor.calls)
+
+
+def test_options_that_fit_no_picture_are_no_fault_of_one():
+    class Refusing(FakePredictor):
+        def predict(self, *args, **options):
+            raise SettingsError("two passes need another model")
+
+    with pytest.raises(SettingsError, match="another model"):
+        list(answers(Refusing(), [shot(0), shot(1)]))
 
 
 def test_few_pictures_are_in_memory_at_once(monkeypatch):

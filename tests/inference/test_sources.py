@@ -81,6 +81,15 @@ def test_patterns(tree):
     assert names(find_sources([str(tree / "b" / "x [1].png")])) == ["x [1].png"]
 
 
+def test_patterns_in_a_folder_with_brackets(tree, monkeypatch):
+    inside = tree / "photos [2023]"
+    (tree / "a").rename(inside)
+    monkeypatch.chdir(inside)
+    assert names(find_sources(["*.png"])) == ["1.png"]
+    assert sorted(names(find_sources(["**/*.png"]))) == ["1.png", "deep/1.png"]
+    assert names(find_sources(["../b/*.png"])) == ["1.png", "x [1].png"]
+
+
 def test_relative_arguments_and_files_named_twice(tree, monkeypatch):
     monkeypatch.chdir(tree / "a")
     found = find_sources(["1.png", "./deep/../1.png", "*.png", "."])

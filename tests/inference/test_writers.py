@@ -67,6 +67,16 @@ def written(writer, entries, faults=(), complete=True):
     return writer.finish(list(faults), complete)
 
 
+def test_paths_lead_out_of_a_folder_that_is_a_link(tmp_path):
+    (tmp_path / "disk" / "deep").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "disk" / "deep")
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((48, 64, 3), np.uint8))
+    entries = [(picture(tmp_path / "a.png"), [keypoints()])]
+    table = CocoTable(tmp_path / "link" / "coco.json", about())
+    written(table, entries)
+    assert read(tmp_path / "link" / "coco.json").samples[0].file.is_file()
+
+
 def test_json(folder, tmp_path):
     faces = [keypoints(seed=s) for s in (0, 1)]
     entries = [(picture(tmp_path / "a.png", orientation=6), faces),

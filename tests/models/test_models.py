@@ -24,6 +24,17 @@ def test_help_names_the_heads():
     assert list(NAMES_IN_HELP) == head_names()
 
 
+@pytest.mark.parametrize("chunk", [0, 1])
+def test_images_of_another_size_are_refused_in_training(chunk):
+    """Points beyond the model's size would not count, and nobody would know."""
+    model = create_model("kl", points=1, size=(64, 48), loss_chunk=chunk, **SMALL)
+    points, weights = torch.full((2, 1, 2), 60.0), torch.ones(2, 1)
+    for size in ((128, 96), (64, 64)):
+        with pytest.raises(ValueError, match=r"size \(64, 48\)"):
+            model.training_loss(images(size), points, weights)
+    assert model(images((128, 96))).shape[2:] == (24, 32)
+
+
 @pytest.mark.parametrize("name", head_names())
 def test_every_head_trains_a_step_and_decodes(name):
     torch.manual_seed(0)
@@ -184,6 +195,8 @@ def test_what_cannot_be_built_is_refused(arguments, words):
 
 
 def test_sigma_goes_from_start_to_end():
+    with pytest.raises(SettingsError, match="learns its widths"):
+        create_head(Head(name="nll", sigma_final=1.0), 2)
     head = create_head(Head(name="kl", sigma=3.0, sigma_final=1.0), 2)
     head.progress = 0.0
     assert head.sigma == 3.0
