@@ -1,7 +1,7 @@
 """Part 3: what was tried on the iBUG faces, and direct regression beside it.
 
     python benchmarks/part3.py --trials explore        short runs at 128 pixels
-    python benchmarks/part3.py --trials fast           configs/part3_ibug_fast.yaml, and regression
+    python benchmarks/part3.py --trials fast           configs/part3_ibug_fast.yaml, ce, regression
     python benchmarks/part3.py --trials full           configs/part3_ibug.yaml, from fast's result
     python benchmarks/part3.py --trials full_ce        that, trained on with ce
     python benchmarks/part3.py --trials unet_kl fpn_kl --out runs/part3
@@ -41,6 +41,8 @@ EXPLORE = {
     "regression_flatten": [*LITE0, *FLATTENED],
     "regression_average": [*LITE0, *AVERAGED],
 }
+ALIKE = {"fast": [], "fast_ce": ["--head", "ce"], "fast_regression": AVERAGED}
+"""Runs of `FAST` in full, which differ in their heads."""
 STRONGER = options(
     "augmentation.rotation=25", "augmentation.scale=0.2", "augmentation.shift=0.08",
     "augmentation.occlusion=0.5", "optimiser.weight_decay=0.05", "optimiser.lr=3e-4",
@@ -54,19 +56,17 @@ STARTED = {
 """Runs of `FULL`: the run that they start from, and what they change."""
 GROUPS = {
     "explore": list(EXPLORE),
-    "fast": ["fast", "fast_regression"],
+    "fast": ["fast", "fast_ce", "fast_regression"],
     "full": ["fast", "full"],
 }
-NAMES = [*EXPLORE, "fast", "fast_regression", *STARTED]
+NAMES = [*EXPLORE, *ALIKE, *STARTED]
 
 
 def arguments(name: str, out: Path) -> list[str]:
     if name in EXPLORE:
         return ["--config", str(FAST), *SHORT, *EXPLORE[name]]
-    if name == "fast":
-        return ["--config", str(FAST), *LITE0]
-    if name == "fast_regression":
-        return ["--config", str(FAST), *LITE0, *AVERAGED]
+    if name in ALIKE:
+        return ["--config", str(FAST), *LITE0, *ALIKE[name]]
     start, changes = STARTED[name]
     return ["--config", str(FULL), *LITE0, *options(f"model.init={out / start}"), *changes]
 
