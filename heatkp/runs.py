@@ -7,7 +7,8 @@ import os
 import platform
 import subprocess
 import sys
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,10 @@ from safetensors.torch import save
 import heatkp
 from heatkp.config import Settings, parse_settings, read_yaml
 from heatkp.data.boxes import BoxStyle
+from heatkp.data.samples import Sample, fingerprint
 from heatkp.errors import CheckpointError, SettingsError
 from heatkp.models import KeypointModel, build_model, heads_alike
-from heatkp.skeletons import Skeleton
+from heatkp.skeletons import SKELETONS, Skeleton, sides_by_name
 
 SETTINGS = "settings.yaml"
 ENVIRONMENT = "environment.json"
@@ -111,14 +113,19 @@ def environment() -> dict[str, Any]:
 
 
 def describe(
-    settings: Settings, skeleton: Skeleton, box_style: BoxStyle | None = None
+    settings: Settings,
+    skeleton: Skeleton,
+    box_style: BoxStyle | None = None,
+    validation: str | None = None,
 ) -> dict[str, Any]:
-    """All that weights need beside them to be used again, as plain values."""
+    """All that weights need beside them to be used again, as plain values; `validation` is the
+    `fingerprint` of the samples that are not trained on."""
     return {
         "heatkp": heatkp.__version__,
         "settings": settings.model_dump(),
         "skeleton": asdict(skeleton),
         "box_style": None if box_style is None else box_style._asdict(),
+        "validation": validation,
     }
 
 
@@ -126,7 +133,7 @@ def _as_skeleton(values: dict[str, Any]) -> Skeleton:
     def runs(items: Any) -> tuple[tuple[int, ...], ...]:
         return tuple(tuple(i) for i in items)
 
-    return Skeleton(
+    skeleton = Skeleton(
         name=values["name"],
         point_names=tuple(values["point_names"]),
         pairs=runs(values["pairs"]),  # type: ignore[arg-type]
@@ -134,17 +141,44 @@ def _as_skeleton(values: dict[str, Any]) -> Skeleton:
         normalisers={k: runs(v) for k, v in values["normalisers"].items()},  # type: ignore[misc]
         unpaired=tuple(values.get("unpaired", ())),
     )
+    return skeleton if "unpaired" in values else _with_sides(skeleton)
+
+
+def _with_sides(skeleton: Skeleton) -> Skeleton:
+    """A skeleton that was stored without `unpaired`, with what its names tell of it."""
+    known = SKELETONS.get(skeleton.name.partition("[")[0])
+    if known is not None and set(skeleton.point_names) <= set(known.point_names):
+        places = [known.point_names.index(name) for name in skeleton.point_names]
+        return replace(skeleton, unpaired=known.subset(places).unpaired)
+    paired = {i for pair in skeleton.pairs for i in pair}
+    unpaired = (i for i in sides_by_name(skeleton.point_names).unpaired if i not in paired)
+    return replace(skeleton, unpaired=tuple(unpaired))
 
 
 @dataclass
 class Loaded:
-    """A trained model with what it was trained for; `box_style` is how the boxes that it was
-    trained on lie around the points, where that is known."""
+    """A trained model with what it was trained for.
+
+    Attributes:
+        box_style: how the boxes that it was trained on lie around the points, where known.
+        validation: the `fingerprint` of the samples that it was not trained on, where known.
+    """
 
     model: KeypointModel
     settings: Settings
     skeleton: Skeleton
     box_style: BoxStyle | None = None
+    validation: str | None = None
+
+    def demand_same_split(self, run: str | Path, validation: Sequence[Sample]) -> None:
+        """Raises `CheckpointError` where these are not the samples that training held back."""
+        if self.validation not in (None, fingerprint(validation)):
+            raise CheckpointError(
+                f"{run} held back other samples than are for validation now: files were added, "
+                "taken away or renamed since, or another version of heatkp splits otherwise. It "
+                "may have been trained on some of these. Put the data back as it was, or give "
+                "photos that it has not seen (--data)"
+            )
 
 
 def save_weights(
@@ -252,7 +286,8 @@ def load_run(path: str | Path, device: str = "cpu") -> Loaded:
     blank.model.encoder_weights = "none"
     model = build_model(blank, len(skeleton))
     _fill(model, state, file, settings.head.name)
-    return Loaded(model.to(device).eval(), settings, skeleton, box_style)
+    validation = description.get("validation")
+    return Loaded(model.to(device).eval(), settings, skeleton, box_style, validation)
 
 
 def start_from(model: KeypointModel, settings: Settings, skeleton: Skeleton) -> None:

@@ -6,7 +6,7 @@ Left and right are the subject's: a frontal face's right eye is on the left of t
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -15,8 +15,10 @@ import numpy.typing as npt
 
 Group = tuple[int, ...]
 
-_WORD = r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+"
-"""Words as in left_eye, leftEye, LEFT_EYE, eyeL."""
+_SIDED = (
+    "(?:(?<![a-zA-Z])|(?<=[a-z])(?=[LR]))"  # where a word begins, as in left_eye, eyeLeft, eyeL
+    "(?:left|right|Left|Right|LEFT|RIGHT|[lrLR](?![a-z])(?<![A-Z][LR])(?![A-Z](?![a-z])))"
+)
 
 
 @dataclass(frozen=True)
@@ -248,18 +250,24 @@ NOSE_OF = {"face58": 52, "face68": 33, "face15": 10}
 SKELETONS: dict[str, Skeleton] = {s.name: s for s in (FACE68, FACE58, FACE15)}
 
 
-def _mirrored_names(name: str) -> Iterator[str]:
-    """What a point on the left is called on the right."""
-    for found in [*re.finditer("left|Left|LEFT", name), *re.finditer(_WORD, name)]:
-        right = {"left": "right", "l": "r"}.get(found[0].lower())
-        if right:
-            form = str.upper if found[0].isupper() else str.title if found[0][0].isupper() else str
-            yield name[: found.start()] + form(right) + name[found.end() :]
+def _swapped(side: str) -> str:
+    """The other side, written alike: "Left" for "Right"."""
+    other = {"left": "right", "right": "left", "l": "r", "r": "l"}[side.lower()]
+    return other.upper() if side.isupper() else other.title() if side[0].isupper() else other
 
 
-def _names_a_side(name: str) -> bool:
-    words = (word.lower() for word in re.findall(_WORD, name))
-    return any(word in ("l", "r") or word.startswith(("left", "right")) for word in words)
+def _mirrored_names(name: str) -> list[str]:
+    """What a point may be called on the other side: with all sides in its name exchanged."""
+    words = re.sub(_SIDED, lambda m: _swapped(m[0]), name)
+    anywhere = re.sub("left|right", lambda m: _swapped(m[0]), name, flags=re.IGNORECASE)
+    letters = [name[:k] + _swapped(c) + name[k + 1 :] for k, c in enumerate(name) if c in "lLrR"]
+    return [other for other in (words, anywhere) if other != name] or letters
+
+
+def _is_left(name: str, other: str) -> bool:
+    """Whether a name is the left one of two that are each other's mirrored names."""
+    first = next(a for a, b in zip(name, other) if a.lower() != b.lower())
+    return first.lower() == "l"
 
 
 class Sides(NamedTuple):
@@ -272,14 +280,14 @@ class Sides(NamedTuple):
 def sides_by_name(names: Sequence[str]) -> Sides:
     """What names of points tell of left and right.
 
-    Names that differ in the first "left" and "right", or in the words "l" and "r", are pairs;
-    others are on the midline, unless they name a side. Where there is no pair, nothing is known
-    of points that differ in their numbers only.
+    Names that become each other when "left" and "right", or "l" and "r", are exchanged are
+    pairs; others are then on the midline, unless they name a side. Where there is no pair, of
+    several points nothing is known.
 
     >>> sides_by_name(["left_paw", "nose", "right_paw", "left_ear", "eyeL", "eyeR"])
     Sides(pairs=((0, 2), (4, 5)), unpaired=(3,))
-    >>> sides_by_name(["tip", "point_0", "point_1"])
-    Sides(pairs=(), unpaired=(1, 2))
+    >>> sides_by_name(["point_0", "point_1"])
+    Sides(pairs=(), unpaired=(0, 1))
     """
     places = {name: i for i, name in enumerate(names)}
     pairs: list[tuple[int, int]] = []
@@ -288,13 +296,12 @@ def sides_by_name(names: Sequence[str]) -> Sides:
         for other in _mirrored_names(name):
             j = places.get(other)
             if j is not None and not {i, j} & paired:
-                pairs.append((i, j))
+                pairs.append((i, j) if _is_left(name, other) else (j, i))
                 paired |= {i, j}
-    unknown = {i for name, i in places.items() if _names_a_side(name)} - paired
-    if not pairs:
-        stems = [re.sub("[0-9]+$", "", name) for name in names]
-        unknown |= {i for i, stem in enumerate(stems) if stems.count(stem) > 1}
-    return Sides(tuple(pairs), tuple(sorted(unknown)))
+    if not pairs and len(names) > 1:
+        return Sides((), tuple(range(len(names))))
+    sided = {i for name, i in places.items() if re.search(_SIDED, name)}
+    return Sides(tuple(pairs), tuple(sorted(sided - paired)))
 
 
 def select(skeleton: Skeleton, points: str | Sequence[int]) -> list[int]:

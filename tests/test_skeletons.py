@@ -67,16 +67,22 @@ def test_points_without_a_counterpart():
         eye.with_pairs([(0, 9)])
 
 
+SIDES = ("left", "right")
+
+
 @pytest.mark.parametrize(
     "names, pairs, unpaired",
     [
         (["lefteye", "righteye"], [(0, 1)], []),
         (["Right Eye", "Left Eye", "nose"], [(1, 0)], []),
         (["l_hip", "r_hip", "eye.R", "eye.L", "earL"], [(0, 1), (3, 2)], [4]),
-        (["upper_lip", "bright", "trailer"], [], []),
-        (["kp_0", "kp_1", "kp_2"], [], [0, 1, 2]),
+        (["upper_lip", "bright", "auge_links", "kp_0"], [], [0, 1, 2, 3]),
+        (["leye", "reye", "Lhip", "Rhip", "PAW1LH", "PAW1RH"], [(0, 1), (2, 3), (4, 5)], []),
+        (["right_lip_corner", "left_lip_corner", "bright_l", "bright_r"], [(1, 0), (2, 3)], []),
+        ([f"{a}_eye_{b}_corner" for a in SIDES for b in SIDES], [(0, 3), (1, 2)], []),
+        ([*(f"left_eye_{b}_corner" for b in SIDES), "l_ear", "r_ear"], [(2, 3)], [0, 1]),
         (["left_eye", "right_eye", "tail1", "tail2"], [(0, 1)], []),
-        (["left_eye", "mouth"], [], [0]),
+        (["left_eye", "mouth"], [], [0, 1]),
         (["nose"], [], []),
     ],
 )

@@ -154,6 +154,7 @@ def validation(
     settings = loaded.settings.data
     found = own_data(run, settings, split)
     demand_points(run, loaded.skeleton, found.skeleton)
+    loaded.demand_same_split(run, found.val)
     samples = found.part(split)
     if not any((s.visibility > 0).any() for s in samples):
         raise DataError(f"no {split} sample of {run} has a labelled point: nothing to compare with")

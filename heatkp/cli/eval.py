@@ -117,8 +117,8 @@ def measure(
     from heatkp.evaluation.metrics import mean_of, summarise
 
     target = target_path(names[0], out, f"eval-{split}.json")
-    check_file(target)
     models = open_runs(names, how)
+    check_file(target)  # before minutes of work
     found = [load(name, loaded, data, split) for name, loaded in zip(names, models)]
     for note in found[0].notes:
         console.print(note, highlight=False, soft_wrap=True)
@@ -184,6 +184,8 @@ def load(name: str, loaded: Loaded, data: str | None, split: str) -> KeypointDat
         settings.format, settings.path, settings.pairs = "auto", data, None
     found = load_data(settings, chosen=data is None and split != "val")
     demand_points(name, loaded.skeleton, found.skeleton)
+    if data is None:
+        loaded.demand_same_split(name, found.val)
     return found
 
 

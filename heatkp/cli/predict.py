@@ -32,8 +32,9 @@ DEFAULT = "predictions"
               "heatkp.")  # fmt: skip
 @click.option("--boxes", "where", metavar="HOW",
               help="Where the objects are: `faces` finds faces, `image` takes the whole picture, a "
-              "FILE with boxes (imglab .xml, COCO .json) says so; `auto` is `faces` for a model of "
-              "faces in boxes, else `image`.  [default: auto]")  # fmt: skip
+              "FILE with boxes (imglab .xml, COCO .json) says so, in pixels as stored, as for "
+              "training; `auto` is `faces` for a model of faces in boxes, else `image`.  "
+              "[default: auto]")  # fmt: skip
 @click.option("--box", "edges", multiple=True, metavar="X0,Y0,X1,Y1",
               help="Edges of the object: one for each of several pictures, in their order, or any "
               "number for one picture or video.")  # fmt: skip

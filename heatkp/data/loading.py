@@ -150,6 +150,11 @@ def load_data(data: Data, chosen: bool = True) -> KeypointData:
         if data.crop == "box":
             samples, boxed = with_boxes(samples, data.box)
             notes = (*notes, *boxed)
+        pictures = {s.file for s in samples} - {None}
+        photos = {s.photo for s in samples}
+        if len(photos) < len(pictures):
+            together = f"{len(pictures)} pictures are of {len(photos)} photos, by their names: "
+            notes = (*notes, together + "those of one photo are on one side of the split")
         loaded = KeypointData(skeleton, *split(samples, data), notes)
         if chosen and data.leave_out_lookalikes:
             loaded = without_lookalikes(loaded)

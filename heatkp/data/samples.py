@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -122,6 +123,12 @@ class Sample:
     def take(self, indices: Sequence[int]) -> Sample:
         """The sample with only the given points, in that order."""
         return replace(self, points=self.points[indices], visibility=self.visibility[indices])
+
+
+def fingerprint(samples: Sequence[Sample]) -> str:
+    """A text that tells whether other samples, by their ids, are in a list; in any order."""
+    text = "\n".join(sorted(sample.id for sample in samples))
+    return sha256(text.encode()).hexdigest()[:16]
 
 
 class Labels(NamedTuple):

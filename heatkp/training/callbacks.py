@@ -63,6 +63,10 @@ class StopEarly(EarlyStopping):
         patience = -(-epochs // period)
         super().__init__("val_mae", patience=patience, check_on_train_epoch_end=False)
 
+    @property
+    def state_key(self) -> str:
+        return EarlyStopping("val_mae").state_key  # as older checkpoints have it
+
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         # A checkpoint keeps the count, but not that it was enough.
         if self.wait_count >= self.patience:

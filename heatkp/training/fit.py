@@ -23,6 +23,7 @@ from heatkp.config import Settings, load_settings
 from heatkp.data.boxes import BoxStyle
 from heatkp.data.loading import load_data
 from heatkp.data.module import KeypointDataModule
+from heatkp.data.samples import fingerprint
 from heatkp.errors import CheckpointError, SettingsError
 from heatkp.evaluation.evaluate import predict_dataset
 from heatkp.evaluation.metrics import summarise
@@ -94,7 +95,8 @@ def prepare(settings: Settings, console: Console) -> Prepared:
     data = KeypointDataModule(settings, loaded)
     _preload(data, console)
     style = BoxStyle.of(loaded.train) if settings.data.crop == "box" else None
-    module = KeypointModule(model, settings, runs.describe(settings, loaded.skeleton, style))
+    description = runs.describe(settings, loaded.skeleton, style, fingerprint(loaded.val))
+    module = KeypointModule(model, settings, description)
     return Prepared(settings, data, module)
 
 
@@ -256,6 +258,7 @@ def resume(run: Path, console: Console, callbacks: Sequence[Callback] = ()) -> d
     prepared = prepare(load_settings(run / runs.SETTINGS), console)
     last = run / runs.LAST
     if last.is_file():
-        runs.load_run(last)  # says plainly what is wrong with a checkpoint that does not fit
+        # Says plainly what is wrong with a checkpoint that does not fit.
+        runs.load_run(last).demand_same_split(run, prepared.data.data.val)
     fit(prepared, run, console, last if last.is_file() else None, callbacks)
     return finish(prepared, run)

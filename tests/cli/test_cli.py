@@ -88,8 +88,8 @@ def test_run_folder_that_exists(tiny_run):
 
 def test_default_folders_are_numbered(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for _ in range(2):
-        assert heatkp("train", *TINY, "--epochs", 1, "--head", "kl").exit_code == 0
+    (tmp_path / "runs" / "kl-1").mkdir(parents=True)
+    assert heatkp("train", *TINY, "--epochs", 1, "--head", "kl").exit_code == 0
     assert sorted(p.name for p in (tmp_path / "runs").iterdir()) == ["kl-1", "kl-2"]
 
 
@@ -142,6 +142,7 @@ def test_eval_on_other_data(tiny_run, tmp_path):
 
 def test_bad_eval(tiny_run, run_copy, tmp_path, monkeypatch):
     refused(["eval", tmp_path / "none"], "no run folder or checkpoint")
+    refused(["eval", tmp_path / "none" / "run"], "no run folder or checkpoint")
     refused(["eval", tmp_path], "holds no weights")
     rubbish = tmp_path / "a.safetensors"
     rubbish.write_bytes(b"rubbish")
@@ -152,7 +153,7 @@ def test_bad_eval(tiny_run, run_copy, tmp_path, monkeypatch):
     refused(["eval", tiny_run, "--decoder", "nosuch"], "head.decoder", "expectation")
     refused(["eval", tiny_run, "--data", write_imm(tmp_path / "imm")], "face68", "face58")
     with monkeypatch.context() as patch:  # before minutes of work
-        patch.setattr("heatkp.cli.eval.open_runs", lambda *_: 1 / 0)
+        patch.setattr("heatkp.cli.eval.load", lambda *_: 1 / 0)
         refused(["eval", tiny_run, "--out", tmp_path / "no" / "a.json"], "cannot write")
         for folder in (tmp_path, "."):
             refused(["eval", tiny_run, "--out", folder], "cannot write", "is a folder")

@@ -199,6 +199,9 @@ def test_numbered_pictures_are_photos_of_their_own():
 
 def test_photos_with_many_faces():
     assert len(set(photos_of([f"{p:04d}_{i}.jpg" for p in range(20) for i in (1, 2, 3)]))) == 20
+    animals = [f"{name}_{i:02d}.jpg" for name in ("cat", "cow", "dog", "hen", "pig")
+               for i in range(20)]  # fmt: skip
+    assert len(set(photos_of(animals))) == 100
 
 
 @given(st.lists(st.sampled_from(["a", "b", "a#2", "a#2#2", "a#3"])))

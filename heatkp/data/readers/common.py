@@ -61,8 +61,8 @@ def photos_of(names: Sequence[str]) -> list[str]:
     training and another into validation would measure what the network has seen. So a name
     counts without its extension, without `_mirror` and then without a number of one or two
     digits after an underscore. Elsewhere pictures are just numbered: numbers are a part of the
-    name where there are more than 20 behind it, or where fewer than 5 photos would remain, and
-    fewer than half as many as pictures.
+    name where more than 20 follow it, where photos would have more than 5 pictures on average,
+    or where fewer than 5 photos would remain, and fewer than half as many as pictures.
 
     >>> photos_of(["helen/2821_1_mirror.jpg", "lfpw/image_0735.png", "helen/2821_2.jpg"])
     ['helen/2821', 'lfpw/image_0735', 'helen/2821']
@@ -73,9 +73,9 @@ def photos_of(names: Sequence[str]) -> list[str]:
     photos = [re.sub(r"_\d{1,2}\Z", "", stem) for stem in stems]
     numbers = Counter(photo for photo, _ in set(zip(photos, stems)))
     photos = [s if numbers[p] > MOST_OF_A_PHOTO else p for p, s in zip(photos, stems)]
-    distinct_photos = len(set(photos))
-    few = distinct_photos < 5 and 2 * distinct_photos < len(set(stems))
-    return stems if few else photos
+    remaining, pictures = len(set(photos)), len(set(stems))
+    numbered = 5 * remaining < pictures or (remaining < 5 and 2 * remaining < pictures)
+    return stems if numbered else photos
 
 
 def without_extension(name: str) -> str:
