@@ -17,3 +17,7 @@ class DataError(HeatkpError):
 
 class CheckpointError(HeatkpError):
     """A run folder or weights file is missing, broken or belongs to another model."""
+
+
+class DivergedError(HeatkpError):
+    """A training whose loss or error is no longer a number."""

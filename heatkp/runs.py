@@ -50,6 +50,14 @@ def write_text(path: Path, text: str) -> None:
         raise
 
 
+def run_folder(run: str | Path) -> Path:
+    """The folder of a run, which may be named by its weights or its checkpoint."""
+    path = Path(run)
+    if path.is_dir():
+        return path
+    return path.parent.parent if path.as_posix().endswith(f"/{LAST}") else path.parent
+
+
 def create_run(out: str | Path | None, name: str) -> Path:
     """A new, empty run folder: `out`, or the first free `runs/NAME-1`, `runs/NAME-2`, ...
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from heatkp.cli.common import png
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
@@ -59,9 +61,9 @@ def synth(out: str, count: int, size: int, seed: int, skeleton: str) -> None:
     from heatkp.skeletons import SKELETONS
 
     target = Path(out)
-    part = target.with_name(target.name + ".part")
     if target.exists():
         raise SettingsError(f"{target} exists already: choose a new folder")
+    part = target.with_name(target.name + ".part")
     try:
         part.mkdir(parents=True)
         (part / "images").mkdir()
@@ -73,7 +75,8 @@ def synth(out: str, count: int, size: int, seed: int, skeleton: str) -> None:
         for index in track(range(count), "drawing", console=console, transient=True):
             sample = drawn_sample(seed, index, SKELETONS[skeleton], size)
             name = f"images/{index:06d}.png"
-            cv2.imwrite(str(part / name), sample.image()[:, :, ::-1])
+            if not cv2.imwrite(str(part / name), sample.image()[:, :, ::-1]):
+                raise SettingsError(f"cannot write {part / name}: is the disk full?")
             samples.append(sample)
             files.append((name, size, size))
         content = coco_dictionary(SKELETONS[skeleton], samples, files)
@@ -96,7 +99,6 @@ def synth(out: str, count: int, size: int, seed: int, skeleton: str) -> None:
 def info(path: str, format_: str, out: str | None, as_json: bool) -> None:
     """Count and measure the labelled photos in PATH, look for faults, and draw some samples."""
     import json
-    import os
 
     from rich.console import Console
     from rich.progress import Progress
@@ -107,10 +109,8 @@ def info(path: str, format_: str, out: str | None, as_json: bool) -> None:
 
     source = Path(path)
     sheet = Path(out) if out else Path(f"contact-{_label(source)}.png")
-    if sheet.suffix.lower() != ".png":
-        raise SettingsError(f"--out {sheet}: the sheet is a PNG file; end its name in .png")
-    if not os.access(sheet.parent, os.W_OK) or sheet.is_dir():
-        raise SettingsError(f"cannot write {sheet}: choose a name in an existing folder with --out")
+    if out or not as_json:
+        png(str(sheet))
     name = recognise(source) if format_ == "auto" else format_
     labels = read(source, name, strict=False)
     with Progress(console=Console(stderr=True, markup=False), transient=True) as progress:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from heatkp.cli.common import check_file
 from heatkp.cli.eval import Reading, demand_points, open_runs, predict, target_path, write
 
 if TYPE_CHECKING:
@@ -107,8 +108,7 @@ def demand_place(target: Path) -> None:
 
     if target.is_dir():
         raise SettingsError(f"cannot write {target}: it is a folder; name a .csv file with --out")
-    if not target.parent.is_dir():
-        raise SettingsError(f"cannot write {target}: there is no folder {target.parent}")
+    check_file(target)
 
 
 def fitting(run: str, skeleton: Skeleton, labels: Labels, format: str) -> list[Sample]:

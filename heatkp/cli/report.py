@@ -85,13 +85,13 @@ def _check(target: Path) -> None:
 def _measured(console: Console, run: str, name: str, loaded: Any, batch_size: int) -> ReportRun:
     """A run with its errors on its validation data, and what its folder tells."""
     from heatkp.cli.common import validation
-    from heatkp.runs import ENVIRONMENT, HISTORY, METRICS
+    from heatkp.runs import ENVIRONMENT, HISTORY, METRICS, run_folder
     from heatkp.viz.curves import read_history
     from heatkp.viz.report.data import ReportRun
 
     console.print(f"{name}: validation data", highlight=False, markup=False)
     dataset, errors = validation(console, run, loaded, batch_size)
-    folder = Path(run)
+    folder = run_folder(run)
     history = folder / HISTORY
     return ReportRun(
         name,

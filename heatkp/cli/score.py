@@ -30,12 +30,13 @@ def score(submission: str, labels: str, as_json: bool) -> None:
     import json
 
     from heatkp.config import expand_path
-    from heatkp.data.readers import read
+    from heatkp.data.readers import read, recognise
     from heatkp.errors import DataError
     from heatkp.evaluation import kaggle
 
     source = expand_path(labels, "LABELS")
-    read_labels = read(source, strict=False)  # photos are needed only where there is no box
+    # Photos are needed only where there is no box, and by IMM, whose labels are shares of them.
+    read_labels = read(source, strict=source.is_dir() and recognise(source) == "imm")
     if not any((s.visibility > 0).any() for s in read_labels.samples):
         raise DataError(f"{source} holds no labelled point: there is nothing to score against")
     size = len(read_labels.samples), len(read_labels.skeleton)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 import time
+import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -86,8 +89,11 @@ class Crops(NamedTuple):
     @classmethod
     def open(cls, folder: Path) -> Crops:
         """Raises `OSError`, `ValueError` or `KeyError` where the folder is not whole."""
-        with np.load(folder / "index.npz", allow_pickle=False) as index:
-            arrays = [index[name] for name in cls._fields[1:]]
+        try:
+            with np.load(folder / "index.npz", allow_pickle=False) as index:
+                arrays = [index[name] for name in cls._fields[1:]]
+        except (EOFError, zipfile.BadZipFile, zlib.error) as error:
+            raise ValueError(f"{folder} is damaged: {error}") from None
         pixels = np.memmap(folder / "pixels.bin", np.uint8, "r")
         if len(pixels) != arrays[0][-1]:
             raise ValueError(f"{folder} is cut off")
@@ -229,15 +235,19 @@ class PhotoSource:
 
 
 def _forget_unused(folder: Path) -> None:
-    """Delete crops of data sets and settings that are gone, and what a killed run left."""
+    """Delete crops of data sets and settings that are gone, and what a killed run left.
+
+    Whatever else is in the folder stays, even under such a name.
+    """
     now = time.time()
     for old in folder.iterdir():
-        days = UNUSED_DAYS if old.name.startswith("crops-") else 1
-        if not old.name.startswith(("crops-", "part-")):
+        if not re.fullmatch(r"crops-[0-9a-f]{24}|part-\w{8}", old.name):
             continue
+        days = UNUSED_DAYS if old.name.startswith("crops-") else 1
         try:
+            files = list(old.iterdir())
             unused = now - old.stat().st_mtime > days * 86400
         except OSError:
             continue
-        if unused:
+        if unused and {file.name for file in files} <= {"pixels.bin", "index.npz"}:
             shutil.rmtree(old, ignore_errors=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -91,7 +92,8 @@ def normaliser_lengths(skeleton: Skeleton, errors: Errors) -> dict[str, Array]:
 
 
 def _mean(values: Array, mask: npt.NDArray[np.bool_]) -> float | None:
-    return float(values[mask].mean()) if mask.any() else None
+    mean = float(values[mask].mean()) if mask.any() else math.nan
+    return mean if math.isfinite(mean) else None
 
 
 def image_nme(distance: Array, labelled: npt.NDArray[np.bool_], lengths: Array) -> Array:
@@ -104,16 +106,18 @@ def image_nme(distance: Array, labelled: npt.NDArray[np.bool_], lengths: Array) 
 def error_curve(nme: Array, limit: float = FAILURE) -> tuple[Array, Array]:
     """Cumulative error curve: levels from 0 to `limit`, and the share of images below each."""
     levels = np.linspace(0.0, limit, CURVE_STEPS)
-    finite = np.sort(nme[np.isfinite(nme)])
-    shares = np.searchsorted(finite, levels, side="right") / max(len(finite), 1)
+    known = np.sort(nme[~np.isnan(nme)])
+    shares = np.searchsorted(known, levels, side="right") / max(len(known), 1)
     return levels, shares
 
 
 def _normalised(distance: Array, labelled: npt.NDArray[np.bool_], lengths: Array) -> dict[str, Any]:
     usable = labelled & np.isfinite(lengths)[:, None]
     relative = distance / lengths[:, None]
-    per_image = image_nme(distance, labelled, lengths)
-    scored = per_image[np.isfinite(per_image)]
+    # Points that are no numbers are as wrong as can be, not left out.
+    found = np.nan_to_num(image_nme(distance, labelled, lengths), nan=math.inf, posinf=math.inf)
+    per_image = np.where(usable.any(1), found, math.nan)
+    scored = per_image[usable.any(1)]
     levels, shares = error_curve(per_image)
     return {
         "nme": _mean(relative, usable),
@@ -135,7 +139,8 @@ def summarise(errors: Errors, skeleton: Skeleton) -> dict[str, Any]:
       10 %, share of images whose own NME is over 10 %, and the area under the cumulative curve
       of per-image NME up to 10 %, as a share of its largest value.
 
-    A figure is None where no point was labelled.
+    A figure is None where no point was labelled, or a prediction is no number; such an image
+    counts as a failure.
     """
     labelled = errors.labelled
     photo = errors.photo - errors.photo_truth

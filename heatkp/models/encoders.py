@@ -6,8 +6,9 @@ import difflib
 import inspect
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from hashlib import sha1
 from pathlib import Path
 from typing import Any
 
@@ -96,13 +97,49 @@ def input_statistics(model: Model) -> Statistics:
     return IMAGENET
 
 
-def _load_file(encoder: nn.Module, path: Path) -> None:
+def _read_file(path: Path) -> Any:
+    """What a weights file holds. Raises `CheckpointError` for one that cannot be read."""
     try:
-        state = (
-            load_file(path)
-            if path.suffix == ".safetensors"
-            else torch.load(path, map_location="cpu", weights_only=True)
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # whatever a broken or foreign file makes torch raise
+        raise CheckpointError(f"model.encoder_weights: cannot read {path}: {error}") from None
+
+
+def _tensors(content: Any) -> Iterator[torch.Tensor]:
+    """All tensors in nested dictionaries, as checkpoints of trainings are."""
+    if isinstance(content, torch.Tensor):
+        yield content
+    elif isinstance(content, Mapping):
+        for value in content.values():
+            yield from _tensors(value)
+
+
+def _digest(tensor: torch.Tensor) -> bytes:
+    return sha1(tensor.detach().float().contiguous().numpy().tobytes()).digest()
+
+
+def _demand_from_file(encoder: nn.Module, path: Path, adapted: bool) -> None:
+    """Raises `CheckpointError` unless an encoder's weights are those of a file.
+
+    timm takes what fits of a file, under names that it may change, and leaves the rest random.
+    A few may differ, as what depends on the input's size; with `adapted`, the first does.
+    """
+    own = [p for p in encoder.parameters() if p.ndim > 1][adapted:]
+    given = {_digest(tensor) for tensor in _tensors(_read_file(path)) if tensor.ndim > 1}
+    lacking = sum(_digest(p) not in given for p in own)
+    if 20 * lacking > len(own):
+        raise CheckpointError(
+            f"model.encoder_weights: {path} lacks {lacking} of the encoder's {len(own)} weights; "
+            "it belongs to another encoder. For weights of a heatkp run or model there are "
+            "model.init and model.transfer"
         )
+
+
+def _load_file(encoder: nn.Module, path: Path) -> None:
+    state = _read_file(path)
+    try:
         own = encoder.state_dict()
         matching = {k: v for k, v in state.items() if k in own and v.shape == own[k].shape}
     except Exception as error:  # whatever a broken or foreign file makes torch raise
@@ -164,6 +201,8 @@ def _build(build: Any, model: Model, channels: int) -> nn.Module:
                 f"model.encoder_weights: ImageNet weights of {model.encoder} could not be "
                 f"downloaded ({error}); use none, or the path of a file"
             ) from None
+    if path is not None and not rgb_first:
+        _demand_from_file(encoder, path, adapted=channels != 3)
     if rgb_first and path is not None:
         _load_file(encoder, path)
         if channels != 3:

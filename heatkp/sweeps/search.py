@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import shutil
 import time
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from rich.console import Console
 
 from heatkp import runs
-from heatkp.errors import DataError
+from heatkp.errors import DataError, DivergedError
 from heatkp.sweeps import results
 from heatkp.sweeps.space import Space
 from heatkp.sweeps.study import SignsOfLife, next_trial, put_back, take_up_lost, trials
@@ -34,10 +33,6 @@ class _Ended(Exception):
 
 
 class _Pruned(_Ended):
-    pass
-
-
-class _Diverged(_Ended):
     pass
 
 
@@ -63,14 +58,10 @@ class Monitor(Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, KeypointModule)
-        epoch, loss = trainer.current_epoch, pl_module.train_loss
+        epoch = trainer.current_epoch
         last = epoch + 1 >= int(trainer.max_epochs or 0)
-        if loss is not None and not math.isfinite(loss):
-            raise _Diverged(f"the training loss is {loss} in epoch {epoch + 1}")
         if self._validated:
             error = pl_module.totals()["val_mae"]
-            if not math.isfinite(error):
-                raise _Diverged(f"the validation error is {error} in epoch {epoch + 1}")
             self._trial.report(error, epoch)
             if self._prune and not last and self._trial.should_prune():
                 raise _Pruned(f"after epoch {epoch + 1}, at {error:.3f} px")
@@ -162,9 +153,9 @@ class Search:
             self._say(f"\ntrial {begun}{of}: {name}")
             try:
                 metrics = self._train(trial, run)
-            except (_Pruned, _Diverged) as end:
+            except (_Pruned, DivergedError) as end:
                 # To a sampler both are bad places: it learns from pruned trials, not failed ones.
-                diverged = isinstance(end, _Diverged)
+                diverged = isinstance(end, DivergedError)
                 self._say(f"{'diverged' if diverged else 'pruned'}: {end}")
                 trial.set_user_attr("diverged", diverged)
                 self._tell(trial, run, TrialState.PRUNED, str(end))

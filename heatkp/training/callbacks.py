@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import os
 import time
 from pathlib import Path
@@ -23,6 +24,7 @@ from rich.progress import (
 )
 from torch import Tensor
 
+from heatkp.errors import DivergedError
 from heatkp.runs import save_weights, write_text
 from heatkp.training.module import KeypointModule
 
@@ -71,6 +73,28 @@ class StopEarly(EarlyStopping):
         # A checkpoint keeps the count, but not that it was enough.
         if self.wait_count >= self.patience:
             trainer.should_stop = True
+
+
+class Diverged(Callback):
+    """Raises `DivergedError` at a loss or error that is no number: such weights do not mend.
+
+    Must come first in the list of callbacks, so that none keeps them.
+    """
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        assert isinstance(pl_module, KeypointModule)
+        self._demand_finite("validation error", pl_module.totals()["val_mae"], trainer)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        assert isinstance(pl_module, KeypointModule)
+        self._demand_finite("training loss", pl_module.train_loss or 0.0, trainer)
+
+    def _demand_finite(self, what: str, value: float, trainer: pl.Trainer) -> None:
+        if not math.isfinite(value):
+            raise DivergedError(
+                f"training diverged: the {what} is {value} in epoch {trainer.current_epoch + 1}; "
+                "take a smaller optimiser.lr, or limit its steps with optimiser.clip=1"
+            )
 
 
 class BestWeights(Callback):

@@ -32,6 +32,7 @@ from heatkp.models.encoders import input_statistics
 from heatkp.training.callbacks import (
     BestWeights,
     DataWait,
+    Diverged,
     History,
     LastCheckpoint,
     ProgressLine,
@@ -126,7 +127,7 @@ def _accelerator(device: str) -> str:
 
 def _callbacks(prepared: Prepared, run: Path, console: Console) -> list[Callback]:
     settings = prepared.settings
-    found: list[Callback] = [BestWeights(run / runs.WEIGHTS)]
+    found: list[Callback] = [Diverged(), BestWeights(run / runs.WEIGHTS)]
     if settings.trainer.ema:
         found.append(moving_average(settings.trainer.ema))
     if settings.trainer.early_stopping:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import get_args
 
 import cv2
@@ -60,9 +61,11 @@ def test_tables_and_faults(tmp_path):
     assert width > height > 100
 
 
-def test_json(tmp_path):
+def test_json(tmp_path, monkeypatch):
     path = faulty_faces(tmp_path / "data")
-    result = heatkp("data", "info", path, "--json", "--format", "imglab")
+    with monkeypatch.context() as patch:  # where nothing is written, nothing need be writable
+        patch.setattr("os.access", lambda _, mode, **__: not mode & os.W_OK)
+        result = heatkp("data", "info", path, "--json", "--format", "imglab")
     assert result.exit_code == 0, result.output
     found = json.loads(result.stdout)
     assert (found["format"], found["images"], found["samples"]) == ("imglab", 6, 7)

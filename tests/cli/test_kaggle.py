@@ -19,7 +19,7 @@ from heatkp.data.transforms import Framing
 from heatkp.evaluation.kaggle import read_submission, write_submission
 from heatkp.skeletons import FACE15, FACE68
 from tests.cli.test_cli import refused
-from tests.conftest import TINY, heatkp
+from tests.conftest import TINY, heatkp, write_imm
 
 SIZES = (96, 128, 72)
 
@@ -137,6 +137,11 @@ def test_an_old_submission_is_replaced_whole_or_not_at_all(tiny_run, bare, tmp_p
 
     monkeypatch.setattr(os, "replace", broken)
     refused(["eval", tiny_run, "--kaggle", "--data", bare, "--out", out], "cannot write", "a.csv")
+    new = tmp_path / "b.csv"
+    with monkeypatch.context() as patch:  # before minutes of work
+        patch.setattr("heatkp.cli.kaggle.predict", lambda *_: 1 / 0)
+        patch.setattr("os.access", lambda _, mode, **__: not mode & os.W_OK)
+        refused(["eval", tiny_run, "--kaggle", "--data", bare, "--out", new], "cannot write")
     assert out.read_text() == "old"
     monkeypatch.setattr(os, "replace", replace)
     eval_kaggle(tiny_run, bare, "--out", out)
@@ -204,6 +209,18 @@ def test_score_needs_no_torch(xml, tmp_path):
     command = [sys.executable, "-c", script, "score", str(tmp_path / "a.csv"), str(xml)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0 and "MAE" in done.stdout, done.stderr
+
+
+def test_imm_is_not_scored_without_all_photos(tmp_path):
+    """Its labels are shares of the photos' sizes."""
+    folder = write_imm(tmp_path / "imm", people=1)
+    submission = tmp_path / "s.csv"
+    rows = [f"{i},1.0" for i in range(2 * 58 * 2)]
+    submission.write_text("\n".join(["Id,Predicted", *rows]))
+    done = heatkp("score", submission, folder)
+    assert done.exit_code == 0, done.output
+    (folder / "01-2m.jpg").unlink()
+    refused(["score", submission, folder], "01-2m")
 
 
 def test_score_without_the_photos(xml, tmp_path):

@@ -35,6 +35,14 @@ def test_a_run(few):
     assert f"{worst['distance_photo']:.2f} px" in html
 
 
+@pytest.mark.parametrize("file", [runs.WEIGHTS, runs.LAST])
+def test_a_run_by_one_of_its_files(few, file):
+    out = few / "a.html"
+    heatkp("report", few / file, "--samples", 1, "--out", out)
+    html = out.read_text(encoding="utf-8")
+    assert "No environment.json" not in html and "no metrics.csv" not in html.lower()
+
+
 def test_runs_side_by_side(few, tiny_run, tmp_path):
     other = untrained(tiny_run, tmp_path / "plain", "regression", size=[48, 48], val_count=8)
     text = words(heatkp("report", few, other, "--samples", 2))
@@ -42,7 +50,8 @@ def test_runs_side_by_side(few, tiny_run, tmp_path):
     assert "2 of 8 faces" in text and "2 runs compared" in html
     assert "run was validated on 12 faces" in text and "differ in size" in text
     out = tmp_path / "a <b>&.html"
-    words(heatkp("report", few / "weights.safetensors", "--out", out, "--samples", 1))
+    alone = shutil.copy(few / "weights.safetensors", tmp_path / "alone.safetensors")
+    words(heatkp("report", alone, "--out", out, "--samples", 1))
     page = out.read_text(encoding="utf-8")
     assert "No environment.json" in page and 'id="training"' not in page
 

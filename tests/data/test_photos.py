@@ -118,6 +118,10 @@ def test_a_damaged_cache_is_made_anew(tmp_path):
     assert (dataset(samples, tmp_path / "cache")[(0, 1)]["image"] == good).all()
     (folder / "index.npz").unlink()
     assert (dataset(samples, tmp_path / "cache")[(0, 1)]["image"] == good).all()
+    whole = (folder / "index.npz").read_bytes()
+    for left in (b"", whole[: len(whole) // 2], whole[:90] + b"??" + whole[92:]):
+        (folder / "index.npz").write_bytes(left)
+        assert (dataset(samples, tmp_path / "cache")[(0, 1)]["image"] == good).all()
 
 
 def _prepare(samples, cache, queue):
@@ -207,15 +211,20 @@ def test_unused_crops_are_forgotten(tmp_path):
     samples = write_samples(tmp_path / "photos")
     dataset(samples, cache)
     (old,) = cache.iterdir()
-    (cache / "part-left").mkdir()
-    (cache / "mine").mkdir()
+    left, users = cache / "part-0a_b1c2d", [cache / n for n in ("mine", "part-1", "part-chapters")]
+    for place in (left, *users, cache / f"crops-{'0' * 24}"):
+        place.mkdir()
+    for place in users:  # the folder need not be the cache's alone
+        (place / "thesis.txt").write_text("years")
+    (cache / f"crops-{'0' * 24}" / "thesis.txt").write_text("years")
     past = time.time() - (UNUSED_DAYS + 1) * 86400
     for path in cache.iterdir():
         os.utime(path, (past, past))
     dataset(samples, cache)  # opening is using
     assert old.exists()
     dataset(samples, cache, augmentation=None)
-    assert old.exists() and (cache / "mine").exists() and not (cache / "part-left").exists()
+    assert old.exists() and not left.exists() and all(place.exists() for place in users)
+    assert (cache / f"crops-{'0' * 24}" / "thesis.txt").exists()
     os.utime(old, (past, past))
     dataset(samples[:2], cache)
     assert not old.exists()

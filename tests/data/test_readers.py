@@ -66,6 +66,14 @@ def test_57_points(tmp_path):
         read(write_imm(tmp_path / "imm", count=57))
 
 
+def test_imm_files_by_other_systems(tmp_path):
+    folder = write_imm(tmp_path / "imm")
+    (folder / "01-1m.asf").rename(folder / "01-1m.ASF")
+    (folder / "02-1m.jpg").rename(folder / "02-1m.JPG")
+    (folder / "._01-2m.asf").write_bytes(b"\0\5\x16\7 of a Mac")
+    assert len(read(folder).samples) == 10
+
+
 def test_photo_that_is_none(tmp_path):
     folder = write_imm(tmp_path / "imm")
     (folder / "02-1m.jpg").write_text("not a picture")
@@ -168,8 +176,16 @@ def test_coco_round_trip(tmp_path):
 
 def test_synth_refuses_an_existing_folder(tmp_path):
     (tmp_path / "faces").mkdir()
-    result = heatkp("data", "synth", tmp_path / "faces", "--n", 1)
-    assert result.exit_code == 2 and "exists already" in result.output
+    for out in (tmp_path / "faces", ".", "/"):
+        result = heatkp("data", "synth", out, "--n", 1)
+        assert result.exit_code == 2 and "exists already" in result.output
+
+
+def test_synth_notices_pictures_that_were_not_written(tmp_path, monkeypatch):
+    monkeypatch.setattr("cv2.imwrite", lambda *_: False)
+    result = heatkp("data", "synth", tmp_path / "faces", "--n", 1, "--size", 64)
+    assert result.exit_code == 2 and "disk full" in result.output
+    assert not list(tmp_path.iterdir())
 
 
 def _coco(tmp_path, change, count=2):

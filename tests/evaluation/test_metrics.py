@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -93,6 +95,17 @@ def test_nothing_labelled():
     metrics = summarise(errors_of(TRUTH, TRUTH * np.nan, np.zeros((2, 3), bool)), EYES)
     assert metrics["mae_photo"] is None and metrics["normalised"] == {}
     assert metrics_table(metrics, "x").row_count == 5
+
+
+def test_what_is_no_number_is_a_failure():
+    found = TRUTH.copy()
+    found[0] = np.nan
+    metrics = summarise(errors_of(found, TRUTH), EYES)
+    ocular = metrics["normalised"]["inter-ocular"]
+    assert (ocular["images"], ocular["images_without"], ocular["failure_rate"]) == (2, 0, 0.5)
+    assert ocular["auc"] == pytest.approx(0.5) and ocular["pck"]["0.05"] == 0.5
+    assert ocular["nme"] is None and metrics["mae_photo"] is None
+    json.dumps(metrics, allow_nan=False)
 
 
 def test_box_diagonal():

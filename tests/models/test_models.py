@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
+import heatkp
 from heatkp import create_model, head_names
 from heatkp.cli.train import HEADS as NAMES_IN_HELP
 from heatkp.config import Head, parse_settings
@@ -262,6 +266,16 @@ def test_weights_of_another_encoder(weights_folder, tmp_path):
     path = weights_folder / "mobilenet_v2-b0353104.pth"
     with pytest.raises(CheckpointError, match="another encoder"):
         create_model("kl", points=1, encoder="resnet18", encoder_weights=str(path))
+    # timm takes what fits and leaves the rest random.
+    lite = load_file(weights_folder / "tf_efficientnet_lite0.safetensors")
+    half, other = tmp_path / "half.safetensors", tmp_path / "other.safetensors"
+    save_file({k: v for k, v in lite.items() if not k.startswith("blocks.5")}, half)
+    save_file({"anything": torch.ones(3, 3)}, other)
+    face68 = Path(heatkp.__file__).parent / "weights" / "face68.safetensors"
+    for file in (half, other, face68):
+        with pytest.raises(CheckpointError, match=r"lacks .*model\.init"):
+            create_model("kl", points=1, encoder="tu-tf_efficientnet_lite0",
+                         encoder_weights=str(file))  # fmt: skip
     broken = tmp_path / "broken.pth"
     broken.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(CheckpointError, match="cannot read"):

@@ -157,6 +157,18 @@ def test_patience_counts_epochs():
     assert StopEarly(10).patience == 10 and StopEarly(10, 4).patience == 3
 
 
+@pytest.mark.parametrize("period", [1, 2])
+def test_a_training_that_diverges_says_so_and_keeps_no_such_weights(tmp_path, period):
+    run = tmp_path / "run"
+    result = heatkp("train", *TINY, "--lr", 1e30, "--set", "optimiser.name=sgd", "--set",
+                    f"trainer.validate_every={period}", "--set", "optimiser.schedule=constant",
+                    "--out", run)  # fmt: skip
+    text = " ".join(result.output.split())
+    assert result.exit_code == 2 and "training diverged: the " in text, result.output
+    assert "optimiser.lr" in text and "fault" not in text
+    assert not list(run.glob("*.safetensors")) and not (run / runs.LAST).exists()
+
+
 def test_validation_can_be_rarer(tmp_path):
     run = tmp_path / "run"
     result = heatkp("train", *TINY, "--epochs", 4, "--set", "trainer.validate_every=2",

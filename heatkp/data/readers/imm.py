@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from heatkp.coordinates import denormalise
+from heatkp.data.readers.common import files_of_type
 from heatkp.data.samples import Labels, Sample, Visibility, read_image
 from heatkp.errors import DataError
 from heatkp.skeletons import FACE58
@@ -68,9 +69,8 @@ def _image_size(path: Path) -> tuple[int, int]:
 
 def _sample(path: Path, strict: bool) -> Sample:
     fractions, host = parse_asf(path)
-    image_path = path.parent / host
-    if not image_path.is_file():
-        image_path = path.with_suffix(".jpg")
+    places = [path.parent / host, *(path.with_suffix(end) for end in (".jpg", ".JPG"))]
+    image_path = next((place for place in places if place.is_file()), places[1])
     if strict and not image_path.is_file():
         raise DataError(f"{path} names the photo {host!r}, which is not beside it")
     visibility = np.full(len(FACE58), Visibility.VISIBLE, np.uint8)
@@ -99,7 +99,10 @@ def read_imm(folder: Path, strict: bool = True) -> Labels:
     Raises `DataError` naming the first file that is not right; photos that are missing or
     damaged are so where `strict`, and else have no labelled points.
     """
-    paths = sorted(folder.glob("*.asf"))
+    paths = files_of_type(folder, ".asf")
     if not paths:
         raise DataError(f"{folder} holds no .asf files")
-    return Labels(FACE58, [_sample(path, strict) for path in paths])
+    samples = [_sample(path, strict) for path in paths]
+    lost = sum(not (s.visibility > 0).any() for s in samples)
+    note = f"{lost} photos are missing or damaged: without them their labels are no pixels"
+    return Labels(FACE58, samples, (note,) if lost else ())
