@@ -246,7 +246,7 @@ def test_without_optuna(files, monkeypatch):
 
 def test_curves_name_what_there_is_room_for(tmp_path, monkeypatch):
     kept = {}
-    monkeypatch.setattr(pictures, "_save", lambda figure, path: kept.update(figure=figure))
+    monkeypatch.setattr(pictures, "save", lambda figure, path: kept.update(figure=figure))
     column = ([1, 2], [2.0, 1.0])
     history = dict.fromkeys(("train_loss", "val_loss", "val_mae", "lr"), column)
     names = [f"run{i}" for i in range(40)]
