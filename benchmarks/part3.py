@@ -1,7 +1,7 @@
 """Part 3: what was tried on the iBUG faces, and direct regression beside it.
 
     python benchmarks/part3.py --trials explore        short runs at 128 pixels
-    python benchmarks/part3.py --trials fast           configs/part3_ibug_fast.yaml, ce, regression
+    python benchmarks/part3.py --trials fast           configs/part3_ibug_fast.yaml, kl, regression
     python benchmarks/part3.py --trials full           configs/part3_ibug.yaml, from fast's result
     python benchmarks/part3.py --trials full_ce        that, trained on with ce
     python benchmarks/part3.py --trials unet_kl fpn_kl --out runs/part3
@@ -30,18 +30,19 @@ def options(*assignments: str) -> list[str]:
 
 AVERAGED = ["--head", "regression"]
 FLATTENED = [*AVERAGED, *options("model.pooling=flatten", "optimiser.lr=1e-4")]
+KL = ["--head", "kl"]
 EXPLORE = {
-    "unet_kl": LITE0,
-    "fpn_kl": [*LITE0, *options("model.architecture=fpn", "model.options={}")],
+    "unet_kl": [*LITE0, *KL],
+    "fpn_kl": [*LITE0, *KL, *options("model.architecture=fpn", "model.options={}")],
     "unet_softargmax": [*LITE0, "--head", "softargmax"],
-    "unet_ce": [*LITE0, "--head", "ce"],
-    "unet_kl_stride2": [*LITE0, *options("model.stride=2")],
-    "unet_kl_sigma2": [*LITE0, *options("head.sigma=2.0")],
-    "unet_kl_mobilenet": MOBILE,
+    "unet_ce": LITE0,
+    "unet_kl_stride2": [*LITE0, *KL, *options("model.stride=2")],
+    "unet_kl_sigma2": [*LITE0, *KL, *options("head.sigma=2.0")],
+    "unet_kl_mobilenet": [*MOBILE, *KL],
     "regression_flatten": [*LITE0, *FLATTENED],
     "regression_average": [*LITE0, *AVERAGED],
 }
-ALIKE = {"fast": [], "fast_ce": ["--head", "ce"], "fast_regression": AVERAGED}
+ALIKE = {"fast": KL, "fast_ce": [], "fast_regression": AVERAGED}
 """Runs of `FAST` in full, which differ in their heads."""
 STRONGER = options(
     "augmentation.rotation=25", "augmentation.scale=0.2", "augmentation.shift=0.08",
