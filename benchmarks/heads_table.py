@@ -148,6 +148,10 @@ def table(found: Sequence[Line]) -> str:
     return "\n".join(text)
 
 
+MOST = 4
+"""Times regression's error that a picture shows; one bar must not shrink the others."""
+
+
 def _bars(axis: Axes, found: Sequence[Line], heading: str) -> None:
     order = list(found)[::-1]
     places = range(len(order))
@@ -157,18 +161,21 @@ def _bars(axis: Axes, found: Sequence[Line], heading: str) -> None:
     colours = ["#999999" if line.head.startswith(REGRESSION) else "#4aa8ff" for line in order]
     axis.barh(places, values, color=colours, height=0.7)
     axis.errorbar(values, places, xerr=ends, fmt="none", ecolor="black", elinewidth=1, capsize=2.5)
-    for place, line in zip(places, order):
-        axis.plot(line.each, [place] * len(line.each), "o", ms=2.6, color="#ff2d78", zorder=3)
-        axis.annotate(
-            f"{line.own.mean:.2f}", (max(line.own.high, *line.each), place), (5, 0),
-            textcoords="offset points",
-            va="center", fontsize=7,
-        )  # fmt: skip
+    furthest = [max(line.own.high, *line.each) for line in order]
     baseline = [line.own.mean for line in order if line.head == REGRESSION]
+    limit = min(max(furthest), MOST * baseline[0] if baseline else np.inf)
+    for place, line, end in zip(places, order, furthest):
+        axis.plot(line.each, [place] * len(line.each), "o", ms=2.6, color="#ff2d78", zorder=3)
+        cut = end > limit
+        axis.annotate(
+            f"{line.own.mean:.2f}" + " (longer than shown)" * cut, (min(end, limit), place),
+            (-5 if cut else 5, 0), textcoords="offset points", ha="right" if cut else "left",
+            va="center", fontsize=7, color="white" if cut else "black",
+        )  # fmt: skip
     if baseline:
         axis.axvline(baseline[0], color="#999999", lw=0.8, ls="--", zorder=0)
     axis.set_yticks(places, [line.head for line in order], fontsize=8)
-    axis.set_xlim(0, 1.15 * max(v for line in order for v in (line.own.high, *line.each)))
+    axis.set_xlim(0, 1.15 * limit)
     axis.tick_params(axis="x", labelsize=8)
     axis.spines[["top", "right"]].set_visible(False)
     axis.set_xlabel("mean |error|, photo pixels", fontsize=8)
