@@ -41,9 +41,13 @@ def _natural(person: str) -> tuple[int, str]:
     return len(person), person
 
 
+def _photos(samples: list[Sample]) -> list[str]:
+    return [s.id if s.photo is None else s.photo for s in samples]
+
+
 def _persons(samples: list[Sample]) -> list[str]:
     """Whom each sample shows, under one name for all who are in one photo with each other."""
-    photos = [s.id if s.photo is None else s.photo for s in samples]
+    photos = _photos(samples)
     names = [p if s.person is None else s.person for s, p in zip(samples, photos)]
     # Each sample joins a person, a node, and a photo, another.
     nodes: dict[tuple[str, str], int] = {}
@@ -66,12 +70,11 @@ def split(samples: list[Sample], data: Data) -> tuple[list[Sample], list[Sample]
     `DataError` where a part would be empty.
     """
     if data.split == "person":
-        persons = _persons(samples)
-        distinct = sorted(set(persons), key=_natural)
+        of = _persons(samples)
+        distinct = sorted(set(of), key=_natural)
         chosen = set(distinct[len(distinct) - round(data.validation * len(distinct)) :])
-        of = persons
     else:
-        of = [s.id if s.photo is None else s.photo for s in samples]
+        of = _photos(samples)
         distinct = list(dict.fromkeys(of))
         order = np.random.default_rng(data.split_seed).permutation(len(distinct))
         chosen = {distinct[i] for i in order[: round(data.validation * len(distinct))]}
