@@ -154,7 +154,7 @@ def load_data(data: Data, chosen: bool = True) -> KeypointData:
             samples, boxed = with_boxes(samples, data.box)
             notes = (*notes, *boxed)
         pictures = {s.file for s in samples} - {None}
-        photos = {s.photo for s in samples}
+        photos = set(_photos(samples))
         if len(photos) < len(pictures):
             together = f"{len(pictures)} pictures are of {len(photos)} photos, by their names: "
             notes = (*notes, together + "those of one photo are on one side of the split")

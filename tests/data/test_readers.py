@@ -134,8 +134,14 @@ def test_coco_pictures_of_one_photo(tmp_path):
             image["file_name"] = f"images/p{i // 2}{'_mirror' * (i % 2)}.png"
             old.rename(tmp_path / "faces" / image["file_name"])
 
-    samples = read(_coco(tmp_path, renamed, 4))[1]
+    path = _coco(tmp_path, renamed, 4)
+    samples = read(path)[1]
     assert [s.photo for s in samples] == ["images/p0"] * 2 + ["images/p1"] * 2
+    assert "4 pictures are of 2 photos" in load_data(Data(path=str(path), validation=0.5)).notes[0]
+
+
+def test_pictures_that_share_no_photo_are_not_said_to(tmp_path):
+    assert load_data(Data(path=str(write_imm(tmp_path / "imm")))).notes == ()
 
 
 def test_real_imm(data_folder):
