@@ -118,11 +118,25 @@ def validated(run: Path) -> tuple[runs.Loaded, list[Sample], Errors]:
     return loaded, samples, errors
 
 
-def commit() -> str | None:
-    """The code's commit, `-dirty` where files differ from it."""
-    command = ["git", "describe", "--always", "--dirty", "--exclude=*"]
-    found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    return found.stdout.strip() or None
+CODE = (
+    "heatkp",
+    "configs",
+    "pyproject.toml",
+    ":(glob)benchmarks/**/*.py",
+    ":(glob)benchmarks/**/*.yaml",
+)
+"""What a result depends on: not the tables and results that a benchmark writes."""
+
+
+def commit(root: Path = ROOT) -> str | None:
+    """The code's commit, `-dirty` where its files differ from it."""
+
+    def git(*words: str) -> str:
+        return subprocess.run(["git", *words], cwd=root, capture_output=True, text=True).stdout
+
+    found = git("describe", "--always", "--exclude=*").strip()
+    changed = git("status", "--porcelain", "--", *CODE)
+    return f"{found}{'-dirty' if changed else ''}" if found else None
 
 
 def differing(settings: Settings) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 
 import numpy as np
@@ -178,3 +179,22 @@ def test_costs(script, tmp_path, monkeypatch, capsys):
     assert list(rows) == list(costs.HEADS)
     assert rows["regression"][2] == rows["regression"][4] == "1.00"
     assert all(float(cell) > 0 for row in rows.values() for cell in row[1:-1])
+
+
+def test_results_do_not_make_the_code_another(trials, tmp_path):
+    def git(*words):
+        name = ["-c", "user.name=a", "-c", "user.email=a@b"]
+        subprocess.run(["git", *name, *words], cwd=tmp_path, check=True, capture_output=True)
+
+    code, table = tmp_path / "benchmarks" / "heads.py", tmp_path / "benchmarks" / "heads.md"
+    code.parent.mkdir()
+    code.write_text("a")
+    table.write_text("a")
+    git("init")
+    git("add", ".")
+    git("commit", "-m", "a")
+    clean = trials.commit(tmp_path)
+    table.write_text("b")
+    assert trials.commit(tmp_path) == clean and "dirty" not in clean
+    code.write_text("b")
+    assert trials.commit(tmp_path) == f"{clean}-dirty"
