@@ -26,7 +26,7 @@ import heatkp
 from heatkp import coordinates as co
 from heatkp.config import Data
 from heatkp.data.boxes import BoxStyle
-from heatkp.data.loading import load_data
+from heatkp.data.loading import load_data, points_box
 from heatkp.data.samples import Image, Sample
 from heatkp.evaluation.metrics import FAILURE
 from heatkp.inference.faces import Face, FaceDetector, create_detector, detector_names
@@ -48,13 +48,16 @@ def overlap(one: Array, two: Array) -> float:
     return float(common / both)
 
 
-def points_box(sample: Sample) -> Array:
-    return np.concatenate([sample.points.min(0), sample.points.max(0)]).astype(float)
+def face_box(sample: Sample) -> Array:
+    box = points_box(sample)
+    if box is None:
+        raise ValueError(f"{sample.id} has no points that span an area")
+    return box.astype(float)
 
 
 def match(faces: list[Face], sample: Sample) -> int | None:
     """The best face that holds the points' centre and shares 0.3 with the points' box."""
-    wanted = points_box(sample)
+    wanted = face_box(sample)
     centre = (wanted[:2] + wanted[2:]) / 2
     for i, face in enumerate(faces):
         inside = (face.box[:2] <= centre).all() and (centre <= face.box[2:]).all()
@@ -93,14 +96,14 @@ def recall_row(found: Found, samples: Sequence[Sample]) -> tuple[str, float]:
     """Recall, other boxes a photo and fitted overlap, as cells."""
     places = [match(faces, s) for faces, s in zip(found, samples)]
     others = np.mean([len(f) - (p is not None) for f, p in zip(found, places)])
-    pairs = [(f[p].box, points_box(s)) for f, p, s in zip(found, places, samples) if p is not None]
+    pairs = [(f[p].box, face_box(s)) for f, p, s in zip(found, places, samples) if p is not None]
     recall = len(pairs) / len(samples)
     return f"{recall:.1%} | {others:.3f} | {fitted_overlap(pairs):.3f}", recall
 
 
 def changed(sample: Sample, kind: str) -> Sample:
     """A face turned about its middle by degrees, or with half of it cut off."""
-    image, box = sample.image(), points_box(sample)
+    image, box = sample.image(), face_box(sample)
     middle = (box[:2] + box[2:]) / 2
     if kind == "left half":  # the picture ends in the face's middle
         return replace(sample, image=lambda: image[:, : round(middle[0])])

@@ -2,7 +2,7 @@
 
     python benchmarks/readme_commands.py [--only first|second] [--keep FOLDER]
 
-Each runs in a new virtual environment, on a clone of this checkout in a new folder.
+Each runs in a new virtual environment, on a new clone of what this checkout has committed.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ def command(which: str) -> str:
 
 
 def run(which: str, folder: Path) -> float:
-    """Seconds that a command took."""
-    clone, environment = folder / "heatkp", folder / "environment"
-    shutil.rmtree(environment, ignore_errors=True)
-    if not clone.exists():
-        subprocess.run(["git", "clone", "-q", str(ROOT), str(clone)], check=True)
+    """Seconds that a command took, in a folder of its own."""
+    clone, environment = folder / which / "heatkp", folder / which / "environment"
+    for earlier in (clone, environment):
+        shutil.rmtree(earlier, ignore_errors=True)
+    subprocess.run(["git", "clone", "-q", str(ROOT), str(clone)], check=True)
     subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True)
     path = f"{environment / 'bin'}{os.pathsep}{os.environ['PATH']}"
     variables = {**os.environ, "PATH": path, "VIRTUAL_ENV": str(environment)}

@@ -29,7 +29,8 @@ def portable(loaded: runs.Loaded, data_path: str) -> dict[str, Any]:
     settings.model.init = settings.model.transfer = None
     settings.data.cache = Data().cache
     style = loaded.box_style or BoxStyle.of(load_data(loaded.settings.data).train)
-    return runs.describe(settings, loaded.skeleton, style, loaded.validation)
+    known = {"validation": loaded.validation, "training": loaded.training}
+    return {**runs.describe(settings, loaded.skeleton, style), **known}
 
 
 def measure(loaded: runs.Loaded, data: Data) -> dict[str, Any]:

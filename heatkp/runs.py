@@ -7,11 +7,13 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -39,15 +41,22 @@ _PACKAGES = (
 )  # fmt: skip
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    part = path.with_name(path.name + ".part")
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """A file to write, which then takes the place of `path`; no other process has its name."""
+    part = path.with_name(f"{path.name}.{uuid4().hex[:8]}.part")
     try:
-        part.write_text(text, encoding="utf-8")
+        yield part
         os.replace(part, path)
     except BaseException:  # an interrupt too leaves nothing half-written
         part.unlink(missing_ok=True)
         raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all, also where several processes do at once."""
+    with _replacing(path) as part:
+        part.write_text(text, encoding="utf-8")
 
 
 def run_folder(run: str | Path) -> Path:
@@ -55,7 +64,9 @@ def run_folder(run: str | Path) -> Path:
     path = Path(run)
     if path.is_dir():
         return path
-    return path.parent.parent if path.as_posix().endswith(f"/{LAST}") else path.parent
+    if Path(os.path.abspath(path)).parts[-2:] != Path(LAST).parts:
+        return path.parent
+    return Path(os.path.normpath(path.parent / ".."))  # also where that is no part of the name
 
 
 def create_run(out: str | Path | None, name: str) -> Path:
@@ -124,16 +135,17 @@ def describe(
     settings: Settings,
     skeleton: Skeleton,
     box_style: BoxStyle | None = None,
-    validation: str | None = None,
+    train: Sequence[Sample] | None = None,
+    validation: Sequence[Sample] | None = None,
 ) -> dict[str, Any]:
-    """All that weights need beside them to be used again, as plain values; `validation` is the
-    `fingerprint` of the samples that are not trained on."""
+    """All that weights need beside them to be used again, as plain values."""
     return {
         "heatkp": heatkp.__version__,
         "settings": settings.model_dump(),
         "skeleton": asdict(skeleton),
         "box_style": None if box_style is None else box_style._asdict(),
-        "validation": validation,
+        "training": None if train is None else fingerprint(train, ordered=True),
+        "validation": None if validation is None else fingerprint(validation),
     }
 
 
@@ -170,6 +182,7 @@ class Loaded:
     Attributes:
         box_style: how the boxes that it was trained on lie around the points, where known.
         validation: the `fingerprint` of the samples that it was not trained on, where known.
+        training: the `fingerprint`, in their order, of those that it was, where known.
     """
 
     model: KeypointModel
@@ -177,6 +190,7 @@ class Loaded:
     skeleton: Skeleton
     box_style: BoxStyle | None = None
     validation: str | None = None
+    training: str | None = None
 
     def demand_same_split(self, run: str | Path, validation: Sequence[Sample]) -> None:
         """Raises `CheckpointError` where these are not the samples that training held back."""
@@ -186,6 +200,16 @@ class Loaded:
                 "taken away or renamed since, or another version of heatkp splits otherwise. It "
                 "may have been trained on some of these. Put the data back as it was, or give "
                 "photos that it has not seen (--data)"
+            )
+
+    def demand_same_training(self, run: str | Path, train: Sequence[Sample]) -> None:
+        """Raises `CheckpointError` where training would not go on with the same samples."""
+        if self.training not in (None, fingerprint(train, ordered=True)):
+            raise CheckpointError(
+                f"{run} was begun with other training samples, or in another order: files were "
+                "added, taken away, renamed or put in another place since. Put the data back as it "
+                "was, or start a new run from these weights with --set model.init="
+                f"{run}"
             )
 
 
@@ -199,10 +223,9 @@ def save_weights(
     state = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
     if half:
         state = {k: v.half() if v.is_floating_point() else v for k, v in state.items()}
-    part = path.with_name(path.name + ".part")
-    # safetensors' own writer makes files that nobody else may read, whatever the umask.
-    part.write_bytes(save(state, {"heatkp": json.dumps(description)}))
-    os.replace(part, path)
+    with _replacing(path) as part:
+        # safetensors' own writer makes files that nobody else may read, whatever the umask.
+        part.write_bytes(save(state, {"heatkp": json.dumps(description)}))
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
@@ -280,6 +303,7 @@ def load_run(path: str | Path, device: str = "cpu") -> Loaded:
         settings = parse_settings(description["settings"], str(file))
         skeleton = _as_skeleton(description["skeleton"])
         box_style = BoxStyle.read(description.get("box_style"))
+        progress = float(description.get("progress", 1.0))
     except (KeyError, TypeError, ValueError, SettingsError) as error:
         raise CheckpointError(f"{file}: its description is damaged: {error}") from None
     if saved.is_file():
@@ -294,8 +318,10 @@ def load_run(path: str | Path, device: str = "cpu") -> Loaded:
     blank.model.encoder_weights = "none"
     model = build_model(blank, len(skeleton))
     _fill(model, state, file, settings.head.name)
-    validation = description.get("validation")
-    return Loaded(model.to(device).eval(), settings, skeleton, box_style, validation)
+    model.set_progress(progress)  # they are read as they were when they were chosen
+    model.to(device).eval()
+    known = (description.get(part) for part in ("validation", "training"))
+    return Loaded(model, settings, skeleton, box_style, *known)
 
 
 def start_from(model: KeypointModel, settings: Settings, skeleton: Skeleton) -> None:
@@ -310,10 +336,17 @@ def start_from(model: KeypointModel, settings: Settings, skeleton: Skeleton) -> 
         return
     path = weights_path(settings.model.init)
     state, description = _read(path)
-    theirs = len(description["skeleton"]["point_names"])
-    if theirs != len(skeleton):
+    theirs = description["skeleton"]["point_names"]
+    if len(theirs) != len(skeleton):
         raise CheckpointError(
-            f"model.init: {path} has {theirs} points, this run has {len(skeleton)}"
+            f"model.init: {path} has {len(theirs)} points, this run has {len(skeleton)}"
+        )
+    other = [(a, b) for a, b in zip(theirs, skeleton.point_names) if a != b]
+    if other:
+        raise CheckpointError(
+            f"model.init: {len(other)} points of {path} are others than this run's, such as "
+            f"{other[0][0]!r} where this run has {other[0][1]!r}; take the same points in the same "
+            "order, or model.transfer, which takes all but the last layer"
         )
     head = description["settings"]["head"]["name"]
     if head != settings.head.name:

@@ -106,13 +106,14 @@ def with_boxes(samples: list[Sample], kind: str) -> tuple[list[Sample], list[str
             box = points_box(sample)
             from_points += sample.box is None and box is not None
             without += box is None
-            sample = replace(sample, box=box)
+            sample = replace(sample, box=box, box_from_points=True, given_box=sample.box)
         done.append(sample)
     notes = []
     if from_points:
         notes.append(f"{from_points} samples have no box: the box around their points is used")
     if without:
-        notes.append(f"{without} samples have neither box nor points: the whole picture is used")
+        why = "none of the labels, and their points span no area or are not labelled"
+        notes.append(f"{without} samples have no box ({why}): the whole picture is used")
     return done, notes
 
 

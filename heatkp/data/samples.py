@@ -96,6 +96,8 @@ class Sample:
         points: float32 (K, 2), pixels of the picture; NaN where not labelled.
         visibility: uint8 (K,), codes of `Visibility`.
         box: edges (x0, y0, x1, y1) of the object in the picture, or None.
+        box_from_points: whether the box was made of the points, whatever the labels gave.
+        given_box: the labels' own box then, or None.
         person: who is shown, for splits that keep a person on one side.
         photo: the photo that the sample is from, where several are from one; splits never
             part them. None: a photo of its own.
@@ -110,6 +112,8 @@ class Sample:
     person: str | None = None
     photo: str | None = None
     file: Path | None = None
+    box_from_points: bool = False
+    given_box: npt.NDArray[np.float32] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         k = len(self.visibility)
@@ -120,14 +124,21 @@ class Sample:
             bad = int(np.flatnonzero(labelled & ~np.isfinite(self.points).all(axis=1))[0])
             raise DataError(f"{self.id}: point {bad} is labelled but its coordinate is not finite")
 
+    @property
+    def labelled_box(self) -> npt.NDArray[np.float32] | None:
+        """The box that the labels gave, whichever the sample is framed by."""
+        return self.given_box if self.box_from_points else self.box
+
     def take(self, indices: Sequence[int]) -> Sample:
         """The sample with only the given points, in that order."""
         return replace(self, points=self.points[indices], visibility=self.visibility[indices])
 
 
-def fingerprint(samples: Sequence[Sample]) -> str:
-    """A text that tells whether other samples, by their ids, are in a list; in any order."""
-    text = "\n".join(sorted(sample.id for sample in samples))
+def fingerprint(samples: Sequence[Sample], ordered: bool = False) -> str:
+    """A text that tells whether other samples, by their ids, are in a list; in any order, or
+    also whether they are in another."""
+    ids = [sample.id for sample in samples]
+    text = "\n".join(ids if ordered else sorted(ids))
     return sha256(text.encode()).hexdigest()[:16]
 
 

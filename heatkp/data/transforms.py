@@ -223,7 +223,9 @@ class Photometric:
         if settings.blur > 0:
             steps.append(A.GaussianBlur((3, 5), p=settings.blur))
         if settings.motion_blur > 0:
-            steps.append(A.MotionBlur((3, 7), p=settings.motion_blur))
+            # By default it is off-centre, which moves the picture under its points.
+            centred = {"allow_shifted": False, "direction_range": (0.0, 0.0)}
+            steps.append(A.MotionBlur((3, 7), p=settings.motion_blur, **centred))
         if settings.noise > 0:
             steps.append(A.GaussNoise(std_range=(0.01, 0.06), p=settings.noise))
         if settings.jpeg > 0:

@@ -13,7 +13,7 @@ from heatkp import coordinates as co
 from heatkp.data.dataset import KeypointDataset
 from heatkp.data.samples import Sample
 from heatkp.errors import SettingsError
-from heatkp.evaluation.metrics import Array, Errors
+from heatkp.evaluation.metrics import Array, Errors, labelled_boxes
 from heatkp.models import KeypointModel
 from heatkp.skeletons import Skeleton
 
@@ -54,13 +54,12 @@ def errors_of(
     photo: Array, samples: Sequence[Sample], to_input: Array, input_size: tuple[int, int]
 ) -> Errors:
     """Predictions (N, K, 2) in photo pixels beside N samples' truth; the rest as in `Errors`."""
-    none = np.full(4, np.nan)
     return Errors(
         photo=photo,
         photo_truth=np.stack([s.points for s in samples]).astype(np.float64),
         to_input=to_input,
         labelled=np.stack([s.visibility > 0 for s in samples]),
-        boxes=np.stack([none if s.box is None else s.box for s in samples]).astype(np.float64),
+        boxes=labelled_boxes(samples),
         input_size=input_size,
     )
 

@@ -18,7 +18,7 @@ from heatkp import coordinates as co
 from heatkp.data.readers.common import Row, read_table
 from heatkp.data.samples import Labels, Sample
 from heatkp.errors import DataError
-from heatkp.evaluation.metrics import Errors, summarise
+from heatkp.evaluation.metrics import Errors, labelled_boxes, summarise
 from heatkp.skeletons import Skeleton
 
 Array = npt.NDArray[np.float64]
@@ -232,14 +232,13 @@ def score(found: npt.ArrayLike, labels: Labels, worst: int = 5) -> dict[str, Any
     truth = np.stack([s.points for s in samples]).astype(np.float64)
     frames = _frames(samples)
     extent = (frames[:, 2:] - frames[:, :2])[:, None]
-    none = np.full(4, np.nan)
     # The box stretched to a unit square stands where a network's input would.
     errors = Errors(
         photo=photo,
         photo_truth=truth,
         to_input=np.stack([co.box_to_frame(frame, 1, 1) for frame in frames]),
         labelled=labelled,
-        boxes=np.stack([none if s.box is None else s.box for s in samples]).astype(np.float64),
+        boxes=labelled_boxes(samples),
         input_size=(1, 1),
     )
     metrics = summarise(errors, skeleton)

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from scipy.integrate import trapezoid
 
 from heatkp import coordinates as co
+from heatkp.data.samples import Sample
 from heatkp.skeletons import Skeleton
 
 Array = npt.NDArray[np.float64]
@@ -31,7 +32,7 @@ class Errors:
         photo, photo_truth: (N, K, 2) in photo pixels.
         to_input: (N, 2, 3) affines from photo pixels to those of the network's input.
         labelled: (N, K) bool; only these points count.
-        boxes: (N, 4) edges in photo pixels, NaN where a sample has none.
+        boxes: (N, 4) labelled edges in photo pixels, NaN where a sample has none.
         input_size: (W, H) of the network's input.
     """
 
@@ -61,6 +62,17 @@ class Errors:
         )  # fmt: skip
 
 
+def labelled_boxes(samples: Sequence[Sample]) -> Array:
+    """Edges (N, 4) of the boxes that samples are labelled with, NaN for those with none.
+
+    Not of those made of the points, so that errors do not depend on how a network was shown
+    the samples.
+    """
+    none = np.full(4, np.nan)
+    boxes = [none if s.labelled_box is None else s.labelled_box for s in samples]
+    return np.stack(boxes).astype(np.float64)
+
+
 def mean_of(several: Sequence[Errors]) -> Errors:
     """Of the means of several models' points for the same samples; input pixels and what else
     a model brings are the first one's."""
@@ -70,9 +82,9 @@ def mean_of(several: Sequence[Errors]) -> Errors:
 def normaliser_lengths(skeleton: Skeleton, errors: Errors) -> dict[str, Array]:
     """Lengths (N,) in photo pixels by which an image's errors may be divided.
 
-    The skeleton's own (such as inter-ocular), `box-diagonal` where samples have boxes, and
-    else `points-diagonal`, of the box around the labelled points. NaN where an image lacks the
-    points, or has them in one place, as a face in full profile may.
+    The skeleton's own (such as inter-ocular), `box-diagonal` where samples are labelled with
+    boxes, and else `points-diagonal`, of the box around the labelled points. NaN where an image
+    lacks the points, or has them in one place, as a face in full profile may.
     """
     truth = np.where(errors.labelled[:, :, None], errors.photo_truth, np.nan)
     lengths: dict[str, Array] = {}
@@ -97,9 +109,14 @@ def _mean(values: Array, mask: npt.NDArray[np.bool_]) -> float | None:
 
 
 def image_nme(distance: Array, labelled: npt.NDArray[np.bool_], lengths: Array) -> Array:
-    """Mean distance of an image's labelled points over its normaliser, (N,); NaN without."""
+    """Mean distance of an image's labelled points over its normaliser, (N,).
+
+    NaN without labelled points or normaliser. Predictions that are no numbers are as wrong as
+    can be, not left out: infinite.
+    """
     counts = labelled.sum(1)
-    sums = np.where(labelled, distance, 0.0).sum(1)
+    off = np.where(np.isnan(distance), math.inf, distance)
+    sums = np.where(labelled, off, 0.0).sum(1)
     return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan) / lengths
 
 
@@ -114,9 +131,7 @@ def error_curve(nme: Array, limit: float = FAILURE) -> tuple[Array, Array]:
 def _normalised(distance: Array, labelled: npt.NDArray[np.bool_], lengths: Array) -> dict[str, Any]:
     usable = labelled & np.isfinite(lengths)[:, None]
     relative = distance / lengths[:, None]
-    # Points that are no numbers are as wrong as can be, not left out.
-    found = np.nan_to_num(image_nme(distance, labelled, lengths), nan=math.inf, posinf=math.inf)
-    per_image = np.where(usable.any(1), found, math.nan)
+    per_image = image_nme(distance, labelled, lengths)
     scored = per_image[usable.any(1)]
     levels, shares = error_curve(per_image)
     return {
@@ -125,13 +140,14 @@ def _normalised(distance: Array, labelled: npt.NDArray[np.bool_], lengths: Array
         "failure_rate": float((scored > FAILURE).mean()) if len(scored) else None,
         "auc": float(trapezoid(shares, levels) / FAILURE) if len(scored) else None,
         "images": len(scored),
-        "images_without": int(len(per_image) - len(scored)),
+        "images_without": int(labelled.any(1).sum() - len(scored)),
     }
 
 
 def summarise(errors: Errors, skeleton: Skeleton) -> dict[str, Any]:
     """All metrics, overall and per point, as plain numbers for JSON.
 
+    - `images`: those with a labelled point, `unlabelled_images` the others;
     - `mae_photo`, `mae_input`: mean |error| over labelled points and both coordinates, pixels;
     - `distance_photo`: mean Euclidean distance, photo pixels;
     - `mae_normalised`, `mse_normalised`: of coordinates divided by the input's W and H;
@@ -171,7 +187,8 @@ def summarise(errors: Errors, skeleton: Skeleton) -> dict[str, Any]:
         }
         points.append({"name": name, **block(mask), "nme": nme})
     return {
-        "images": len(labelled),
+        "images": int(labelled.any(1).sum()),
+        "unlabelled_images": int((~labelled.any(1)).sum()),
         "labelled_points": int(labelled.sum()),
         "outside_input": int((outside.any(2) & labelled).sum()),
         **block(labelled),

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from heatkp import coordinates as co
 from heatkp.data.samples import Sample
 from heatkp.errors import DataError
+from heatkp.evaluation.evaluate import demand_mirrored
 from heatkp.skeletons import Skeleton
 
 MARK = "_mirror"
@@ -72,6 +73,7 @@ def mirror_consistency(
         found: (N, K, 2), in the order of the samples.
 
     Raises:
+        SettingsError: where it is not known which points change places.
         DataError: where shapes differ, no pair is there, or one is of different sizes.
     """
     points = np.asarray(found, np.float64)
@@ -79,6 +81,7 @@ def mirror_consistency(
         raise DataError(
             f"predictions have shape {points.shape}, wanted ({len(samples)}, {len(skeleton)}, 2)"
         )
+    demand_mirrored(skeleton)
     pairs = mirror_pairs(samples)
     offs, edges = [], []
     for first, second in pairs:

@@ -45,6 +45,7 @@ class KeypointModel(nn.Module):
     ) -> None:
         super().__init__()
         self.points, self.size, self.channels = points, size, channels
+        self.progress = 1.0
         self._frozen_norms: list[nn.Module] = []
         mean, std = (torch.tensor(s, dtype=torch.float32) for s in statistics)
         if channels == 1:
@@ -63,6 +64,7 @@ class KeypointModel(nn.Module):
         self.train(self.training)
 
     def train(self: M, mode: bool = True) -> M:
+        """As `nn.Module.train`, but batch norms that are frozen keep their statistics."""
         super().train(mode)
         for norm in self._frozen_norms:
             norm.eval()
@@ -93,3 +95,4 @@ class KeypointModel(nn.Module):
 
     def set_progress(self, fraction: float) -> None:
         """Tell heads that change in training how much of it is over, in [0, 1]."""
+        self.progress = fraction

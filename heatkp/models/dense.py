@@ -164,4 +164,5 @@ class DenseModel(KeypointModel):
         )
 
     def set_progress(self, fraction: float) -> None:
+        super().set_progress(fraction)
         self.head.progress = fraction

@@ -119,7 +119,7 @@ class BestWeights(Callback):
         error = pl_module.totals()["val_mae"]
         if error < self.best or not self.path.exists():
             self.best = error
-            save_weights(self.path, pl_module.model, pl_module.description)
+            save_weights(self.path, pl_module.model, pl_module.describe())
 
 
 class DataWait(Callback):

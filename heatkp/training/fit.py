@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -19,11 +19,10 @@ from rich.console import Console
 from rich.progress import Progress
 
 from heatkp import runs
-from heatkp.config import Settings, load_settings
+from heatkp.config import Settings, parse_settings, put, read_yaml
 from heatkp.data.boxes import BoxStyle
 from heatkp.data.loading import load_data
 from heatkp.data.module import KeypointDataModule
-from heatkp.data.samples import fingerprint
 from heatkp.errors import CheckpointError, SettingsError
 from heatkp.evaluation.evaluate import predict_dataset
 from heatkp.evaluation.metrics import summarise
@@ -69,8 +68,11 @@ def _preload(data: KeypointDataModule, console: Console) -> None:
         console.print(f"  {note}", highlight=False, style="dim", soft_wrap=True)
 
 
-def prepare(settings: Settings, console: Console) -> Prepared:
-    """Read the data and build the model, or raise what is wrong with them."""
+def prepare(settings: Settings, console: Console, filled: bool = True) -> Prepared:
+    """Read the data and build the model, or raise what is wrong with them.
+
+    `filled=False` leaves out the weights that a new run begins with, for a checkpoint holds all.
+    """
     settings = settings.model_copy(deep=True)
     if (settings.model.mean is None) != (settings.model.std is None):
         raise SettingsError("model.mean and model.std: give both, with one number per channel")
@@ -85,18 +87,19 @@ def prepare(settings: Settings, console: Console) -> Prepared:
         settings.model.mean, settings.model.std = mean, std
     torch.manual_seed(settings.trainer.seed)
     blank = settings.model_copy(deep=True)
-    if settings.model.init or settings.model.transfer:  # weights are about to be overwritten
+    if settings.model.init or settings.model.transfer or not filled:  # about to be overwritten
         blank.model.encoder_weights = "none"
     model = build_model(blank, len(loaded.skeleton))
-    runs.start_from(model, settings, loaded.skeleton)
-    transferred = runs.transfer_to(model, settings)
-    if transferred is not None:
-        console.print(transferred, highlight=False, style="dim", soft_wrap=True)
+    if filled:
+        runs.start_from(model, settings, loaded.skeleton)
+        transferred = runs.transfer_to(model, settings)
+        if transferred is not None:
+            console.print(transferred, highlight=False, style="dim", soft_wrap=True)
     model.to(memory_format=torch.channels_last)  # faster on CPUs and GPUs alike
     data = KeypointDataModule(settings, loaded)
     _preload(data, console)
     style = BoxStyle.of(loaded.train) if settings.data.crop == "box" else None
-    description = runs.describe(settings, loaded.skeleton, style, fingerprint(loaded.val))
+    description = runs.describe(settings, loaded.skeleton, style, loaded.train, loaded.val)
     module = KeypointModule(model, settings, description)
     return Prepared(settings, data, module)
 
@@ -110,9 +113,11 @@ def _quiet() -> Iterator[None]:
         logging.getLogger(name).setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"(lightning|pytorch_lightning|torch)\b.*")
-        yield
-    for name, level in levels.items():
-        logging.getLogger(name).setLevel(level)
+        try:
+            yield
+        finally:
+            for name, level in levels.items():
+                logging.getLogger(name).setLevel(level)
 
 
 def _accelerator(device: str) -> str:
@@ -128,15 +133,16 @@ def _accelerator(device: str) -> str:
 def _callbacks(prepared: Prepared, run: Path, console: Console) -> list[Callback]:
     settings = prepared.settings
     found: list[Callback] = [Diverged(), BestWeights(run / runs.WEIGHTS)]
-    if settings.trainer.ema:
-        found.append(moving_average(settings.trainer.ema))
-    if settings.trainer.early_stopping:
-        found.append(StopEarly(settings.trainer.early_stopping, settings.trainer.validate_every))
     if settings.trainer.animation_every:
         from heatkp.training.animation import Animation
 
         every, faces = settings.trainer.animation_every, settings.trainer.animation_faces
+        # Before the moving average, which takes the weights' place at the end.
         found.append(Animation(run / "settling.gif", every, faces, prepared.data.val_set))
+    if settings.trainer.ema:
+        found.append(moving_average(settings.trainer.ema))
+    if settings.trainer.early_stopping:
+        found.append(StopEarly(settings.trainer.early_stopping, settings.trainer.validate_every))
     wait = DataWait()
     history = History(run / runs.HISTORY, wait)
     return [*found, wait, history, ProgressLine(console, wait), LastCheckpoint(run / runs.LAST)]
@@ -247,8 +253,16 @@ def train(
     return run, finish(prepared, run)
 
 
-def resume(run: Path, console: Console, callbacks: Sequence[Callback] = ()) -> dict[str, Any]:
+def resume(
+    run: Path,
+    console: Console,
+    callbacks: Sequence[Callback] = (),
+    overrides: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     """Continue a run that was stopped, to the result of one that was not; gives its metrics.
+
+    `callbacks` as in `fit`; `overrides` are settings by `section.key` that are used instead of
+    the run's own, which another machine may have begun.
 
     Raises `CheckpointError` for what is no run folder, or a run that is finished.
     """
@@ -256,10 +270,16 @@ def resume(run: Path, console: Console, callbacks: Sequence[Callback] = ()) -> d
         raise CheckpointError(f"{run} is not a run folder: it has no {runs.SETTINGS}")
     if (run / runs.METRICS).is_file():
         raise CheckpointError(f"the run {run} is finished; evaluate it with: heatkp eval {run}")
-    prepared = prepare(load_settings(run / runs.SETTINGS), console)
+    values = read_yaml(run / runs.SETTINGS)
+    for key, value in (overrides or {}).items():
+        put(values, key, value)
     last = run / runs.LAST
+    settings = parse_settings(values, str(run / runs.SETTINGS))
+    prepared = prepare(settings, console, filled=not last.is_file())
     if last.is_file():
         # Says plainly what is wrong with a checkpoint that does not fit.
-        runs.load_run(last).demand_same_split(run, prepared.data.data.val)
+        loaded, data = runs.load_run(last), prepared.data.data
+        loaded.demand_same_split(run, data.val)
+        loaded.demand_same_training(run, data.train)
     fit(prepared, run, console, last if last.is_file() else None, callbacks)
     return finish(prepared, run)

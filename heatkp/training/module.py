@@ -90,8 +90,12 @@ class KeypointModule(pl.LightningModule):
         """Mean loss of the batches of this epoch so far."""
         return float(self._loss_sum) / self._loss_count if self._loss_count else None
 
+    def describe(self) -> dict[str, Any]:
+        """What is stored beside weights as they are now."""
+        return {**self.description, "progress": self.model.progress}
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["heatkp"] = self.description
+        checkpoint["heatkp"] = self.describe()
 
     def on_train_epoch_start(self) -> None:
         epoch = self.current_epoch

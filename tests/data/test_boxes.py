@@ -169,3 +169,17 @@ def test_each_change_of_the_picture_happens(name):
     assert (changed == always(image, np.random.default_rng(1))).all()
     if name == "grey":
         assert (changed[..., 0] == changed[..., 1]).all()
+
+
+@pytest.mark.parametrize("name", ["photometric", "grey", "blur", "motion_blur", "jpeg"])
+def test_changes_of_the_picture_leave_points_where_they_are(name):
+    """What is bright stays in its place: the points are not moved with it."""
+    dot = np.zeros((33, 33, 3), np.uint8)
+    dot[12:21, 12:21] = 200
+    change = Photometric(Augmentation(**{"photometric": 0, "grey": 0, "occlusion": 0, name: 1.0}))
+    rng = np.random.default_rng(0)
+    for _ in range(60):
+        seen = change(dot, rng).astype(np.float64).sum(2)
+        seen -= np.median(seen)
+        centre = [np.average(np.arange(33), weights=seen.sum(axis)) for axis in (0, 1)]
+        assert np.allclose(centre, 16, atol=0.1), centre

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from heatkp import coordinates as co
 from heatkp.data.dataset import KeypointDataset
-from heatkp.data.loading import drawn_sample
+from heatkp.data.loading import drawn_sample, with_boxes
 from heatkp.data.transforms import Framing
 from heatkp.evaluation.evaluate import (
     metrics_table,
@@ -18,9 +19,15 @@ from heatkp.evaluation.evaluate import (
     predict_dataset,
     worst_points,
 )
-from heatkp.evaluation.metrics import Errors, error_curve, summarise
+from heatkp.evaluation.metrics import (
+    Errors,
+    error_curve,
+    image_nme,
+    labelled_boxes,
+    summarise,
+)
 from heatkp.models import Prediction
-from heatkp.skeletons import FACE68, Skeleton
+from heatkp.skeletons import FACE68, SKELETONS, Skeleton
 
 EYES = Skeleton(
     "eyes", ("right", "left", "nose"), pairs=((1, 0),), normalisers={"inter-ocular": ((0,), (1,))}
@@ -106,6 +113,37 @@ def test_what_is_no_number_is_a_failure():
     assert ocular["auc"] == pytest.approx(0.5) and ocular["pck"]["0.05"] == 0.5
     assert ocular["nme"] is None and metrics["mae_photo"] is None
     json.dumps(metrics, allow_nan=False)
+
+
+def test_the_curve_counts_what_is_no_number():
+    found = np.concatenate([TRUTH, TRUTH])
+    found[0] = np.nan
+    errors = errors_of(found, np.concatenate([TRUTH, TRUTH]))
+    distance = np.linalg.norm(errors.photo - errors.photo_truth, axis=2)
+    each = image_nme(distance, errors.labelled, np.array([80.0, 80.0, np.nan, 80.0]))
+    assert each[0] == np.inf and np.isnan(each[2]) and (each[[1, 3]] == 0).all()
+    assert error_curve(each)[1][-1] == pytest.approx(2 / 3)
+
+
+def test_images_without_labels_lack_no_length():
+    labelled = np.array([[True] * 3, [False] * 3])
+    boxes = [[0, 0, 30, 40]] * 2
+    metrics = summarise(errors_of(TRUTH + 1, TRUTH, labelled, boxes=boxes), EYES)
+    assert (metrics["images"], metrics["unlabelled_images"]) == (1, 1)
+    assert metrics["normalised"]["box-diagonal"]["images_without"] == 0
+
+
+def test_boxes_made_of_points_are_no_labels():
+    """How a network is shown the samples does not change what errors are divided by."""
+    own = drawn_sample(0, 0, SKELETONS["face68"])
+    bare = replace(own, box=None)
+    for sample, labelled in ((own, True), (bare, False)):
+        for kind in ("given", "points"):
+            boxed, _ = with_boxes([sample], kind)
+            own_box = labelled_boxes(boxed)[0]
+            assert np.isfinite(own_box).all() == labelled
+            assert not labelled or (own_box == own.box).all()
+            assert (boxed[0].box is own.box) == (labelled and kind == "given")
 
 
 def test_box_diagonal():

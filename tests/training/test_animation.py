@@ -7,6 +7,7 @@ import torch
 from PIL import Image
 
 from heatkp import runs
+from heatkp.training import animation
 from heatkp.training.module import KeypointModule
 from tests.conftest import TINY, heatkp
 
@@ -37,6 +38,26 @@ def test_weights_are_the_same_without(tiny_run, animated):
     assert all(torch.equal(a[k], b[k]) for k in a)
     callbacks = [" ".join(map(str, checkpoint["callbacks"])) for checkpoint in last]
     assert "Animation" not in callbacks[0] and "Animation" in callbacks[1]
+
+
+def test_frames_show_the_steps_own_weights(tmp_path, monkeypatch):
+    """Also the last one, when the moving average has taken their place in the model."""
+    name = "network.encoder.model.conv_stem.weight"
+    taken = []
+    take = animation.take_frame
+
+    def recorded(model, images, step):
+        taken.append((step, model.state_dict()[name].clone()))
+        return take(model, images, step)
+
+    monkeypatch.setattr(animation, "take_frame", recorded)
+    every = ["--set", "trainer.animation_every=4", "--set", "trainer.ema=0.9"]
+    result = heatkp("train", *TINY, *every, "--out", tmp_path / "run")
+    assert result.exit_code == 0, result.output
+    checkpoint = torch.load(tmp_path / "run" / runs.LAST, weights_only=True)
+    own = checkpoint["current_model_state"][f"model.{name}"]
+    assert [step for step, _ in taken] == [0, 4, 6] and torch.equal(taken[-1][1], own)
+    assert not torch.equal(own, checkpoint["state_dict"][f"model.{name}"])
 
 
 def test_frames_survive_a_resume(animated, tmp_path, monkeypatch):

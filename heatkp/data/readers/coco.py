@@ -1,4 +1,4 @@
-"""COCO keypoints: a JSON file with `images`, `annotations` and one category of keypoints.
+"""COCO keypoints: a JSON file with `images`, `annotations` and one category with keypoints.
 
 `keypoints` are x, y, v triples (v: 0 not labelled, 1 occluded, 2 visible), here in pixels with
 centres on integers; `bbox` is x, y, width, height from the picture's edge. An annotation may
@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -21,9 +21,22 @@ import numpy as np
 import numpy.typing as npt
 
 from heatkp.data.readers.common import demand_files, known_layout, only_file, photos_of
+from heatkp.data.readers.places import locate
 from heatkp.data.samples import Labels, Sample, Visibility, read_image
 from heatkp.errors import DataError
 from heatkp.skeletons import Skeleton, sides_by_name
+
+
+def _category(categories: Sequence[Mapping[str, Any]], source: Path) -> Mapping[str, Any]:
+    """The one with keypoints; tools write others beside it."""
+    found = [c for c in categories if c.get("keypoints")] or categories
+    if len(found) != 1:
+        names = ", ".join(str(c.get("name")) for c in found)
+        raise DataError(
+            f"{source} has {len(found)} categories ({names}); one, with keypoints, is supported: "
+            "write a file for each"
+        )
+    return found[0]
 
 
 def _skeleton(category: Mapping[str, Any], source: Path) -> Skeleton:
@@ -97,30 +110,38 @@ def read_coco(path: Path, strict: bool = True) -> Labels:
         raise DataError(f"{path} is not, and does not hold just one, COCO .json file")
     try:
         content = json.loads(source.read_text(encoding="utf-8"))
-        images = {i["id"]: source.parent / i["file_name"] for i in content["images"]}
-        notes = list(content["annotations"])
+        names = {i["id"]: str(i["file_name"]) for i in content["images"]}
+        annotations = list(content["annotations"])
         categories = list(content["categories"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(
             f"{source} is no COCO keypoints file (images, annotations, categories): {error!r}"
         ) from None
-    if len(categories) != 1:
-        raise DataError(f"{source} has {len(categories)} categories; one is supported")
-    skeleton = _skeleton(categories[0], source)
+    if not all(isinstance(part, dict) for part in (*annotations, *categories)):
+        raise DataError(f"{source}: annotations and categories must be JSON objects, {{...}}")
+    category = _category(categories, source)
+    skeleton = _skeleton(category, source)
+    files, notes = locate(source, list(names.values()), [str(source)] * len(names))
+    images = dict(zip(names, files))
     if strict:
-        demand_files(source, images.values())
-    for file in images.values() if strict else ():
+        demand_files(source, files)
+    for file in files if strict else ():
         if not cv2.haveImageReader(os.fspath(file)):
             raise DataError(f"{file} is not an image that can be read")
-    names = [os.path.relpath(file, source.parent) for file in images.values()]
-    photos = dict(zip(images, photos_of(names)))
+    photos = dict(zip(images, photos_of(list(names.values()))))
+    own = annotations
+    if len(categories) > 1:
+        own = [a for a in annotations if a.get("category_id") == category.get("id")]
+    if len(own) < len(annotations):
+        left = f"annotations of other categories, left out: {len(annotations) - len(own)}"
+        notes = (*notes, left)
     samples = []
-    for note in notes:
-        image = note.get("image_id")
+    for annotation in own:
+        image = annotation.get("image_id")
         if image not in images:
-            raise DataError(f"{source}: annotation {note.get('id')} has no image")
-        samples.append(_sample(note, images[image], photos[image], len(skeleton), source))
-    return Labels(skeleton, samples)
+            raise DataError(f"{source}: annotation {annotation.get('id')} has no image")
+        samples.append(_sample(annotation, images[image], photos[image], len(skeleton), source))
+    return Labels(skeleton, samples, notes)
 
 
 def coco_dictionary(

@@ -7,7 +7,6 @@ centres lie on integers; an empty cell or NaN is a point that is not labelled.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
 from functools import partial
@@ -22,9 +21,9 @@ from heatkp.data.readers.common import (
     read_points,
     read_table,
     visible_where_given,
-    walk,
     without_extension,
 )
+from heatkp.data.readers.places import locate
 from heatkp.data.samples import Labels, Sample, read_image
 from heatkp.errors import DataError
 
@@ -63,40 +62,18 @@ def point_columns(header: Sequence[str], source: Path) -> dict[str, tuple[int, i
     return {name: (axes["x"], axes["y"]) for name, axes in found.items()}
 
 
-class _Places:
-    """Where a table's images are: beside it, in a folder named like it, or anywhere below."""
-
-    def __init__(self, source: Path) -> None:
-        self.folder = source.parent
-        beside = [p for p in self.folder.iterdir() if p.is_dir() and source.stem.startswith(p.name)]
-        # `training` before `train`, for training_frames_keypoints.csv
-        beside.sort(key=lambda p: -len(p.name))
-        self.folders = [self.folder, *beside]
-        self._below: dict[str, list[Path]] | None = None
-
-    def find(self, name: str, place: str) -> Path:
-        """The file, or where it would be. Raises `DataError` where two would do."""
-        for folder in self.folders:
-            if os.path.isfile(folder / name):
-                return folder / name
-        if self._below is None:
-            self._below = {}
-            for folder, files in walk(self.folder):
-                for file in files:
-                    self._below.setdefault(file, []).append(folder / file)
-        found = self._below.get(Path(name).name, [])
-        if len(found) > 1:
-            raise DataError(
-                f"{place}: image {name!r} could be {found[0]} or {found[1]}: write its folder, too"
-            )
-        return found[0] if found else self.folder / name
+def _folders_like(source: Path) -> list[Path]:
+    """Folders beside a table with which its name begins."""
+    beside = [p for p in source.parent.iterdir() if p.is_dir() and source.stem.startswith(p.name)]
+    # `training` before `train`, for training_frames_keypoints.csv
+    return sorted(beside, key=lambda p: -len(p.name))
 
 
 def read_csv(path: Path, strict: bool = True) -> Labels:
     """All rows of a CSV file (or of the folder that holds just one), in its order.
 
     Images are looked for beside the file, in a folder beside it with which its name begins
-    (`training` for training_frames_keypoints.csv), and then anywhere below. Raises `DataError`
+    (`training` for training_frames_keypoints.csv), and as `locate` does. Raises `DataError`
     with the row for what does not fit, and where `strict` for images that do not exist.
     """
     source = only_file(path, ".csv")
@@ -106,17 +83,17 @@ def read_csv(path: Path, strict: bool = True) -> Labels:
     columns = point_columns(header, source)
     skeleton, order = layout(list(columns))
     pairs = [list(columns.values())[i] for i in order]
-    places = _Places(source)
-    names, files, points = [], [], []
+    names, places, points = [], [], []
     for row in rows:
         name = row.cells[0]
         if not name:
             raise DataError(f"{row.place}: the first cell names no image")
         names.append(name)
-        files.append(places.find(name, row.place))
+        places.append(row.place)
         points.append(visible_where_given(read_points(row, pairs, skeleton.point_names)))
     if not names:
         raise DataError(f"{source} has a header but no rows")
+    files, notes = locate(source, names, places, _folders_like(source))
     if strict:
         demand_files(source, files)
     samples = [
@@ -132,4 +109,4 @@ def read_csv(path: Path, strict: bool = True) -> Labels:
             distinct(map(without_extension, names)), photos_of(names), files, points
         )
     ]
-    return Labels(skeleton, samples)
+    return Labels(skeleton, samples, notes)

@@ -6,7 +6,6 @@ wide covers the pixels left ... left + width - 1, so its edges lie half a pixel 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -29,6 +28,7 @@ from heatkp.data.readers.common import (
     visible_where_given,
     without_extension,
 )
+from heatkp.data.readers.places import locate
 from heatkp.data.samples import Labels, Sample, read_image
 from heatkp.errors import DataError
 from heatkp.skeletons import UNLABELLED
@@ -110,18 +110,11 @@ def _boxes(source: Path, notes: list[str]) -> Iterator[_Box]:
         notes.append(f"images left out, for they have no box: {empty}")
 
 
-def _file(folder: Path, name: str) -> Path:
-    file = folder / name
-    if "\\" in name and not os.path.isfile(file):  # written on Windows
-        return folder / name.replace("\\", "/")
-    return file
-
-
 def read_imglab(path: Path, strict: bool = True) -> Labels:
     """All boxes of an imglab XML file (or of the folder that holds just one), in its order.
 
     Without any parts in the file the samples have no points and the skeleton is `UNLABELLED`;
-    else a part that a box lacks is not labelled. Images are looked for beside the file.
+    else a part that a box lacks is not labelled. Images are looked for as `locate` does.
     Raises `DataError` for what does not fit, and where `strict` for images that do not exist.
     """
     source = only_file(path, ".xml")
@@ -136,12 +129,14 @@ def read_imglab(path: Path, strict: bool = True) -> Labels:
     bare = sum(not box.parts for box in boxes)
     if names and bare:
         notes.append(f"boxes without parts, none of their points is labelled: {bare}")
-    files = [_file(source.parent, box.image) for box in boxes]
+    images = [box.image for box in boxes]
+    files, elsewhere = locate(source, images, [str(source)] * len(images))
+    notes += elsewhere
     if strict:
         demand_files(source, files)
     samples = []
-    ids = distinct(without_extension(box.image) for box in boxes)
-    photos = photos_of([box.image for box in boxes])
+    ids = distinct(map(without_extension, images))
+    photos = photos_of(images)
     for identity, box, file, photo in zip(ids, boxes, files, photos):
         given = [box.parts.get(names[i], (np.nan, np.nan)) for i in order]
         points, visibility = visible_where_given(np.array(given, np.float64).reshape(-1, 2))

@@ -85,8 +85,8 @@ def distributions(runs: Sequence[ReportRun], normaliser: str | None) -> dict[str
     at the 99th percentile of the pixels; the histogram's last bin holds all that is over.
     """
     errors = [mean_errors(run, normaliser) for run in runs]
-    finite = [e[np.isfinite(e)] for e in errors]
-    whole = np.concatenate(finite) if finite else np.zeros(0)
+    known = [e[~np.isnan(e)] for e in errors]
+    whole = np.concatenate([e[np.isfinite(e)] for e in known]) if known else np.zeros(0)
     top = FAILURE if normaliser else float(np.percentile(whole, 99)) if len(whole) else 1.0
     top = top or 1.0
     edges = np.linspace(0, top, BINS + 1)
@@ -95,7 +95,7 @@ def distributions(runs: Sequence[ReportRun], normaliser: str | None) -> dict[str
         "edges": [number(v, 6) for v in edges],
         "runs": [],
     }
-    for own in finite:
+    for own in known:
         levels, shares = error_curve(own, top)
         counts = np.histogram(np.minimum(own, top), edges)[0]
         found["runs"].append({

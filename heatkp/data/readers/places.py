@@ -1,0 +1,87 @@
+"""Where the pictures that a label file names are."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+from heatkp.data.readers.common import walk
+from heatkp.errors import DataError
+
+LABEL_FOLDERS = ("annotations", "annotation", "labels", "label", "result")
+"""Folders of label files, beside the pictures' folders, as in COCO's own layout."""
+
+
+class Located(NamedTuple):
+    """A file for each name, or where it would be, and notes as in `Labels`."""
+
+    files: list[Path]
+    notes: tuple[str, ...]
+
+
+class _Below:
+    """All files below folders, by their last part; looked for once, when first asked."""
+
+    def __init__(self, roots: Sequence[Path]) -> None:
+        self.roots = roots
+        self._found: dict[str, list[Path]] | None = None
+
+    def __call__(self, name: str) -> list[Path]:
+        if self._found is None:
+            self._found = {}
+            for folder, files in walk(self.roots[-1]):
+                for file in files:
+                    self._found.setdefault(file, []).append(folder / file)
+        return self._found.get(PurePosixPath(name).name, [])
+
+
+def _only(found: list[Path], name: str, place: str) -> Path | None:
+    if len(found) > 1:
+        raise DataError(
+            f"{place}: image {name!r} could be {found[0]} or {found[1]}: write its folder, too"
+        )
+    return found[0] if found else None
+
+
+def locate(
+    source: Path, names: Sequence[str], places: Iterable[str], folders: Sequence[Path] = ()
+) -> Located:
+    """The files of pictures that a label file names, in the order of the names.
+
+    Looked for beside the file, in `folders`, beside the folder of a file in `annotations/` or
+    the like, and then anywhere below: first by all of the name, then by its last part alone,
+    for files that came from another machine, which a note counts. Never two names of one file
+    in this way. `places` say where the names stand, for errors. Raises `DataError` where two
+    files would do.
+    """
+    up = source.parent.name.lower() in LABEL_FOLDERS
+    roots = [source.parent, source.parent.parent] if up else [source.parent]
+    below = _Below(roots)
+    known: dict[str, Path | None] = {}
+    moved: dict[str, Path] = {}
+    for name, place in zip(names, places):
+        if name in known:
+            continue
+        # On Windows folders are parted by backslashes, too.
+        forms = dict.fromkeys([name, name.replace("\\", "/")])
+        near = [folder / form for form in forms for folder in (*roots, *folders)]
+        known[name] = next((file for file in near if os.path.isfile(file)), None)
+        if known[name] is None:
+            parts = PurePosixPath(name.replace("\\", "/")).parts
+            found = below(parts[-1]) if parts else []
+            known[name] = _only([p for p in found if p.parts[-len(parts) :] == parts], name, place)
+            elsewhere = None if known[name] else _only(found, name, place)
+            if elsewhere is not None:
+                moved[name] = elsewhere
+    claims = Counter([*moved.values(), *known.values()])
+    moved = {name: file for name, file in moved.items() if claims[file] == 1}
+    expected = {name: source.parent / name.replace("\\", "/") for name in known}
+    files = [known[name] or moved.get(name) or expected[name] for name in names]
+    if not moved:
+        return Located(files, ())
+    name, file = next(iter(moved.items()))
+    first = f"{len(moved)} images are not where {source.name} says they are ({name}); files of "
+    return Located(files, (f"{first}their names elsewhere are taken ({file})",))
