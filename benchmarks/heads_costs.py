@@ -67,7 +67,7 @@ def table(part: int, heads: list[str], repeats: int) -> str:
             f"{training[head] / training[REGRESSION]:.2f} | {1e3 * answering[head]:.1f} | "
             f"{answering[head] / answering[REGRESSION]:.2f} | "
             f"{sum(p.numel() for p in model.parameters()) / 1e6:.1f} | "
-            f"{peak_bytes(steps[head]) / 2**20:.0f} |"
+            f"{peak_bytes(steps[head], model) / 1e6:.0f} |"
         )
     return "\n".join(lines)
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from statistics import median
 
+import torch
 from torch.profiler import ProfilerActivity, profile
 
 
@@ -24,8 +25,14 @@ def silenced() -> Iterator[None]:
         os.close(sink)
 
 
-def peak_bytes(run: Callable[[], object]) -> int:
-    """Highest sum of live allocations while it runs, beyond what was there."""
+def peak_bytes(run: Callable[[], object], model: torch.nn.Module | None = None) -> int:
+    """Highest sum of live allocations while it runs, beyond what was there.
+
+    The gradients of `model` are dropped before: old ones that are freed on the way would count
+    against those that the run makes.
+    """
+    if model is not None:
+        model.zero_grad(set_to_none=True)
     with silenced(), profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded:
         run()
     events = recorded.profiler.kineto_results.events()  # type: ignore[union-attr]

@@ -20,8 +20,10 @@ from measure import peak_bytes
 from heatkp import create_model
 
 
-def step(mode: str, batch: int, size: int, points: int, chunk: int) -> Callable[[], None]:
-    """Forward and backward of a fresh model."""
+def step(
+    mode: str, batch: int, size: int, points: int, chunk: int
+) -> tuple[Callable[[], None], torch.nn.Module]:
+    """Forward and backward of a fresh model, and the model."""
     torch.manual_seed(0)
     model = create_model(
         "kl", points=points, size=(size, size), encoder="mobilenet_v2", stride=1, options={},
@@ -37,7 +39,7 @@ def step(mode: str, batch: int, size: int, points: int, chunk: int) -> Callable[
         else:
             model.training_loss(images, where, weights).backward()
 
-    return run
+    return run, model
 
 
 def shortest(run: Callable[[], None]) -> float:
@@ -65,9 +67,9 @@ def main() -> None:
     for batch in arguments.batches:
         peaks, times = {}, {}
         for mode in ("network", "whole", "chunked"):
-            run = step(mode, batch, arguments.size, arguments.points, arguments.chunk)
+            run, model = step(mode, batch, arguments.size, arguments.points, arguments.chunk)
             times[mode] = shortest(run)
-            peaks[mode] = peak_bytes(run) / 1e6
+            peaks[mode] = peak_bytes(run, model) / 1e6
         alone = peaks["network"]
         print(
             f"| {batch} | {4e-6 * batch * arguments.points * arguments.size**2:.0f} | {alone:.0f} "
