@@ -22,8 +22,8 @@ from heads_table import REGRESSION
 from measure import in_turns, peak_bytes
 from torch import Tensor
 
+from heatkp.files import write_text
 from heatkp.models import KeypointModel, build_model
-from heatkp.runs import write_text
 
 POINTS = {1: 1, 2: 58, 3: 68}
 

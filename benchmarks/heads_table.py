@@ -14,7 +14,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from heatkp.runs import write_text
+from heatkp.files import write_text
 
 REGRESSION = "regression"
 RESAMPLES = 10_000

@@ -25,8 +25,8 @@ from measure import in_turns
 from trials import ROOT, Trial, add_flags, history, make, within
 
 from heatkp import runs
+from heatkp.files import write_text
 from heatkp.models import build_model
-from heatkp.runs import write_text
 
 HERE = ROOT / "benchmarks" / "systems"
 CONFIGS = ROOT / "configs" / "systems"

@@ -22,6 +22,7 @@ from heatkp.data.samples import Sample
 from heatkp.data.transforms import Framing
 from heatkp.evaluation.evaluate import predict_dataset
 from heatkp.evaluation.metrics import Errors
+from heatkp.files import write_text
 
 T = TypeVar("T")
 ROOT = Path(__file__).parent.parent
@@ -182,7 +183,7 @@ def make(
     train(run, ["--config", str(trial.config), *sets, *(flags or [])])
     values = {**measure(run), "code": commit(), "settings": differing(trial.settings())}
     lines = [f"{json.dumps(k)}: {json.dumps(v)}" for k, v in values.items()]
-    runs.write_text(path, "{\n" + ",\n".join(lines) + "\n}\n")
+    write_text(path, "{\n" + ",\n".join(lines) + "\n}\n")
 
 
 def _stated(saved: Path, trial: Trial | None = None) -> Settings:

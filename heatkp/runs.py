@@ -7,13 +7,11 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -24,6 +22,7 @@ from heatkp.config import Settings, parse_settings, read_yaml
 from heatkp.data.boxes import BoxStyle
 from heatkp.data.samples import Sample, fingerprint
 from heatkp.errors import CheckpointError, SettingsError
+from heatkp.files import replacing
 from heatkp.models import KeypointModel, build_model, heads_alike
 from heatkp.skeletons import SKELETONS, Skeleton, sides_by_name
 
@@ -39,24 +38,6 @@ _PACKAGES = (
     "torch", "torchvision", "lightning", "segmentation-models-pytorch", "timm",
     "albumentations", "numpy", "opencv-python-headless",
 )  # fmt: skip
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """A file to write, which then takes the place of `path`; no other process has its name."""
-    part = path.with_name(f"{path.name}.{uuid4().hex[:8]}.part")
-    try:
-        yield part
-        os.replace(part, path)
-    except BaseException:  # an interrupt too leaves nothing half-written
-        part.unlink(missing_ok=True)
-        raise
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all, also where several processes do at once."""
-    with _replacing(path) as part:
-        part.write_text(text, encoding="utf-8")
 
 
 def run_folder(run: str | Path) -> Path:
@@ -223,7 +204,7 @@ def save_weights(
     state = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
     if half:
         state = {k: v.half() if v.is_floating_point() else v for k, v in state.items()}
-    with _replacing(path) as part:
+    with replacing(path) as part:
         # safetensors' own writer makes files that nobody else may read, whatever the umask.
         part.write_bytes(save(state, {"heatkp": json.dumps(description)}))
 

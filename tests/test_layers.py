@@ -9,7 +9,7 @@ import sys
 import pytest
 
 ORDER = [
-    {"errors", "coordinates"},
+    {"errors", "coordinates", "files"},
     {"skeletons"},
     {"heatmaps", "config"},
     {"data", "models"},

@@ -55,7 +55,8 @@ class Reading(NamedTuple):
 @click.option("--batch-size", type=click.IntRange(1), default=16, show_default=True)
 @click.option("--out", type=click.Path(),
               help="JSON file, or CSV with --kaggle; to be named for several runs.  [default: "
-              "RUN/eval-SPLIT.json or RUN/submission.csv]")  # fmt: skip
+              "RUN/eval-SPLIT.json or RUN/submission.csv; of a model that comes with heatkp, in "
+              "the current folder]")  # fmt: skip
 @click.option("--kaggle", is_flag=True,
               help="Write predictions of all of --data as Kaggle takes them: 68 points "
               "(imglab .xml), or 15 (Facial Keypoints Detection).")  # fmt: skip
@@ -123,7 +124,7 @@ def measure(
     for note in found[0].notes:
         console.print(note, highlight=False, soft_wrap=True)
     parts = [one.part(split) for one in found]
-    demand_same(names, parts, split)
+    demand_same(names, parts, split, own=data is None)
     if not any((s.visibility > 0).any() for s in parts[0]):
         raise DataError(f"no {split} sample has a labelled point: nothing to measure")
     errors = mean_of([predict(console, *each, how) for each in zip(models, parts)])
@@ -177,11 +178,13 @@ def load(name: str, loaded: Loaded, data: str | None, split: str) -> KeypointDat
 
     Raises `CheckpointError` for data with other points, and what `load_data` raises.
     """
+    from heatkp.config import parse_settings
     from heatkp.data.loading import load_data
 
-    settings = loaded.settings.data.model_copy(deep=True)
-    if data is not None:
-        settings.format, settings.path, settings.pairs = "auto", data, None
+    settings = loaded.settings.data
+    if data is not None:  # pairs are of the run's own layout, by which pictures are mirrored
+        other = {"format": "auto", "path": data, "pairs": None}
+        settings = parse_settings({"data": settings.model_dump() | other}, "--data").data
     found = load_data(settings, chosen=data is None and split != "val")
     demand_points(name, loaded.skeleton, found.skeleton)
     if data is None:
@@ -189,9 +192,11 @@ def load(name: str, loaded: Loaded, data: str | None, split: str) -> KeypointDat
     return found
 
 
-def demand_same(names: Sequence[str], parts: Sequence[Sequence[Sample]], split: str) -> None:
+def demand_same(
+    names: Sequence[str], parts: Sequence[Sequence[Sample]], split: str, own: bool
+) -> None:
     """Raises `SettingsError` where runs have other samples in a split, and so perhaps were
-    trained on what they would be measured on."""
+    trained on what they would be measured on, where the data is their `own`."""
     import numpy as np
 
     from heatkp.errors import SettingsError
@@ -204,10 +209,15 @@ def demand_same(names: Sequence[str], parts: Sequence[Sequence[Sample]], split: 
         )
         if not len(first) == len(part) == alike:
             common = len({s.id for s in first} & {s.id for s in part})
+            advice = (
+                "what one is measured on may have trained the other; measure them one by one, or "
+                "on other data (--data)"
+                if own
+                else "they split this data differently; measure them on all of it (--split all)"
+            )
             raise SettingsError(
                 f"{names[0]} and {name} have {len(first)} and {len(part)} {split} samples, with "
-                f"{common} names in common: what one is measured on may have trained the other; "
-                "measure them one by one, or on other data (--data)"
+                f"{common} names in common: {advice}"
             )
 
 
@@ -256,17 +266,17 @@ def predict(
 
 def target_path(run: str, out: str | None, name: str) -> Path:
     """Where to write: `out`, or a file of that name in the run's folder."""
-    if out:
-        return Path(out)
-    return (Path(run) if Path(run).is_dir() else Path(run).parent) / name
+    from heatkp.runs import run_folder
+
+    return Path(out) if out else run_folder(run) / name
 
 
 def write(target: Path, text: str) -> None:
     """Write a file whole or not at all. Raises `SettingsError` where it cannot be."""
-    from heatkp import runs
     from heatkp.errors import SettingsError
+    from heatkp.files import write_text
 
     try:
-        runs.write_text(target, text)
+        write_text(target, text)
     except OSError as error:
         raise SettingsError(f"cannot write {target}: {error}") from None

@@ -116,12 +116,13 @@ def read_space(config: str | None, space_file: str, assignments: tuple[str, ...]
     """Space and settings, checked. Raises `SettingsError`."""
     from heatkp.config import assign, read_yaml
     from heatkp.errors import SettingsError
+    from heatkp.sweeps.content import read_content
     from heatkp.sweeps.space import parse_space
 
     values = read_yaml(config) if config else {}
     for assignment in assignments:
         assign(values, assignment)
-    space = parse_space(read_yaml(space_file), values, space_file)
+    space = parse_space(read_content(space_file), values, space_file)
     for assignment in assignments:
         key = assignment.partition("=")[0].strip()
         if any(key in p.keys for p in space.parameters):

@@ -19,6 +19,7 @@ from heatkp.data.readers.common import Row, read_table
 from heatkp.data.samples import Labels, Sample
 from heatkp.errors import DataError
 from heatkp.evaluation.metrics import Errors, labelled_boxes, summarise
+from heatkp.files import write_text
 from heatkp.skeletons import Skeleton
 
 Array = npt.NDArray[np.float64]
@@ -45,8 +46,6 @@ def _checked(found: npt.ArrayLike) -> Array:
 
 
 def _write(path: Path, header: tuple[str, ...], rows: Iterator[str]) -> None:
-    from heatkp.runs import write_text  # brings torch, which reading and scoring can do without
-
     write_text(path, "\n".join([",".join(header), *rows]) + "\n")
 
 

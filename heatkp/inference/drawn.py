@@ -11,6 +11,7 @@ import numpy as np
 
 from heatkp.data.samples import Image
 from heatkp.errors import DataError
+from heatkp.files import replacing
 from heatkp.inference.keypoints import Keypoints
 from heatkp.inference.sources import Fault, Picture
 from heatkp.inference.writers import Names
@@ -82,13 +83,8 @@ class DrawnPictures:
         if not good:
             raise DataError(f"{picture.name} cannot be written as {suffix} with its points drawn")
         path = self._place(stem, suffix)
-        part = path.with_name(path.name + ".part")
-        try:
+        with replacing(path) as part:
             part.write_bytes(content.tobytes())
-            os.replace(part, path)
-        except BaseException:
-            part.unlink(missing_ok=True)
-            raise
 
     def _end_video(self) -> None:
         if self._video is not None:

@@ -25,6 +25,7 @@ import heatkp
 from heatkp.data.readers.coco import coco_dictionary
 from heatkp.data.readers.pts import write_pts
 from heatkp.errors import DataError
+from heatkp.files import replacing
 from heatkp.inference.keypoints import Keypoints
 from heatkp.inference.sources import COORDINATES, Fault, Picture
 from heatkp.skeletons import Skeleton
@@ -277,9 +278,8 @@ class PtsFiles:
             own = f"{stem}_{number}" if len(faces) > 1 else stem
             path = self._folder / self._names.claim(own, ".pts")
             path.parent.mkdir(parents=True, exist_ok=True)
-            part = path.with_name(path.name + ".part")
-            write_pts(part, face.points)
-            os.replace(part, path)
+            with replacing(path) as part:
+                write_pts(part, face.points)
 
     def finish(self, faults: Sequence[Fault], complete: bool) -> list[Path]:
         return [self._folder] if self._folder.is_dir() else []

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from optuna.study import Study
+from optuna.study import Study, create_study
 from optuna.trial import FrozenTrial, TrialState
 
 from heatkp import runs
 from heatkp.errors import DataError
+from heatkp.files import write_text
 from heatkp.sweeps.space import Space, text
 from heatkp.sweeps.study import trials
 
@@ -123,7 +124,7 @@ def write_csv(found: list[Row], space: Space, path: Path) -> None:
     for row in found:
         figures = [_plain(row.figures[k]) for k in FIGURES]
         writer.writerow([row.run, *row.parameters.values(), *figures, row.state, row.reason])
-    runs.write_text(path, out.getvalue())
+    write_text(path, out.getvalue())
 
 
 def _plain(value: float | None) -> str:
@@ -184,12 +185,15 @@ def importances(study: Study) -> tuple[dict[str, float], str]:
     if len(varied) < 2:
         return {}, "no importances: fewer than two parameters vary among the finished trials"
 
+    alone = create_study()  # `study` also has the repeats, which would count again
+    alone.add_trials(done)
+
     def target(trial: FrozenTrial) -> float:
         return math.log(max(trial.value or 0.0, 1e-12))
 
     try:
         found = get_param_importances(
-            study, evaluator=FanovaImportanceEvaluator(seed=0), params=varied, target=target
+            alone, evaluator=FanovaImportanceEvaluator(seed=0), params=varied, target=target
         )
     except ImportError:
         return {}, "no importances: fANOVA needs scikit-learn; pip install 'heatkp[sweep]'"

@@ -18,10 +18,20 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from rich.console import Console
 
 from heatkp import runs
-from heatkp.errors import DataError, DivergedError
+from heatkp.data.loading import load_data
+from heatkp.data.photos import crop_photo
+from heatkp.data.transforms import Framing
+from heatkp.errors import DataError, DivergedError, HeatkpError
 from heatkp.sweeps import results
 from heatkp.sweeps.space import Space
-from heatkp.sweeps.study import SignsOfLife, next_trial, put_back, take_up_lost, trials
+from heatkp.sweeps.study import (
+    SignsOfLife,
+    machine_settings,
+    next_trial,
+    put_back,
+    take_up_lost,
+    trials,
+)
 from heatkp.training import fit
 from heatkp.training.module import KeypointModule
 
@@ -94,7 +104,8 @@ class Search:
     def go(self) -> str:
         """Run trials until there are enough; says why it ended.
 
-        Raises `DataError`, and `KeyboardInterrupt` after the trial was put back.
+        Raises `KeyboardInterrupt`, and the `DataError` of data that no trial could use, after
+        the trial was put back.
         """
         lost = take_up_lost(self.study)
         if lost:
@@ -118,9 +129,13 @@ class Search:
             take_up_lost(self.study)
 
     def write(self) -> list[results.Row]:
-        """Bring `sweep.csv` up to date; gives its rows."""
+        """Bring `sweep.csv` up to date, or say why that cannot be; gives its rows."""
         found = results.rows(self.study, self.space, self.folder)
-        results.write_csv(found, self.space, self.folder / results.CSV)
+        path = self.folder / results.CSV
+        try:
+            results.write_csv(found, self.space, path)
+        except OSError as error:  # no result is lost: the study has them
+            self._say(f"{path} cannot be written: {error.strerror or error}; the sweep goes on")
         return found
 
     def _elsewhere(self, standing: list[FrozenTrial]) -> str:
@@ -157,18 +172,39 @@ class Search:
                 # To a sampler both are bad places: it learns from pruned trials, not failed ones.
                 diverged = isinstance(end, DivergedError)
                 self._say(f"{'diverged' if diverged else 'pruned'}: {end}")
-                trial.set_user_attr("diverged", diverged)
-                self._tell(trial, run, TrialState.PRUNED, str(end))
-            except (_TimeUp, KeyboardInterrupt, DataError):
+                self._tell(trial, run, TrialState.PRUNED, reason=str(end), diverged=diverged)
+            except (_TimeUp, KeyboardInterrupt):
                 put_back(self.study, self._frozen(trial))
                 raise
             except Exception as error:  # settings that cannot be together, too little memory
-                reason = f"{type(error).__name__}: {error}"
-                self._say(f"failed: {reason}")
-                self._tell(trial, run, TrialState.FAIL, reason)
+                if isinstance(error, DataError) and not self._data_can_be_read():
+                    put_back(self.study, self._frozen(trial))
+                    raise
+                self._failed(trial, run, f"{type(error).__name__}: {error}")
             else:
-                key = "mae_photo" if self.space.reframed else "mae_input"
-                self._tell(trial, run, TrialState.COMPLETE, "", metrics[key])
+                self._finished(trial, run, metrics)
+
+    def _data_can_be_read(self) -> bool:
+        """With the settings that do not vary, all of it: then a trial fails by its own."""
+        data = self.space.settings({}).data
+        try:
+            loaded, framing = load_data(data), Framing.of(data)
+            for sample in (*loaded.train, *loaded.val):
+                crop_photo(sample, framing, 1.0)
+        except HeatkpError:
+            return False
+        return True
+
+    def _finished(self, trial: Trial, run: Path, metrics: dict[str, Any]) -> None:
+        key = "mae_photo" if self.space.reframed else "mae_input"
+        if metrics[key] is None:
+            self._failed(trial, run, f"{key} is no number: predictions are infinite or NaN")
+        else:
+            self._tell(trial, run, TrialState.COMPLETE, metrics[key])
+
+    def _failed(self, trial: Trial, run: Path, reason: str) -> None:
+        self._say(f"failed: {reason}")
+        self._tell(trial, run, TrialState.FAIL, reason=reason)
 
     def _frozen(self, trial: Trial) -> FrozenTrial:
         return next(t for t in self.study.get_trials() if t.number == trial.number)
@@ -186,20 +222,24 @@ class Search:
         if (run / runs.METRICS).is_file():  # cut off between its end and the study's record
             return json.loads((run / runs.METRICS).read_text(encoding="utf-8"))
         monitor = Monitor(trial, self.deadline, self.prune)
+        settings = self.space.settings(trial.params)
         if (run / runs.SETTINGS).is_file():
-            return fit.resume(run, self.console, [monitor])
+            return fit.resume(run, self.console, [monitor], machine_settings(settings))
         shutil.rmtree(run, ignore_errors=True)
-        return fit.train(self.space.settings(trial.params), run, self.console, [monitor])[1]
+        return fit.train(settings, run, self.console, [monitor])[1]
 
     def _tell(
-        self, trial: Trial, run: Path, state: TrialState, reason: str, value: float | None = None
+        self, trial: Trial, run: Path, state: TrialState, value: float | None = None, **attrs: Any
     ) -> None:
+        """Put a trial's end into the study, with what the table says of it."""
         try:
-            trial.set_user_attr("figures", results.measured(run))
-            if reason:
-                trial.set_user_attr("reason", reason)
+            for name, given in {"figures": results.measured(run), **attrs}.items():
+                trial.set_user_attr(name, given)
             self.study.tell(trial, value, state)
-        except (ValueError, RuntimeError, OptunaError):
-            self._say("another process took this trial up and its result counts")
+        except (ValueError, RuntimeError, OptunaError) as error:
+            if self._frozen(trial).state.is_finished():
+                self._say("another process took this trial up and its result counts")
+            else:
+                self._say(f"the study did not take the result ({error}); the trial goes on later")
         if torch.cuda.is_available():
             torch.cuda.empty_cache()

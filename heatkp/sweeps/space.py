@@ -12,6 +12,7 @@ from typing import Any
 
 from heatkp.config import Settings, parse_settings, put
 from heatkp.errors import SettingsError
+from heatkp.sweeps.content import plain
 
 Chosen = Mapping[str, Any]
 """What a trial uses: the label of an option, or a number, by the parameter's name."""
@@ -27,7 +28,6 @@ FRAMING = (
 )  # fmt: skip
 """Settings that change how long an input pixel is: such trials compare in photo pixels."""
 
-_EXPONENT = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+")
 _BRACKETS = re.compile(r"[()\[\]{}\s]+")
 _UNSAFE = re.compile(r"[^\w.,=+-]+")
 _FIELD = re.compile(r"\{([^{}]*)\}")
@@ -112,17 +112,6 @@ def folder_safe(name: str) -> str:
     """A name that is one folder on any system: without brackets and spaces, other characters
     than letters, digits and `.,=+-_` become `-`, and it is cut at 120 characters."""
     return _UNSAFE.sub("-", _BRACKETS.sub("", name)).strip("-.")[:120].rstrip("-.") or "run"
-
-
-def _numbers(value: Any) -> Any:
-    """YAML 1.1 reads 1e-3 as a string; people mean a number."""
-    if isinstance(value, str) and _EXPONENT.fullmatch(value.strip()):
-        return float(value)
-    if isinstance(value, list):
-        return [_numbers(v) for v in value]
-    if isinstance(value, dict):
-        return {k: _numbers(v) for k, v in value.items()}
-    return value
 
 
 @dataclass(frozen=True)
@@ -286,14 +275,27 @@ def _parameter(name: str, given: Any, source: str, base: dict[str, Any]) -> Para
     return _range(name, given, place, base)
 
 
-def _check_values(space: Space) -> None:
-    """Every value of every parameter beside the base settings. Raises `SettingsError`."""
+def _check_comparable(space: Space) -> None:
+    """Raises `SettingsError` where trials would be validated on different pictures."""
+    drawn = space.settings({}).data.path is None
     for parameter in space.parameters:
         for key in sorted(parameter.keys & set(SAMPLES)):
             raise SettingsError(
                 f"{space.source}: {parameter.name}: {key} changes what trials are validated on, "
                 "so their errors could not be compared; sweep each by itself"
             )
+        if drawn and "data.size" in parameter.keys:
+            raise SettingsError(
+                f"{space.source}: {parameter.name}: faces are drawn as large as data.size, so "
+                "trials would be validated on different pictures and their errors could not be "
+                "compared; draw the faces once, heatkp data synth FOLDER, and give them with "
+                "--set data.path=FOLDER"
+            )
+
+
+def _check_values(space: Space) -> None:
+    """Every value of every parameter beside the base settings. Raises `SettingsError`."""
+    for parameter in space.parameters:
         for value in parameter.tests():
             try:
                 space.settings({parameter.name: value})
@@ -315,7 +317,7 @@ def parse_space(content: Any, base: dict[str, Any], source: str = "space") -> Sp
         SettingsError: with the place of what is unknown, wrong or impossible.
     """
     parse_settings(base, "the settings that the sweep starts from")
-    content = _numbers(content)
+    content = plain(content)
     template = content.get("name")
     if template is not None and (not isinstance(template, str) or not template.strip()):
         raise SettingsError(f"{source}: name: write a text such as '{{lr}}_{{batch_size}}'")
@@ -332,6 +334,7 @@ def parse_space(content: Any, base: dict[str, Any], source: str = "space") -> Sp
                 f"{source}: {first.name} and {second.name} both set {both[0]}: leave it to one"
             )
     space = Space(source, template, parameters, content, deepcopy(base))
+    _check_comparable(space)
     _check_values(space)
     if template is not None:
         known = {*_flat(space.settings({})), *given, *space.short_names().values()}

@@ -195,6 +195,12 @@ def _own(settings: Settings) -> dict[str, Any]:
     return {k: v for k, v in flat.items() if k not in MACHINE_KEYS}
 
 
+def machine_settings(settings: Settings) -> dict[str, Any]:
+    """Those of `MACHINE_KEYS`, by `section.key`."""
+    flat = _flat(settings.model_dump())
+    return {k: flat[k] for k in MACHINE_KEYS}
+
+
 def open_study(
     storage: BaseStorage, name: str, space: Space, sampler: BaseSampler, pruner: BasePruner
 ) -> Study:

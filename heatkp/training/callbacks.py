@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import math
-import os
 import time
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,8 @@ from rich.progress import (
 from torch import Tensor
 
 from heatkp.errors import DivergedError
-from heatkp.runs import save_weights, write_text
+from heatkp.files import replacing, write_text
+from heatkp.runs import save_weights
 from heatkp.training.module import KeypointModule
 
 COLUMNS = ("epoch", "train_loss", "val_loss", "val_mae", "val_mse", "lr", "seconds", "data_wait")
@@ -42,9 +42,8 @@ class SafeCheckpointIO(TorchCheckpointIO):
     ) -> None:
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
-        part = target.with_name(target.name + ".part")
-        torch.save(checkpoint, part)
-        os.replace(part, target)
+        with replacing(target) as part:
+            torch.save(checkpoint, part)
 
 
 class LastCheckpoint(Callback):

@@ -26,6 +26,7 @@ from heatkp.data.module import KeypointDataModule
 from heatkp.errors import CheckpointError, SettingsError
 from heatkp.evaluation.evaluate import predict_dataset
 from heatkp.evaluation.metrics import summarise
+from heatkp.files import write_text
 from heatkp.models import build_model
 from heatkp.models.encoders import input_statistics
 from heatkp.training.callbacks import (
@@ -226,7 +227,7 @@ def finish(prepared: Prepared, run: Path) -> dict[str, Any]:
     run_curves(run / runs.HISTORY, run / "curves.png")
     figures.error_curve(errors, skeleton, run / "error_curve.png")
     figures.predictions(errors, prepared.data.val_set, run / "predictions.png")
-    runs.write_text(run / runs.METRICS, json.dumps(metrics, indent=1) + "\n")
+    write_text(run / runs.METRICS, json.dumps(metrics, indent=1) + "\n")
     return metrics
 
 
@@ -246,8 +247,8 @@ def train(
     _validation_epochs(settings)
     prepared = prepare(settings, console)
     run = runs.create_run(out, settings.head.name)
-    runs.write_text(run / runs.SETTINGS, prepared.settings.to_yaml())
-    runs.write_text(run / runs.ENVIRONMENT, json.dumps(runs.environment(), indent=1) + "\n")
+    write_text(run / runs.SETTINGS, prepared.settings.to_yaml())
+    write_text(run / runs.ENVIRONMENT, json.dumps(runs.environment(), indent=1) + "\n")
     figures.training_samples(prepared.data.train_set, run / "samples.png")
     fit(prepared, run, console, callbacks=callbacks)
     return run, finish(prepared, run)

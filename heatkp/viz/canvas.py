@@ -10,6 +10,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from heatkp.files import replacing
 from heatkp.skeletons import Skeleton
 
 TRUTH, PREDICTED = "#3ddc5a", "#ff2d78"
@@ -17,14 +18,10 @@ LEFT, RIGHT, MIDDLE = "#4aa8ff", "#ff5a4a", "#ffe14a"
 
 
 def save(figure: Figure, path: Path) -> None:
-    part = path.with_name("." + path.name)
-    try:
+    """Write a figure as PNG, whole or not at all. Raises `OSError` where it cannot be."""
+    with replacing(path) as part:
         # Photos hardly shrink further, and the default takes three times as long.
         figure.savefig(part, dpi=110, format="png", pil_kwargs={"compress_level": 3})
-        part.replace(path)
-    except BaseException:  # an interrupt too leaves nothing half-written
-        part.unlink(missing_ok=True)
-        raise
 
 
 def plain(text: str) -> str:
@@ -33,6 +30,7 @@ def plain(text: str) -> str:
 
 
 def grid(rows: int, columns: int, cell: tuple[float, float]) -> tuple[Figure, list[Axes]]:
+    """A figure with axes for pictures, row by row; `cell` is (width, height) of one in inches."""
     figure = Figure((columns * cell[0], rows * (cell[1] + 0.22) + 0.45), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False)
     flat = list(axes.ravel())
@@ -44,6 +42,7 @@ def grid(rows: int, columns: int, cell: tuple[float, float]) -> tuple[Figure, li
 
 
 def cell_size(size: tuple[int, int]) -> tuple[float, float]:
+    """(width, height) in inches of a picture of (W, H) pixels: the longer edge is 2.3."""
     scale = 2.3 / max(size)
     return size[0] * scale, size[1] * scale
 
@@ -60,10 +59,12 @@ def show_image(axis: Axes, image: npt.NDArray[Any], title: str = "") -> None:
 
 
 def marker_size(count: int) -> float:
+    """Area of each point's mark in square points, as matplotlib's `s`: smaller where many are."""
     return 30.0 if count < 6 else 14.0 if count < 30 else 5.0
 
 
 def side_colours(skeleton: Skeleton) -> list[str]:
+    """A colour for each point: of the subject's left, of its right, or of what has no pair."""
     colours = [MIDDLE] * len(skeleton)
     for left, right in skeleton.pairs:
         colours[left], colours[right] = LEFT, RIGHT

@@ -18,6 +18,7 @@ import torch
 
 from heatkp import runs
 from heatkp.config import read_yaml
+from heatkp.sweeps.content import read_content
 from heatkp.sweeps.space import parse_space
 from heatkp.viz import sweep as pictures
 from tests.conftest import heatkp
@@ -200,6 +201,17 @@ def test_time_is_up(files, tmp_path):
     assert not (out / "runs").exists()
 
 
+def test_variants_called_on_and_off(files, tmp_path):
+    """Which YAML reads as true and false: the same command goes on nonetheless."""
+    path = tmp_path / "space.yaml"
+    path.write_text("flip: {variants: {on: {data.grey: true}, off: {data.grey: false}}}")
+    command = ["sweep", "--space", path, "--trials", 2, "--timeout", 1e-6, "--out", tmp_path / "x"]
+    for _ in range(2):
+        result = heatkp(*command)
+        assert result.exit_code == 0 and "the time is up" in result.output, result.output
+    assert list(studied(tmp_path / "x").user_attrs["space"]["flip"]["variants"]) == ["on", "off"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -227,7 +239,7 @@ def test_refused(files, tmp_path, monkeypatch, arguments, words):
 
 def test_pruning_needs_pixels_that_compare(tmp_path):
     path = tmp_path / "space.yaml"
-    path.write_text("data.size: {choices: [[32, 32], [64, 64]]}")
+    path.write_text("data.crop: {choices: [image, box]}")
     command = ["sweep", "--space", path, "--trials", 2, "--pruner", "median", "--out", tmp_path]
     result = heatkp(*command)
     assert result.exit_code == 2 and "do not compare" in result.output
@@ -273,7 +285,7 @@ def test_sweeps_that_come_with_heatkp(root, path):
     words = shlex.split(lines[0].lstrip("# "))
     options = dict(zip(words[2::2], words[3::2]))
     assert root / options["--space"] == path
-    space = parse_space(read_yaml(path), read_yaml(root / options["--config"]), path.name)
+    space = parse_space(read_content(path), read_yaml(root / options["--config"]), path.name)
     names = [space.run_name(chosen) for chosen in space.grid()]
     assert len(set(names)) == len(names) > 1
     for chosen in space.grid():

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from heatkp.errors import SettingsError
+from heatkp.sweeps.content import read_content
 from heatkp.sweeps.space import FRAMING, folder_safe, parse_space, text
 
 BASE = {"trainer": {"epochs": 3, "batch_size": 8}}
@@ -126,8 +129,66 @@ def test_base_must_be_valid():
 
 def test_input_pixels_do_not_compare_between_sizes():
     assert "data.size" in FRAMING
-    assert space("data.size: {choices: [[64, 64], [96, 96]]}").reframed
+    assert space("data.size: {choices: [[64, 64], [96, 96]]}", {"data": {"path": "x"}}).reframed
     assert not space("optimiser.lr: {choices: [1]}").reframed
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["data.size: {choices: [[64, 64], [96, 96]]}", "net: {variants: {a: {data.size: [64, 64]}}}"],
+)
+def test_drawn_faces_of_several_sizes_do_not_compare(content):
+    """Their photos are as large as the input, so the smallest would have the smallest errors."""
+    with pytest.raises(SettingsError) as error:
+        space(content)
+    for word in ("drawn as large as data.size", "heatkp data synth", "data.path"):
+        assert word in str(error.value)
+    # Other framings are of the same photos, and so are other sizes of photos in files.
+    assert space("data.crop: {choices: [image, box]}").reframed
+    assert space(content, {"data": {"path": "x"}}).reframed
+
+
+NAMES = """
+switch:
+  variants:
+    on: &shared {augmentation.flip: 0.5, data.grey: yes}
+    off: {<<: *shared, augmentation.flip: 0}
+    010: {augmentation.flip: 0.1}
+    2024-01-01: {augmentation.flip: 1e-1}
+model.hidden: {choices: {no: [], yes: [64]}}
+"""
+
+
+def test_names_are_as_they_are_written(tmp_path):
+    """YAML reads some as booleans, octal numbers or dates."""
+    path = tmp_path / "space.yaml"
+    path.write_text(NAMES)
+    found = parse_space(read_content(path), BASE, "space.yaml")
+    assert [list(p.options) for p in found.parameters] == [
+        ["on", "off", "010", "2024-01-01"], ["no", "yes"],
+    ]  # fmt: skip
+    chosen = {"switch": "off", "model.hidden": "yes"}
+    settings = found.settings(chosen)
+    assert settings.augmentation.flip == 0 and settings.data.grey and settings.model.hidden == [64]
+    assert found.run_name(chosen) == "switch=off,hidden=yes"
+    assert found.content == json.loads(json.dumps(found.content))
+
+
+@pytest.mark.parametrize(
+    ("written", "words"),
+    [
+        ("", "nothing varies"),
+        ("- 1", "must hold"),
+        ("a: [", "not valid YAML"),
+        (None, "cannot read"),
+    ],
+)
+def test_files_that_are_no_spaces(tmp_path, written, words):
+    path = tmp_path / "space.yaml"
+    if written is not None:
+        path.write_text(written)
+    with pytest.raises(SettingsError, match=words):
+        parse_space(read_content(path), BASE, str(path))
 
 
 @given(st.text(max_size=200))

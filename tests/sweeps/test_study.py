@@ -168,6 +168,16 @@ def test_another_space_or_other_settings_are_refused(tmp_path):
     assert "--out" in str(error.value)
 
 
+def test_names_that_json_has_otherwise(tmp_path):
+    """A key that YAML read as a boolean is text in the database; so is a number."""
+    content = "switch:\n  variants: {on: {data.grey: true}, 3: {data.grey: false}}"
+    first = opened(tmp_path, space(content), sqlite=True)
+    trial = studies.next_trial(first, space(content), True)
+    first.tell(trial, 1.0)
+    again = opened(tmp_path, space(content), sqlite=True)
+    assert studies.next_trial(again, space(content), True).params != trial.params
+
+
 def test_storages_that_cannot_be_used(tmp_path):
     for url, words in [
         ("nonsense", "cannot be used"),
@@ -239,6 +249,26 @@ def test_importances(tmp_path):
     values, note = importances(study)
     assert next(iter(values)) == "optimiser.lr" and values["optimiser.lr"] > 0.9
     assert sum(values.values()) == pytest.approx(1) and "40 finished" in note
+
+
+def test_repeats_do_not_count_in_importances(tmp_path):
+    study = opened(tmp_path)
+    ways = studies.distributions(space().parameters)
+
+    def add(params, **attrs):
+        value = 1.0 + float(params["optimiser.lr"]) * params["trainer.batch_size"]
+        study.add_trial(
+            optuna.create_trial(params=params, distributions=ways, value=value, user_attrs=attrs)
+        )
+
+    combinations = list(space().grid())
+    for params in [*combinations, *combinations]:
+        add(params)
+    before = importances(study)
+    assert before[0]
+    for _ in range(40):
+        add(combinations[0], same_as=0)
+    assert importances(study) == before
 
 
 def test_pruners():
