@@ -6,6 +6,7 @@ import pytest
 
 from heatkp import runs
 from heatkp.errors import SettingsError
+from heatkp.files import write_text
 
 
 def test_folders_are_numbered(tmp_path, monkeypatch):
@@ -32,5 +33,5 @@ def test_a_place_where_no_folder_can_be_made(tmp_path, monkeypatch, out, what):
 def test_text_is_written_whole_or_not_at_all(tmp_path):
     (tmp_path / "a").mkdir()
     with pytest.raises(OSError):
-        runs.write_text(tmp_path / "a", "text")
+        write_text(tmp_path / "a", "text")
     assert [p.name for p in tmp_path.iterdir()] == ["a"]
