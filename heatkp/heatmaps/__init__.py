@@ -13,7 +13,13 @@ from heatkp.heatmaps.decoders import (
     decode_quadratic,
     decode_quarter,
 )
-from heatkp.heatmaps.gaussians import Sigma, inside_map, render_gaussians, usable_weights
+from heatkp.heatmaps.gaussians import (
+    Sigma,
+    inside_map,
+    render_gaussians,
+    render_pixels,
+    usable_weights,
+)
 from heatkp.heatmaps.losses import (
     binary_cross_entropy,
     expectation_loss,
@@ -61,5 +67,6 @@ __all__ = [
     "masked_mean",
     "pixel_cross_entropy",
     "render_gaussians",
+    "render_pixels",
     "usable_weights",
 ]

@@ -161,7 +161,8 @@ def gaussian_window(
     deviations = parse_sigma(sigma, points, accurate).reshape(-1, 2)
     centres = points.to(accurate).reshape(-1, 2)
     radius = _radius(sigma, dtype)
-    reach = max(size) if radius is None else math.ceil(radius - 0.5)  # from the nearest pixel
+    # From the nearest pixel, which is up to half a pixel off: what counts is the mass beside its.
+    reach = max(size) if radius is None else math.ceil(math.hypot(radius, 0.5) - 0.5)
     h, w = min(height, 2 * reach + 1), min(width, 2 * reach + 1)
     nearest = centres.round().long()
     left = (nearest[:, 0] - reach).clamp(0, width - w)
@@ -221,3 +222,19 @@ def render_gaussians(
     dtype = working_dtype(points)
     maps = (rows[:, :, None] * columns[:, None, :]).view(*points.shape[:2], height, width)
     return torch.where(inside[..., None, None], maps, torch.zeros_like(maps)).to(dtype)
+
+
+def render_pixels(points: Tensor, size: tuple[int, int]) -> Tensor:
+    """Draw the four pixels around each point, weighted bilinearly, as `pixel_cross_entropy` asks.
+
+    Points (B, K, 2) in map pixels to maps (B, K, H, W) that sum to 1; zeros for points that are
+    not finite or lie outside.
+
+    >>> render_pixels(torch.tensor([[[1.25, 0.0]]]), (2, 3)).tolist()
+    [[[[0.0, 0.75, 0.25], [0.0, 0.0, 0.0]]]]
+    """
+    inside = inside_map(points, size)[..., None]
+    window = bilinear_window(torch.where(inside, points, torch.zeros_like(points)), size)
+    flat = points.new_zeros(inside.numel(), size[0] * size[1])
+    flat.scatter_(1, window.index(), window.target().to(flat.dtype))
+    return flat.view(*points.shape[:2], *size) * inside[..., None]

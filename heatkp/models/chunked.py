@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from heatkp.heatmaps.precision import accurate_dtype, working_dtype
+
 LossSum = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
@@ -21,7 +23,7 @@ class _ChunkedSum(torch.autograd.Function):
         *parameters: Tensor,
     ) -> Tensor:  # fmt: skip
         needed = [p for p in parameters if p.requires_grad]
-        total = torch.zeros((), dtype=torch.float64, device=features.device)
+        total = torch.zeros((), dtype=accurate_dtype(features), device=features.device)
         gradient = torch.empty_like(features)
         sums = [torch.zeros_like(p) for p in needed]
         for start in range(0, len(features), chunk):
@@ -30,14 +32,14 @@ class _ChunkedSum(torch.autograd.Function):
                 leaf = features[part].detach().requires_grad_()
                 value = run(leaf, points[part], weights[part])
             found = torch.autograd.grad(value, [leaf, *needed], allow_unused=True)
-            total += value.detach().double()
+            total += value.detach().to(total.dtype)
             gradient[part] = torch.zeros_like(leaf) if found[0] is None else found[0]
             for total_gradient, one in zip(sums, found[1:]):
                 if one is not None:
                     total_gradient += one
         ctx.save_for_backward(gradient, *sums)
         ctx.needed = [p.requires_grad for p in parameters]
-        return total.to(torch.float32 if features.dtype != torch.float64 else torch.float64)
+        return total.to(working_dtype(features))
 
     @staticmethod
     @once_differentiable

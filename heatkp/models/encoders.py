@@ -21,6 +21,7 @@ from torch import nn
 from heatkp.config import Model, expand_path
 from heatkp.errors import CheckpointError, SettingsError
 from heatkp.models.plain_unet import plain_unet
+from heatkp.models.upsampling import keep_centres
 
 IMAGENET = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
 CENTRED = ([0.5, 0.5, 0.5], [0.5, 0.5, 0.5])
@@ -54,17 +55,25 @@ def check_names(model: Model) -> None:
         )
 
 
+_OURS = {"self", "kwargs", "arch", "encoder_name", "encoder_weights", "in_channels", "classes"}
+_OURS |= {"activation", "aux_params"}
+"""Arguments of segmentation-models-pytorch that other settings decide, or the map layer."""
+
+
 def _check_options(model: Model) -> None:
-    """segmentation-models-pytorch ignores arguments that it does not know; we do not."""
+    """segmentation-models-pytorch ignores arguments that it does not know; we do not.
+
+    Those for an encoder of timm are left to timm, which checks what it is given.
+    """
     network = smp.MODEL_ARCHITECTURES_MAPPING[model.architecture.lower()]
-    ours = {"self", "kwargs", "encoder_name", "encoder_weights", "in_channels", "classes"}
-    ours |= {"activation", "aux_params"}
-    allowed = sorted(set(inspect.signature(network.__init__).parameters) - ours)
-    unknown = sorted(set(model.options or {}) - set(allowed))
-    if unknown and not model.encoder.startswith("tu-"):  # timm checks what it is given
+    allowed = sorted(set(inspect.signature(network.__init__).parameters) - _OURS)
+    given, of_timm = set(model.options or {}), model.encoder.startswith("tu-")
+    refused = sorted(given & _OURS if of_timm else given.difference(allowed))
+    if refused:
+        more = ", and what timm's encoder takes" if of_timm else ""
         raise SettingsError(
-            f"model.options: {model.architecture} has no {unknown[0]!r}; "
-            f"allowed: {', '.join(allowed)}"
+            f"model.options: {model.architecture} has no {refused[0]!r}; "
+            f"allowed: {', '.join(allowed)}{more}"
         )
 
 
@@ -232,6 +241,7 @@ def segmentation_network(model: Model, channels: int) -> nn.Module:
 
     network = _build(build, model, channels)
     network.segmentation_head = nn.Identity()
+    keep_centres(network)
     return network
 
 

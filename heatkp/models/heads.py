@@ -102,11 +102,25 @@ class Head(nn.Module):
         The mean is tiny, and shrinks as the map grows; in these units an empty map costs 1.
         """
         area = maps.shape[2] * maps.shape[3]
-        return area / (2 * torch.pi * variance * self.sigma**2)
+        units = area / (2 * torch.pi * variance * self.sigma**2)
+        return units.to(maps.device) if isinstance(units, Tensor) else units
 
     def starting_bias(self, area: int) -> float | Tensor:
         """The map layer's bias before training, one or (K,), for maps of `area` pixels."""
         return 0.0
+
+    @property
+    def asks(self) -> str:
+        """What training asks for of `target`, in a few words."""
+        return "what training asks for"
+
+    def target(self, points: Tensor, size: tuple[int, int]) -> Tensor | None:
+        """Maps (B, K, H, W) that training is content with, for points (B, K, 2) in map pixels.
+
+        A Gaussian of the head's width, summing to 1 for softmax maps and of peak 1 for others;
+        zeros for points that are NaN or outside. None where training asks for no map.
+        """
+        return hm.render_gaussians(points, size, self.sigma, normalised=self.kind == "logits")
 
     def loss(self, maps: Tensor, points: Tensor, weights: Tensor) -> Tensor:
         """Losses (B, K) of maps (B, K, H, W) against points (B, K, 2) in map pixels."""
@@ -152,6 +166,14 @@ class SoftargmaxHead(Head):
     def loss_name(self) -> str:
         return self.trained_by + (f"_{self.regulariser}" if self.regulariser else "")
 
+    @property
+    def asks(self) -> str:
+        variance = self.regulariser == "variance"
+        return "training asks for its mean and width only" if variance else super().asks
+
+    def target(self, points: Tensor, size: tuple[int, int]) -> Tensor | None:
+        return super().target(points, size) if self.regulariser else None
+
     def loss(self, maps: Tensor, points: Tensor, weights: Tensor) -> Tensor:
         weight = self.settings.regulariser_weight
         return hm.expectation_loss(
@@ -185,6 +207,9 @@ class CrossEntropyHead(Head):
     name = "ce"
     trained_by = "pixel_cross_entropy"
     default_decoder = "expectation"
+
+    def target(self, points: Tensor, size: tuple[int, int]) -> Tensor | None:
+        return hm.render_pixels(points, size)
 
     def loss(self, maps: Tensor, points: Tensor, weights: Tensor) -> Tensor:
         return hm.pixel_cross_entropy(maps, points, weights)
@@ -220,6 +245,10 @@ class MarginalHead(Head):
     default_sigma = 1.0
     default_decoder = "expectation"
 
+    @property
+    def asks(self) -> str:
+        return "training asks for its row and column sums"
+
     def loss(self, maps: Tensor, points: Tensor, weights: Tensor) -> Tensor:
         return hm.marginal_cross_entropy(maps, points, weights, self.sigma)
 
@@ -252,6 +281,13 @@ class NLLHead(Head):
 
         if settings.sigma_final is not None:
             raise SettingsError("head.sigma_final: head 'nll' learns its widths from head.sigma on")
+
+    @property
+    def asks(self) -> str:
+        return "training asks for its mean; width as learned"
+
+    def target(self, points: Tensor, size: tuple[int, int]) -> Tensor | None:
+        return hm.render_gaussians(points, size, self.log_sigma.detach().exp()[None])
 
     def loss(self, maps: Tensor, points: Tensor, weights: Tensor) -> Tensor:
         return hm.gaussian_nll(

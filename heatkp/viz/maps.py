@@ -23,9 +23,7 @@ from heatkp import coordinates as co
 from heatkp import heatmaps as hm
 from heatkp.data.dataset import KeypointDataset
 from heatkp.errors import SettingsError
-from heatkp.heatmaps.gaussians import bilinear_window
 from heatkp.models import DenseModel
-from heatkp.models.heads import Head, NLLHead
 from heatkp.skeletons import Skeleton
 from heatkp.viz.canvas import (
     PREDICTED,
@@ -52,12 +50,14 @@ class MapView:
         title: what it is, for a headline.
         image: uint8 (C, H, W), what the network saw.
         maps: (K, h, w) predicted, as `shown` makes them.
-        targets: (K, h, w) what the loss asks for; zeros where not labelled or outside.
+        targets: (K, h, w) as the head has them; zeros where not labelled or outside, NaN where
+            training asks for no map.
         stride: input pixels to a map pixel.
         points, truth: (K, 2), truth NaN where not labelled.
         scores: (K,) as the decoder defines them.
         covariance: (K, 2, 2), or None where the decoder has none.
         photo_error: (K,) distance of points and truth in photo pixels; NaN where not labelled.
+        asks: what training asks for of the targets, in words.
     """
 
     title: str
@@ -70,6 +70,7 @@ class MapView:
     scores: Array
     covariance: Array | None
     photo_error: Array
+    asks: str
 
     @property
     def labelled(self) -> npt.NDArray[np.bool_]:
@@ -94,23 +95,6 @@ def shown(maps: Tensor, kind: hm.Kind) -> Tensor:
     return maps.sigmoid() if kind == "sigmoid_logits" else maps.clamp(min=0)
 
 
-def target_maps(head: Head, points: Tensor, size: tuple[int, int]) -> Tensor:
-    """What a head is trained towards, (B, K, H, W), for points (B, K, 2) in map pixels.
-
-    A Gaussian of the head's sigma, or the width that the head has learned, summing to 1 for
-    softmax maps and of peak 1 for the others; the four nearest pixels for the head that has no
-    Gaussian. Zeros for points that are NaN or outside the map.
-    """
-    if head.loss_name == "pixel_cross_entropy":
-        inside = hm.inside_map(points, size)[..., None]
-        window = bilinear_window(torch.where(inside, points, torch.zeros_like(points)), size)
-        flat = points.new_zeros(inside.numel(), size[0] * size[1])
-        flat.scatter_(1, window.index(), window.target().to(flat.dtype))
-        return flat.view(*points.shape[:2], *size) * inside[..., None]
-    sigma = head.log_sigma.exp()[None] if isinstance(head, NLLHead) else head.sigma
-    return hm.render_gaussians(points, size, sigma, normalised=head.kind == "logits")
-
-
 @torch.inference_mode()
 def map_view(model: DenseModel, dataset: KeypointDataset, index: int, title: str) -> MapView:
     """A sample of a data set with the maps that a model in evaluation mode gives for it.
@@ -122,7 +106,9 @@ def map_view(model: DenseModel, dataset: KeypointDataset, index: int, title: str
     output = model(item["image"][None].to(device)).float()
     found = model.decode(output)
     truth = item["points"][None].to(device)
-    targets = target_maps(model.head, co.input_to_map(truth, model.stride), output.shape[2:])
+    size = (output.shape[2], output.shape[3])
+    targets = model.head.target(co.input_to_map(truth, model.stride), size)
+    targets = torch.full_like(output, torch.nan) if targets is None else targets
     points, wanted = found.points[0].cpu().double().numpy(), item["points"].double().numpy()
     back = co.invert(item["matrix"].numpy())
     covariance = found.covariance
@@ -137,6 +123,7 @@ def map_view(model: DenseModel, dataset: KeypointDataset, index: int, title: str
         found.scores[0].cpu().double().numpy(),
         None if covariance is None else covariance[0].cpu().double().numpy(),
         np.linalg.norm(co.apply(back, points) - co.apply(back, wanted), axis=1),
+        model.head.asks,
     )
 
 
@@ -309,10 +296,9 @@ def page(view: MapView, skeleton: Skeleton, points: Sequence[int], path: Path) -
     """Write the page of one input as PNG: all maps summed, then a row for each of `points`.
 
     A row holds a detail, the predicted map over the whole input and, where the input has a
-    truth, the target. Raises `OSError` where the file cannot be written.
+    truth and training a target, that. Raises `OSError` where the file cannot be written.
     """
-    truth = bool(view.labelled.any())
-    columns = 2 + truth
+    columns = 2 + bool(view.labelled.any() and np.isfinite(view.targets).any())
     width, height = cell_size((view.image.shape[2], view.image.shape[1]))
     figure, axes = grid(1 + len(points), columns, (1.1 * width, 1.1 * height + 0.15))
     everything, size = range(len(skeleton)), 3 * marker_size(len(skeleton))
@@ -333,7 +319,7 @@ def page(view: MapView, skeleton: Skeleton, points: Sequence[int], path: Path) -
         draw_map(predicted, view.maps[k], view.stride)
         for axis in rest:
             peak = view.targets[k].max()
-            label = f"target of {k}, what training asks for\npeak {peak:.2g}"
+            label = f"target of {k}, peak {peak:.2g}\n{view.asks}"
             label = label if peak else "true point outside the input"
             show_image(axis, _grey(view), label if view.labelled[k] else "not labelled")
             draw_map(axis, view.targets[k], view.stride)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import heatkp.heatmaps as hm
@@ -21,11 +21,12 @@ torch.set_num_threads(1)
 @given(
     height=st.integers(1, 30),
     width=st.integers(1, 30),
-    sigma=st.one_of(st.floats(0.3, 10), st.tuples(st.floats(0.3, 10), st.floats(0.3, 10))),
+    sigma=st.one_of(st.floats(0.05, 10), st.tuples(st.floats(0.05, 10), st.floats(0.05, 10))),
     x=st.floats(0, 1),
     y=st.floats(0, 1),
     normalised=st.booleans(),
 )
+@example(height=1, width=2, sigma=0.05, x=0.4995, y=0.5, normalised=True)  # between two pixels
 def test_window_holds_the_gaussian(
     height: int, width: int, sigma: Any, x: float, y: float, normalised: bool
 ) -> None:

@@ -180,6 +180,12 @@ def test_regression_starts_in_the_middle():
         ({"stride": 3}, r"model\.stride"),
         ({"options": {"decoder_chanels": 3}}, r"model\.options.*decoder_chanels.*decoder_channels"),
         ({"options": {"nosuch": 3}, "encoder": "tu-resnet18"}, "cannot be built.*nosuch"),
+        (
+            {"options": {"aux_params": {"classes": 3}}, "encoder": "tu-resnet18"},
+            r"model\.options.*aux_params.*decoder_channels.*timm",
+        ),
+        ({"options": {"activation": "sigmoid"}, "encoder": "tu-resnet18"}, r"options.*activation"),
+        ({"options": {"classes": 5}, "encoder": "tu-resnet18"}, r"model\.options.*classes"),
         ({"architecture": "pan"}, "cannot take an input of 64x64"),
         ({"encoder_weights": "nowhere.pth"}, r"model\.encoder_weights"),
         ({"mean": [0.5], "std": [0.5]}, r"model\.mean"),

@@ -25,12 +25,12 @@ NASTY = """</script><img src=x onerror=alert(1)>&"'{{ 7 * 7 }}\u2028"""
 def report_run(folder, name, head=None, count=6, **changed):
     """A run of a folder, or one of another head that has not trained, on its first samples.
 
-    `changed` are settings of the data of a run that has not trained.
+    `head` is a name or settings. `changed` are settings of the data of a run that has not trained.
     """
     loaded = runs.load_run(folder)
     if head is not None:
         settings = copy.deepcopy(loaded.settings)
-        settings.head = Head(name=head)
+        settings.head = head if isinstance(head, Head) else Head(name=head)
         settings.data = settings.data.model_copy(update=changed)
         torch.manual_seed(0)
         model = build_model(settings, len(loaded.skeleton)).eval()

@@ -41,6 +41,7 @@ def view_of(count=5, labelled=True, stride=4, size=(32, 24), **changes):
         rng.random(count),
         np.tile(4 * np.eye(2), (count, 1, 1)),
         np.linalg.norm(points - truth, axis=1),
+        "what training asks for",
     )
     return replace(view, **changes)
 
@@ -98,7 +99,7 @@ def test_maps_are_shown_as_what_they_mean():
 def test_targets_are_the_heads_own(name, peak):
     head = create_head(HeadSettings(name=name), 3)
     points = torch.tensor([[[5.0, 4.0], [float("nan")] * 2, [50.0, 4.0]]])
-    found = maps.target_maps(head, points, (12, 16)).detach()[0]
+    found = head.target(points, (12, 16))[0]
     assert not found[1:].any()
     assert divmod(int(found[0].argmax()), 16) == (4, 5)
     if peak:
@@ -108,6 +109,39 @@ def test_targets_are_the_heads_own(name, peak):
         assert float(found[0].sum()) == pytest.approx(1)
     if name == "kl":
         assert float(found[0, 4, 6] / found[0, 4, 5]) == pytest.approx(np.exp(-0.5))
+
+
+@pytest.mark.parametrize(
+    ("head", "words"),
+    [
+        (HeadSettings(name="softargmax", regulariser="variance"), "mean and width only"),
+        (HeadSettings(name="marginal"), "row and column sums"),
+        (HeadSettings(name="nll"), "width as learned"),
+        (HeadSettings(name="softargmax"), "what training asks for"),
+        (HeadSettings(name="kl"), "what training asks for"),
+        (HeadSettings(name="argmax"), "what training asks for"),
+    ],
+)
+def test_words_say_what_training_asks_for(head, words, tmp_path, monkeypatch):
+    made = create_head(head, 5)
+    assert words in made.asks
+    written = []
+    monkeypatch.setattr(maps, "save", lambda figure, path: written.append(figure))
+    maps.page(view_of(asks=made.asks), FIVE, [4], tmp_path / "page.png")
+    titles = [axis.get_title() for axis in written[0].axes]
+    assert [t for t in titles if "target of 4" in t and made.asks in t]
+
+
+def test_no_target_where_training_asks_for_no_map(tmp_path, monkeypatch):
+    """A mean alone may belong to any map: a Gaussian would be made up."""
+    head = create_head(HeadSettings(name="softargmax", regulariser="none"), 3)
+    assert head.target(torch.full((1, 3, 2), 4.0), (12, 16)) is None
+    written = []
+    monkeypatch.setattr(maps, "save", lambda figure, path: written.append(figure))
+    nothing = np.full((5, 6, 8), np.nan, np.float32)
+    maps.page(view_of(targets=nothing), FIVE, [4, 0], tmp_path / "page.png")
+    titles = [axis.get_title() for axis in written[0].axes]
+    assert "all predicted maps, summed" in titles and not any("target" in t for t in titles)
 
 
 @given(st.floats(0.1, 9), st.floats(0.1, 9), st.floats(0, 179))

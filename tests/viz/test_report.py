@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from heatkp.config import Head
 from heatkp.errors import DataError, SettingsError
 from heatkp.viz import maps as viz_maps
 from heatkp.viz.report import data, faces, page, tables
@@ -279,6 +280,16 @@ def test_heads_and_inputs(tiny_run, head):
     peaks = np.array([p for p in found["targetPeaks"] if p], float)
     assert (peaks <= 1).all() and len(peaks) > 40
     assert ("sum to 1" in own["maps"]["white"]) == (head in ("ce", "nll"))
+
+
+def test_targets_are_null_where_training_asks_for_no_map(tiny_run):
+    head = Head(name="softargmax", regulariser="none")
+    facts = facts_of(page.build([report_run(tiny_run, "plain mean", head, count=2)], 2))
+    for face in facts["faces"]:
+        found = face["runs"][0]
+        assert found["targetPeaks"] == [None] * 68 and any(found["truth"])
+        sheet = decoded(found["atlas"])
+        assert sheet[:, :, 0].any() and not sheet[:, :, 1].any()
 
 
 def test_a_run_of_one_point(run):

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 
+from heatkp.config import Head
 from heatkp.viz.report import data, page
 from tests.viz.reports import NASTY, renamed, report_run
 
@@ -281,6 +282,27 @@ def test_runs_switch(viewer):
     viewer.press("3", Keys.ARROW_DOWN)
     assert "regression run" in viewer.one(".view").text and len(viewer.all(".view canvas")) == 2
     assert titles
+
+
+def test_captions_say_what_training_asks_for(browser, tiny_run, tmp_path):
+    heads = [
+        Head(name="softargmax", regulariser="none"),
+        Head(name="softargmax", regulariser="variance"),
+        Head(name="kl"),
+        Head(name="nll"),
+        Head(name="marginal"),
+    ]
+    runs = [report_run(tiny_run, str(i), head, count=1) for i, head in enumerate(heads)]
+    path = tmp_path / "page.html"
+    path.write_text(page.build(data.on_common_samples(runs), 1).html, encoding="utf-8")
+    captions = [c.text for c in Viewer(browser, path).all(".closeup-true figcaption")]
+    wanted = (
+        "none, training asks for a mean", "Gaussian of the mean and width that",
+        "what training asks for.", "the width that it learned", "row and column sums",
+    )  # fmt: skip
+    assert len(captions) == 5
+    for caption, words in zip(captions, wanted):
+        assert "True map: " in caption and words in caption
 
 
 def test_curves_show_values(viewer):

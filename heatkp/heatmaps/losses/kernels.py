@@ -2,6 +2,9 @@
 
 Throughout, the window is handled in double precision, the rest of the map in the maps' own:
 the former is where terms cancel as training converges, the latter is where the time goes.
+
+Masked pixels, logits of -inf, have probability 0. Where the target is 0 too they add nothing; where
+it is not, a divergence from the target is infinite, and its gradient still the formula's.
 """
 
 from __future__ import annotations
@@ -18,6 +21,8 @@ from heatkp.heatmaps.precision import accurate_dtype
 
 HALF_LOG2 = math.log(2) / 2
 """JS gradient by p where g = 0."""
+_LOWEST = -1e30
+"""Stands for log 0 where it meets a probability of 0, which with -inf would make NaN."""
 
 
 class _Softmax(NamedTuple):
@@ -31,6 +36,11 @@ class _Softmax(NamedTuple):
     """Their probabilities."""
     outer: Tensor
     """The probability of all other pixels, (n,)."""
+
+
+def _times(target: Tensor, other: Tensor) -> Tensor:
+    """target * other, and 0 where target is, whatever the other: 0 * -inf would be NaN."""
+    return (target * other).masked_fill_(target == 0, 0.0)
 
 
 def _probabilities(maps: Tensor, out: Tensor) -> tuple[Tensor, Tensor]:
@@ -67,7 +77,7 @@ def kl_kernel(maps: Tensor, out: Tensor, window: Window) -> Tensor:
     index, logs, inner, _ = _softmax(maps, out, window)
     target = window.target()
     out.flatten(1).scatter_(1, index, (inner - target).to(out.dtype))
-    return (torch.special.xlogy(target, target) - target * logs).sum(1)
+    return -window.entropy() - _times(target, logs).sum(1)
 
 
 class JensenShannon(NamedTuple):
@@ -93,11 +103,12 @@ def jensen_shannon(maps: Tensor, out: Tensor, window: Window) -> JensenShannon:
     gradient by p is log(p / m) / 2.
     """
     pixels, logs, inner, outer = _softmax(maps, out, window)
+    logs.clamp_(min=_LOWEST)
     target = window.target()
     middle = torch.logaddexp(logs, target.log()) - math.log(2)
     slope = (logs - middle) / 2
     mean = (inner * slope).sum(1) + outer * HALF_LOG2
-    other = (torch.special.xlogy(target, target) - target * middle).sum(1) / 2
+    other = (-window.entropy() - (target * middle).sum(1)) / 2
     return JensenShannon(mean + other, mean, slope, inner, pixels)
 
 
@@ -126,14 +137,15 @@ def marginal_kernel(maps: Tensor, out: Tensor, window: Window) -> Tensor:
         index = lines.unsqueeze(other).expand((-1, -1, width) if axis == 1 else (-1, height, -1))
         strip = maps.gather(axis, index).to(accurate_dtype(maps)) - largest[:, :, None]
         sums = strip.logsumexp(other, keepdim=True)
-        share = strip.sub_(sums).exp_().mul_(factor.unsqueeze(other) / 2).to(out.dtype)
+        strip.sub_(sums.clamp(min=_LOWEST)).exp_()  # shares of 0 in a line that is all masked
+        share = strip.mul_(factor.unsqueeze(other) / 2).to(out.dtype)
         logs = sums.squeeze(other) - log_sum
         outer = marginals[axis - 1].scatter(1, lines, 0.0).sum(1, keepdim=True)
         total = logs.exp().sum(1, keepdim=True) + outer
         if axis == 1:  # as in _softmax: the scale from what is most accurate
             out.div_(total.to(out.dtype)[:, :, None])
         out.scatter_(axis, index, out.gather(axis, index).sub_(share))
-        terms = torch.special.xlogy(factor, factor) - factor * (logs - total.log())
+        terms = torch.special.xlogy(factor, factor) - _times(factor, logs - total.log())
         values.append(terms.sum(1))
     return (values[0] + values[1]) / 2
 
@@ -164,7 +176,7 @@ def bernoulli_kernel(maps: Tensor, out: Tensor, window: Window) -> Tensor:
     flat, probability = maps.flatten(1), out.flatten(1)
     index, target = window.index(), window.target()
     inner = flat.gather(1, index).to(target.dtype)
-    terms = F.softplus(inner, threshold=40) - target * inner
+    terms = F.softplus(inner, threshold=40) - _times(target, inner)
     outer = F.softplus(flat, threshold=40).scatter_(1, index, 0.0).sum(1)
     torch.sigmoid(flat, out=probability)
     probability.scatter_(1, index, (inner.sigmoid() - target).to(out.dtype))

@@ -6,7 +6,8 @@ keypoint, (B, K), *multiplied by its weight*, in float32 (float64 for float64 ma
 without a weight above 0, with a point that is not finite or with one outside
 [-0.5, W - 0.5] x [-0.5, H - 0.5] has loss 0 and gradient 0, whatever its map and point hold.
 Gradients go to the maps only; a second derivative is refused. Half-precision maps are computed
-in float32.
+in float32. Logits of -inf mask pixels: their probability is 0, and a loss that asks for some
+there is inf, with a gradient that is finite.
 
 In the formulas i, j run over the map's rows and columns, u is the Gaussian of peak 1 about the
 point and g the same normalised to sum 1 over the map (so the part beyond a border counts for

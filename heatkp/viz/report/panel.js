@@ -2,6 +2,13 @@
 
 const TRUE_COLOUR = [61, 220, 90];
 const KEPT = 40; // decoded samples
+// What true maps are, by head, in words that hold for each of its variants.
+const ASKS = {
+  softargmax: "a Gaussian of the mean and width that training asks for",
+  marginal: "a Gaussian of the row and column sums that training asks for",
+  nll: "a Gaussian of the mean that training asks for and the width that it learned",
+  other: "what training asks for",
+};
 
 function canvasOf(width, height) {
   const made = html("canvas");
@@ -314,8 +321,9 @@ class Panel {
         + `its own peak, ${figure(found.peaks[point])}: ${facts.white}.`;
     }
     if (!found.truth[point]) return "True map: none, the point is not labelled.";
-    const peak = found.targetPeaks[point];
-    return peak ? `True map: what training asks for. Brightest is its own peak, ${figure(peak)}.`
+    const peak = found.targetPeaks[point], asks = ASKS[this.data.runs[run].head] ?? ASKS.other;
+    if (peak === null) return "True map: none, training asks for a mean and not for a map.";
+    return peak ? `True map: ${asks}. Brightest is its own peak, ${figure(peak)}.`
       : "True map: empty, the true point is outside the input.";
   }
 

@@ -1,0 +1,53 @@
+"""What other devices need, tried without them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from heatkp.config import Head
+from heatkp.models import chunked
+from heatkp.models.heads import HEADS, create_head
+
+
+@pytest.mark.parametrize("name", [n for n, h in HEADS.items() if h.default_sigma and n != "nll"])
+@pytest.mark.parametrize("sigma", [1.5, [1.0, 2.0]])
+@pytest.mark.parametrize("final", [None, 0.5])
+def test_units_of_a_loss_lie_with_the_maps(name, sigma, final):
+    head = create_head(Head(name=name, sigma=sigma, sigma_final=final), 2)
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        maps = torch.zeros(3, 2, 8, 8, device="cuda")
+        losses = torch.zeros(3, 2, device="cuda") * head.per_target(maps)
+    assert losses.device.type == "cuda" and losses.shape == (3, 2)
+
+
+class NoDoubles(TorchDispatchMode):
+    """Refuses tensors of float64, as MPS does."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        for item in result if isinstance(result, tuple | list) else (result,):
+            if isinstance(item, torch.Tensor) and item.dtype == torch.float64:
+                raise TypeError("the framework does not support float64")
+        return result
+
+
+def test_chunks_need_no_doubles_where_there_are_none(monkeypatch):
+    layer = torch.nn.Conv2d(3, 1, 1)
+    features = torch.rand(4, 3, 5, 5, requires_grad=True)
+    none = torch.zeros(4, 1)
+
+    def run(f, points, weights):
+        return layer(f).square().sum()
+
+    found = chunked.chunked_sum(run, layer, features, none, none, 3)
+    single = lambda tensor: torch.float32  # noqa: E731
+    monkeypatch.setattr(chunked, "accurate_dtype", single, raising=False)
+    with NoDoubles():
+        other = chunked.chunked_sum(run, layer, features, none, none, 3)
+        other.backward()
+    assert other.item() == pytest.approx(found.item())
