@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from heatkp.files import write_text
+from heatkp.files import replacing, write_text
 
 REGRESSION = "regression"
 RESAMPLES = 10_000
@@ -199,9 +198,8 @@ def picture(blocks: dict[str, list[Line]], path: Path) -> None:
         fontsize=8,
     )
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name("." + path.name)
-    figure.savefig(part, dpi=110, format="png")
-    os.replace(part, path)
+    with replacing(path) as part:
+        figure.savefig(part, dpi=110, format="png")
 
 
 def write_report(results: Sequence[Result], report: Path, image: Path) -> str:
@@ -210,8 +208,10 @@ def write_report(results: Sequence[Result], report: Path, image: Path) -> str:
     for result in results:
         by_block[result.full, result.part, result.split].append(result)
     blocks = {title(*key): lines(found) for key, found in sorted(by_block.items())}
-    compared = {heading: found for heading, found in blocks.items() if len(found) > 1}
-    picture(compared or blocks, image)  # a bar alone says nothing
+    # The heads at equal settings; a bar alone says nothing.
+    equal = {title(*key): blocks[title(*key)] for key in by_block if not key[0]}
+    compared = {heading: found for heading, found in equal.items() if len(found) > 1}
+    picture(compared or blocks, image)
     text = [
         "# Heads",
         "",

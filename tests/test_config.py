@@ -8,7 +8,16 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heatkp.config import Settings, assign, expand_path, load_settings, parse_settings, read_yaml
+from heatkp.config import (
+    Settings,
+    assign,
+    expand_path,
+    ignored,
+    load_settings,
+    parse_settings,
+    read_yaml,
+)
+from heatkp.config.ignored import RULES
 from heatkp.errors import SettingsError
 
 CONFIGS = sorted(
@@ -22,6 +31,7 @@ CONFIGS = sorted(
 def test_every_settings_file_loads(path):
     settings = load_settings(path)
     assert yaml.safe_load(settings.to_yaml()) == settings.model_dump()
+    assert ignored(settings) == []
 
 
 def test_defaults_survive_a_round_trip():
@@ -50,6 +60,17 @@ def test_defaults_survive_a_round_trip():
         ({"head": {"sigma": -1}}, ["head.sigma: Input should be greater than 0 (got -1)"]),
         ({"data": {"size": [96, "x"]}}, ["data.size.1:"]),
         ({"data": {"points": "mouth"}}, ["data.points:", "'all' or 'nose'"]),
+        ({"data": {"path": ""}}, ["data: path (--data) is empty", "name a file", "drawn faces"]),
+        ({"data": {"path": 2024}}, ["data.path:", "(got 2024)", "quotes make it text"]),
+        ({"trainer": {"precision": 64}}, ["trainer.precision:", "'32' or 'bf16'"]),
+        (
+            {"augmentation": {"box_jitter": 0.1}},
+            ["augmentation.box_jitter", "data.crop: image", "set data.crop: box"],
+        ),
+        (
+            {"head": {"regulariser": "none", "regulariser_weight": 2}},
+            ["head: regulariser: none", "leave out regulariser_weight"],
+        ),
     ],
 )
 def test_what_cannot_be_is_refused_with_its_place(values, words):
@@ -70,6 +91,91 @@ def test_assign():
     for bad in ("model.stride", "=3", "model..x=1", "model.stride.deep=1", "a.b=[1"):
         with pytest.raises(SettingsError, match=r"--set|is not a section"):
             assign(values, bad)
+
+
+def test_quotes_make_text():
+    """Without them 1e5 is a number, also to those who know what YAML 1.1 makes of it."""
+    values: dict = {}
+    for text in ("a.b='1e5'", 'a.c="32"', "a.d=1e5", "a.e=32", "a.f='2024-13-01'", "a.g=1e5 m"):
+        assign(values, text)
+    assert values == {"a": {"b": "1e5", "c": "32", "d": 1e5, "e": 32, "f": "2024-13-01",
+                            "g": "1e5 m"}}  # fmt: skip
+    assert load_settings(None, ["data.path='2024'"]).data.path == "2024"
+    with pytest.raises(SettingsError, match="not valid YAML"):
+        assign(values, "a.b=2024-13-01")  # to YAML a date, and there is none such
+
+
+def test_precision_is_a_number_or_text(tmp_path):
+    path = tmp_path / "a.yaml"
+    for text in ("32", "'32'", "bf16"):
+        path.write_text(f"trainer: {{precision: {text}}}\n")
+        for settings in (load_settings(path), load_settings(None, [f"trainer.precision={text}"])):
+            assert settings.trainer.precision == text.strip("'")
+
+
+PLAIN = {"architecture": "plain_unet", "options": {"widths": [8, 16]}}
+LAYERS = {"layers": ["conv 8 3", "relu", "flatten"]}
+REGRESSION = {"name": "regression"}
+
+
+@pytest.mark.parametrize(
+    ("values", "wanted"),
+    [
+        ({"head": {"name": "kl"}, "model": {"pooling": "flatten"}}, "model.pooling"),
+        ({"model": {"hidden": [8], "bias_spread": 0.1}}, "model.hidden, model.bias_spread"),
+        ({"model": {"stride": 2, "options": {}}}, ""),
+        (
+            {"head": REGRESSION, "model": {"stride": 2, "options": {}, "loss_chunk": 2}},
+            "model.stride, model.options, model.loss_chunk",
+        ),
+        ({"head": REGRESSION, "model": {"pooling": "flatten", "hidden": [8]}}, ""),
+        ({"head": REGRESSION, "model": {"architecture": "fpn"}}, "model.architecture"),
+        (
+            {"head": REGRESSION, "model": {**PLAIN, "encoder": "resnet18"}},
+            "model.architecture, model.options",
+        ),
+        ({"model": {**PLAIN, "encoder": "resnet18"}}, "model.encoder"),
+        ({"model": {**PLAIN, "initialisation": "he"}}, ""),
+        ({"model": {"initialisation": "he"}}, "model.initialisation"),
+        ({"head": REGRESSION, "model": {**LAYERS, "pooling": "flatten"}}, "model.pooling"),
+        ({"head": REGRESSION, "model": {**LAYERS, "encoder": "resnet18"}}, "model.encoder"),
+        ({"model": {"first_layer": "fresh"}}, "model.first_layer"),
+        ({"model": {"first_layer": "fresh", "encoder_weights": "imagenet"}}, ""),
+        (
+            {"model": {"transfer": "face68", "encoder_weights": "imagenet"}},
+            "model.encoder_weights",
+        ),
+        ({"data": {"split": "person", "validation": 0.3}}, "data.split, data.validation"),
+        ({"data": {"pairs": [[0, 1]], "leave_out_lookalikes": True}},
+         "data.pairs, data.leave_out_lookalikes"),
+        ({"data": {"path": "a", "split": "person", "pairs": [[0, 1]]}}, ""),
+        ({"data": {"path": "a", "train_count": 5}}, "data.train_count"),
+        ({"data": {"split_seed": 1}}, "data.split_seed"),
+        ({"data": {"path": "a", "split": "person", "split_seed": 1}}, "data.split_seed"),
+        ({"data": {"split_seed": 1, "train_limit": 9}}, ""),
+        ({"data": {"box": "points", "box_scale": 2, "box_shift": [0.1, 0]}},
+         "data.box, data.box_scale, data.box_shift"),
+        ({"data": {"box_scale": 2, "crop": "box"}}, ""),
+        ({"optimiser": {"momentum": 0.5}}, "optimiser.momentum"),
+        ({"optimiser": {"momentum": 0.5, "name": "sgd"}}, ""),
+        ({"trainer": {"animation_faces": 2}}, "trainer.animation_faces"),
+        ({"data": {"cache": "none", "cache_mb": 1}}, "data.cache_mb"),
+    ],
+)  # fmt: skip
+def test_settings_that_count_for_nothing(values, wanted):
+    found = ignored(parse_settings(values))
+    assert ", ".join(line.partition(" (")[0] for line in found) == wanted
+    # A run's settings file says everything, and the same of it counts.
+    assert ignored(parse_settings(yaml.safe_load(parse_settings(values).to_yaml()))) == found
+
+
+def test_rules_are_of_settings():
+    dumped = Settings().model_dump()
+    for rule in RULES:
+        for name in rule.names.split():
+            section, key = name.split(".")
+            assert key in dumped[section]
+        assert rule.why.format(Settings())
 
 
 @given(st.text(max_size=40))
@@ -103,3 +209,6 @@ def test_variables_in_paths(monkeypatch):
     monkeypatch.delenv("SOME_FOLDER")
     with pytest.raises(SettingsError, match=r"data\.path.*not set"):
         expand_path("${SOME_FOLDER}/imm", "data.path")
+    monkeypatch.setenv("SOME_FOLDER", "")  # not the current folder
+    with pytest.raises(SettingsError, match=r"data\.path.*is empty"):
+        expand_path("${SOME_FOLDER}", "data.path")

@@ -1,22 +1,70 @@
-"""What commands share: a run by default, places to write, a run's own data, photos, names."""
+"""What commands share: settings from flags, a run by default, places to write, a run's own data,
+boxes, photos, names."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from heatkp.config import Data
+    from heatkp.config import Data, Settings
     from heatkp.data.dataset import KeypointDataset
     from heatkp.data.samples import KeypointData
     from heatkp.evaluation.metrics import Errors
     from heatkp.runs import Loaded
+
+FLAGS = {
+    "head": "head.name",
+    "data": "data.path",
+    "epochs": "trainer.epochs",
+    "batch_size": "trainer.batch_size",
+    "lr": "optimiser.lr",
+    "seed": "trainer.seed",
+}
+"""Settings that have a flag of their own."""
+
+
+def _typed(assignments: Sequence[str], key: str, default: object) -> object:
+    """What `--set` says of a setting, or the default."""
+    from heatkp.config import assign
+
+    found: dict[str, Any] = {}
+    for assignment in assignments:
+        assign(found, assignment)
+    section, last = key.split(".")
+    inner = found.get(section)
+    return inner.get(last, default) if isinstance(inner, dict) else default
+
+
+def chosen_settings(
+    values: dict[str, Any], flags: Mapping[str, object], assignments: Sequence[str], source: str
+) -> Settings:
+    """Settings from nested dictionaries, changed by flags (names in `FLAGS`) and by `--set`.
+
+    Raises `SettingsError` for what cannot be, and where a flag and `--set` contradict each other.
+    """
+    from heatkp.config import assign, parse_settings, put
+    from heatkp.errors import SettingsError
+
+    if "data" in flags:  # whatever it holds, also beside a file that names a format
+        put(values, "data.format", "auto")
+    for assignment in assignments:
+        assign(values, assignment)
+    for flag, value in flags.items():
+        key, name = FLAGS[flag], flag.replace("_", "-")
+        other = _typed(assignments, key, value)
+        if other != value:
+            raise SettingsError(
+                f"--{name} {value} and --set {key}={other} contradict each other: leave one out"
+            )
+        put(values, key, value)
+    return parse_settings(values, source)
 
 
 def or_newest(
@@ -93,6 +141,24 @@ def labels(runs: Sequence[str]) -> list[str]:
     places = [Path(run).resolve() for run in runs]
     names = [p.name if not p.is_file() else f"{p.parent.name}/{p.name}" for p in places]
     return names if len(set(names)) == len(names) else list(runs)
+
+
+def parse_box(text: str) -> list[float]:
+    """The edges that a --box gives. Raises `SettingsError`."""
+    import math
+
+    from heatkp.errors import SettingsError
+
+    try:
+        x0, y0, x1, y1 = (float(part) for part in text.split(","))
+    except ValueError:
+        x0 = y0 = x1 = y1 = math.nan
+    if not (x0 < x1 and y0 < y1 and all(map(math.isfinite, (x0, y0, x1, y1)))):
+        raise SettingsError(
+            f"--box {text!r}: give four numbers x0,y0,x1,y1 in pixels of the picture with "
+            "x0 < x1 and y0 < y1, such as 210,80,420,330"
+        )
+    return [x0, y0, x1, y1]
 
 
 def photos(

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from heatkp.cli.common import check_folder, parse_box, writing
+
 if TYPE_CHECKING:
     from heatkp.inference.batches import Boxes
     from heatkp.inference.predictor import Predictor
@@ -160,7 +162,6 @@ def _free_folder(out: str | None) -> Path:
     """The folder to make. Raises `SettingsError` where there is something already."""
     import os
 
-    from heatkp.cli.common import check_folder, writing
     from heatkp.errors import SettingsError
 
     if out is None:
@@ -240,17 +241,7 @@ def _typed_boxes(found: Found, texts: Sequence[str]) -> Boxes:
 
     from heatkp.errors import SettingsError
 
-    boxes = np.full((len(texts), 4), np.nan)
-    for i, text in enumerate(texts):
-        try:
-            boxes[i] = [float(part) for part in text.split(",")]
-        except ValueError:
-            boxes[i] = np.nan
-        if not (np.isfinite(boxes[i]).all() and (boxes[i, 2:] > boxes[i, :2]).all()):
-            raise SettingsError(
-                f"--box {text!r}: give four numbers x0,y0,x1,y1 in pixels of the picture with "
-                "x0 < x1 and y0 < y1, such as 210,80,420,330"
-            )
+    boxes = np.array([parse_box(text) for text in texts])
     if found.faults:  # a box would go to another picture than was meant
         fault = found.faults[0]
         raise SettingsError(f"{fault.name}: {fault.reason}; with --box no picture may be missing")
@@ -267,7 +258,5 @@ def _typed_boxes(found: Found, texts: Sequence[str]) -> Boxes:
 
 
 def _make(folder: Path, numbered: bool) -> None:
-    from heatkp.cli.common import writing
-
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=not numbered)

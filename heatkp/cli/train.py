@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from heatkp.cli.common import chosen_settings
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -21,15 +23,6 @@ Examples:
   heatkp train --set model.encoder=mobilenet_v2 --set augmentation.rotation=30
   heatkp train --resume runs/softargmax-1
 """
-
-_FLAGS = {
-    "head": "head.name",
-    "data": "data.path",
-    "epochs": "trainer.epochs",
-    "batch_size": "trainer.batch_size",
-    "lr": "optimiser.lr",
-    "seed": "trainer.seed",
-}
 
 
 @click.command(epilog=EXAMPLES)
@@ -72,26 +65,23 @@ def train(
         report(console, run, fit.resume(run, console))
         return
 
-    from heatkp.config import assign, expand_path, parse_settings, put, read_yaml
+    from heatkp.config import expand_path, ignored, read_yaml
 
     values = read_yaml(config) if config else {}
-    if "data" in given:  # whatever it holds, also beside a file that names a format
-        put(values, "data.format", "auto")
-    for assignment in assignments:
-        assign(values, assignment)
-    for name, value in given.items():
-        put(values, _FLAGS[name], value)
-    settings = parse_settings(values, config or "settings")
+    settings = chosen_settings(values, given, assignments, config or "settings")
+    path = settings.data.path
+    where = "drawn faces" if path is None else expand_path(path, "data.path")
 
     from heatkp.training import fit
 
-    path = settings.data.path
-    where = expand_path(path, "data.path") if path else "drawn faces"
     console.print(
         f"heatkp: head {settings.head.name}, {where}, "
         f"input {settings.data.size[0]}x{settings.data.size[1]}, {settings.trainer.epochs} epochs",
         highlight=False, soft_wrap=True,
     )  # fmt: skip
+    unused = ignored(settings)
+    if unused:
+        console.print(f"ignored: {'; '.join(unused)}", highlight=False, soft_wrap=True)
     report(console, *fit.train(settings, out, console))
 
 

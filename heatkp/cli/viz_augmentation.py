@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from heatkp.cli.common import own_data, png, writing
+from heatkp.cli.common import chosen_settings, own_data, png, writing
 
 if TYPE_CHECKING:
     from heatkp.config import Settings
@@ -75,7 +75,7 @@ def _settings(
 ) -> Settings:
     """Settings of a run, a file or the defaults, with what was changed."""
     from heatkp import runs
-    from heatkp.config import assign, parse_settings, put, read_yaml
+    from heatkp.config import read_yaml
 
     values: dict[str, Any] = {}
     if config is not None:
@@ -84,12 +84,8 @@ def _settings(
         saved = Path(run) / runs.SETTINGS
         # A run that has only begun holds settings, but no weights yet.
         values = read_yaml(saved) if saved.is_file() else runs.load_run(run).settings.model_dump()
-    if data is not None:
-        put(values, "data.path", data)
-        put(values, "data.format", "auto")
-    for assignment in assignments:
-        assign(values, assignment)
-    return parse_settings(values, config or run or "settings")
+    flags = {} if data is None else {"data": data}
+    return chosen_settings(values, flags, assignments, config or run or "settings")
 
 
 def _datasets(
@@ -115,13 +111,15 @@ def _datasets(
         return KeypointDataset(samples, skeleton, framing, grey=data.grey, seed=seed, **more)
 
     plain = dataset(samples, skeleton)
+    if not any((s.visibility > 0).any() for s in samples):
+        raise DataError("no training sample has a labelled point: there is nothing to show")
+    if data.skip_outside:  # training goes without these, and draws by place in what is left
+        known = [s.visibility > 0 for s in samples]
+        samples = [s for i, s in enumerate(samples) if plain.inside(i)[known[i]].all()]
+        plain = dataset(samples, skeleton)
     useful = [i for i, s in enumerate(samples) if (s.visibility > 0).any()]
     if not useful:
-        raise DataError("no training sample has a labelled point: there is nothing to show")
-    if data.skip_outside:  # these are not trained on
-        useful = [i for i in useful if plain.inside(i)[samples[i].visibility > 0].all()]
-        if not useful:
-            raise DataError("data.skip_outside leaves nothing: enlarge data.box_scale")
+        raise DataError("data.skip_outside leaves nothing: enlarge data.box_scale")
     places = np.linspace(0, len(useful) - 1, min(count, len(useful))).round().astype(int)
     augmented = dataset(samples, skeleton, augmentation=settings.augmentation)
     return plain, augmented, [useful[i] for i in places]

@@ -39,6 +39,8 @@ def filters(run: str, layer: str | None, images: tuple[str, ...], out: str | Non
     from heatkp.runs import load_run
     from heatkp.viz.filters import convolutions, filters_page
 
+    if layer == "list" and (out is not None or images):
+        raise SettingsError("--layer list only prints: leave out --out and --images")
     target = None if out is None else png(out)
     if target is None and layer != "list":
         raise SettingsError("--out is missing: name the PNG file to write")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from heatkp.cli.common import check_folder, or_newest, photos, validation, writing
+from heatkp.cli.common import check_folder, or_newest, parse_box, photos, validation, writing
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -147,8 +147,6 @@ def _tell(console: Console, folder: Path, names: Sequence[str], worst: bool) -> 
 
 def _boxes(texts: Sequence[str], count: int) -> list[list[float]] | None:
     """Edges of --box, one for each picture. Raises `SettingsError`."""
-    import math
-
     from heatkp.errors import SettingsError
 
     if not texts:
@@ -158,19 +156,7 @@ def _boxes(texts: Sequence[str], count: int) -> list[list[float]] | None:
             f"--box: {len(texts)} boxes for {count} pictures; give one for each picture, in "
             "their order, or none"
         )
-    boxes = []
-    for text in texts:
-        try:
-            x0, y0, x1, y1 = edges = [float(part) for part in text.split(",")]
-        except ValueError:
-            x0 = y0 = x1 = y1 = math.nan
-        if not (x0 < x1 and y0 < y1 and all(math.isfinite(v) for v in edges)):
-            raise SettingsError(
-                f"--box {text!r}: give four numbers x0,y0,x1,y1 in pixels of the picture with "
-                "x0 < x1 and y0 < y1, such as 210,80,420,330"
-            )
-        boxes.append(edges)
-    return boxes
+    return [parse_box(text) for text in texts]
 
 
 def _of_validation(

@@ -6,6 +6,7 @@ Unknown keys, wrong types and impossible combinations raise `SettingsError` with
 
 from __future__ import annotations
 
+from heatkp.config.ignored import ignored
 from heatkp.config.reading import (
     assign,
     expand_path,
@@ -34,6 +35,7 @@ __all__ = [
     "Trainer",
     "assign",
     "expand_path",
+    "ignored",
     "load_settings",
     "parse_settings",
     "put",

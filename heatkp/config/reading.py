@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,8 @@ def _explain(error: ValidationError, source: str) -> str:
             text = item["msg"].removeprefix("Value error, ")
             if item["type"] != "value_error" and "input" in item:
                 text += f" (got {item['input']!r})"
+            if item["type"] == "string_type" and isinstance(item["input"], int | float | date):
+                text += f"; quotes make it text, as in --set \"{place}='...'\""
         lines.append(f"{place or 'settings'}: {text}")
     return f"{source}:\n  " + "\n  ".join(dict.fromkeys(lines))
 
@@ -73,7 +76,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
         raise SettingsError(f"cannot read the settings file {path}: {error}") from None
     try:
         values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # the latter for dates that there are not
         raise SettingsError(f"{path} is not valid YAML: {error}") from None
     values = {} if values is None else values
     if not isinstance(values, dict):
@@ -88,10 +91,10 @@ def assign(values: dict[str, Any], assignment: str) -> None:
     if not found or not all(parts):
         raise SettingsError(f"--set {assignment!r}: write section.key=value, as in model.stride=2")
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
+        value = _value(text)
+    except (yaml.YAMLError, ValueError):  # the latter for dates that there are not
         raise SettingsError(f"--set {assignment!r}: the value is not valid YAML") from None
-    put(values, key.strip(), _number(value) if isinstance(value, str) else value)
+    put(values, key.strip(), value)
 
 
 def put(values: dict[str, Any], key: str, value: Any) -> None:
@@ -107,20 +110,27 @@ def put(values: dict[str, Any], key: str, value: Any) -> None:
     place[last] = value
 
 
-def _number(text: str) -> str | float:
-    """YAML 1.1 reads 1e-3 as a string; people mean a number."""
+def _value(text: str) -> Any:
+    """What YAML reads, and numbers such as 1e-3, which YAML 1.1 reads as text, unless quoted."""
+    value = yaml.safe_load(text)
+    node = yaml.compose(text, yaml.SafeLoader)
+    quoted = isinstance(node, yaml.ScalarNode) and node.style is not None
+    if quoted or not isinstance(value, str) or not any(c.isdigit() for c in value):
+        return value
     try:
-        return float(text) if any(c.isdigit() for c in text) else text
+        return float(value)
     except ValueError:
-        return text
+        return value
 
 
 def expand_path(path: str, place: str) -> Path:
     """A path of the settings with `~` and `${VARIABLE}` replaced.
 
-    Raises `SettingsError` where a variable is not set.
+    Raises `SettingsError` where a variable is not set, or nothing is left.
     """
     expanded = os.path.expanduser(os.path.expandvars(path))
+    if not expanded:
+        raise SettingsError(f"{place}: {path!r} is empty: name a file or folder")
     if "$" in expanded:
         raise SettingsError(
             f"{place}: {path!r} names an environment variable that is not set; "

@@ -5,7 +5,14 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_validator,
+)
 
 from heatkp.config.layers import parse_layers
 
@@ -14,6 +21,11 @@ Positive = Annotated[float, Field(gt=0.0)]
 NotNegative = Annotated[float, Field(ge=0.0)]
 Count = Annotated[int, Field(ge=1)]
 Place = Annotated[int, Field(ge=0)]
+
+
+def _number_as_text(value: Any) -> Any:
+    """YAML reads 32 as a number where it is one of several words."""
+    return str(value) if type(value) is int else value
 
 
 class _Section(BaseModel):
@@ -83,6 +95,11 @@ class Data(_Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> Data:
+        if self.path == "":
+            raise ValueError(
+                "path (--data) is empty, as a shell variable is that was never set: name a file "
+                "or folder, or leave it out for drawn faces"
+            )
         if self.format == "synthetic" and self.path is not None:
             raise ValueError("format synthetic reads no files: leave out path, or name its format")
         if self.format not in ("auto", "synthetic") and not self.path:
@@ -232,11 +249,21 @@ class Head(_Section):
     regulariser: Literal["none", "variance", "js"] | None = None
     """For softargmax: what keeps the map compact; `js` by default."""
     regulariser_weight: NotNegative | None = None
+    """What it is multiplied with; 1 by default."""
     loss: Literal["smooth_l1", "l1", "mse"] | None = None
     """For regression: of each coordinate; `smooth_l1` (squared below an error of 1) by default."""
     unit: Literal["pixels", "normalised"] | None = None
     """For regression: what the loss counts in: `pixels` of the input (default), or `normalised`,
     shares of its width and height."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Head:
+        if self.regulariser == "none" and self.regulariser_weight:
+            raise ValueError(
+                "regulariser: none leaves nothing to weigh: leave out regulariser_weight, or "
+                "choose variance or js"
+            )
+        return self
 
 
 class Optimiser(_Section):
@@ -268,13 +295,14 @@ class Trainer(_Section):
     epochs: Count = 8
     batch_size: Count = 8
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
-    precision: Literal["32", "bf16"] = "32"
+    precision: Annotated[Literal["32", "bf16"], BeforeValidator(_number_as_text)] = "32"
     ema: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.99
     """Decay of the moving average of the weights; 0 keeps none."""
     early_stopping: Annotated[int, Field(ge=0)] = 0
     """Stop after so many epochs without a better validation error; 0: never."""
     validate_every: Count = 1
-    """Epochs between validations; the last epoch is always validated."""
+    """A validation after each so many epochs. It must divide `epochs`, so that the last one is
+    validated."""
     animation_every: Annotated[int, Field(ge=0)] = 0
     """Steps between the frames of `settling.gif`, which shows a few validation faces while
     training goes on; 0 draws none. A long run takes every so many of them: at most 120."""
@@ -294,6 +322,15 @@ class Settings(_Section):
     head: Head = Field(default_factory=Head)
     optimiser: Optimiser = Field(default_factory=Optimiser)
     trainer: Trainer = Field(default_factory=Trainer)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Settings:
+        if self.augmentation.box_jitter and self.data.crop != "box":
+            raise ValueError(
+                "augmentation.box_jitter moves the edges of boxes, but data.crop: image uses "
+                "none: set data.crop: box, or leave it out"
+            )
+        return self
 
     def to_yaml(self) -> str:
         """The settings in full, in the form that `load_settings` reads."""

@@ -107,9 +107,9 @@ def augmentation_sheet(
 ) -> int:
     """Write a row for each chosen sample as PNG: the original crop, then `draws` augmented ones.
 
-    Both data sets hold the same samples; the draws are those of the first epochs. Returns how
-    many are mirrored. Raises `DataError` for a picture that cannot be read, `OSError` where
-    the file cannot be written.
+    Both data sets hold the same samples; a training on them makes these draws in its first
+    epochs. Returns how many are mirrored. Raises `DataError` for a picture that cannot be read,
+    `OSError` where the file cannot be written.
     """
     skeleton, size = augmented.skeleton, augmented.framing.size
     figure, axes = grid(len(chosen), draws + 1, cell_size(size))

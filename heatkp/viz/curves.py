@@ -52,6 +52,7 @@ class _PlainNumbers(LogFormatterSciNotation):
 
 
 def finish_curves(axes: Mapping[Axes, str]) -> None:
+    """Titles, ticks at whole epochs, and logarithmic axes where all values are over 0."""
     for axis, title in axes.items():
         axis.set_title(title, fontsize=9)
         axis.set_xlabel("epoch", fontsize=8)

@@ -11,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from heatkp.cli.common import chosen_settings
 from tests.conftest import TINY, heatkp, write_imm
 
 
@@ -80,6 +81,50 @@ def test_bad_settings(tmp_path):
     refused(["train", "--epochs", "many"], "not a valid integer")
 
 
+@pytest.mark.parametrize(
+    ("flag", "assignment"),
+    [
+        (["--head", "kl"], "head.name=ce"),
+        (["--epochs", 3], "trainer.epochs=7"),
+        (["--batch-size", 4], "trainer={batch_size: 2}"),
+        (["--lr", 0.1], "optimiser.lr=1e-2"),
+        (["--data", "a"], "data.path=b"),
+    ],
+)
+def test_a_flag_and_a_setting_that_contradict(tmp_path, flag, assignment):
+    out = tmp_path / "run"
+    command = ["train", *flag, "--set", assignment, "--out", out]
+    refused(command, f"{flag[0]} {flag[1]} and --set", "contradict", "leave one out", out=out)
+
+
+def test_a_flag_and_a_setting_that_agree():
+    flags = {"epochs": 3, "head": "kl", "lr": 1e-2}
+    same = ["trainer.epochs=3", "head={name: kl, sigma: 2}", "optimiser.lr=1e-2"]
+    settings = chosen_settings({"trainer": {"epochs": 9}}, flags, same, "settings")
+    assert (settings.trainer.epochs, settings.head.name, settings.head.sigma) == (3, "kl", 2)
+    assert settings.optimiser.lr == 1e-2
+
+
+def test_a_path_that_is_empty_is_not_the_current_folder(tiny_run, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    monkeypatch.chdir(write_imm(tmp_path / "imm"))
+    monkeypatch.setenv("UNSET", "")
+    refused(["train", *TINY, "--data", "", "--out", out], "--data", "is empty", "drawn", out=out)
+    refused(["train", *TINY, "--data", "${UNSET}", "--out", out], "data.path", "is empty", out=out)
+    refused(["eval", tiny_run, "--data", "", "--out", out], "--data", "is empty", out=out)
+    refused(["eval", tiny_run, "--kaggle", "--data", "", "--out", out], "--data", "empty", out=out)
+
+
+def test_settings_that_are_ignored_are_named(tmp_path):
+    more = ["--set", "model.pooling=flatten", "--set", "model.hidden=[8]", "--set", "data.seed=1"]
+    command = ["train", *TINY, "--data", tmp_path / "none", "--head", "kl"]
+    refused([*command, *more], "data.seed", "unknown key")
+    refused([*command, *more[:-2]], "input 64x64, 2 epochs ignored: model.pooling (head kl pools "
+            "nothing); model.hidden (head kl has no fc layers); data.train_count,")  # fmt: skip
+    result = heatkp(*command)
+    assert "model." not in result.output and "no file or folder" in result.output
+
+
 def test_run_folder_that_exists(tiny_run):
     before = sorted(p.name for p in tiny_run.iterdir())
     refused(["train", *TINY, "--out", tiny_run], "exists already", "--resume")
@@ -130,6 +175,10 @@ def test_eval_writes_into_the_run(run_copy):
     assert heatkp("eval", run_copy, "--decoder", "argmax", "--flip-test").exit_code == 0
     written = json.loads((run_copy / "eval-val.json").read_text())
     assert written["decoder"] == "argmax" and written["flip_test"] is True
+    (run_copy / "eval-val.json").unlink()
+    for name in ("weights.safetensors", "checkpoints/last.ckpt"):
+        assert heatkp("eval", run_copy / name).exit_code == 0
+        (run_copy / "eval-val.json").unlink()  # in the run, also of its checkpoint
 
 
 def test_eval_on_other_data(tiny_run, tmp_path):

@@ -38,9 +38,25 @@ def test_a_run(few):
 @pytest.mark.parametrize("file", [runs.WEIGHTS, runs.LAST])
 def test_a_run_by_one_of_its_files(few, file):
     out = few / "a.html"
-    heatkp("report", few / file, "--samples", 1, "--out", out)
+    words(heatkp("report", few / file, "--samples", 1, "--out", out))
     html = out.read_text(encoding="utf-8")
-    assert "No environment.json" not in html and "no metrics.csv" not in html.lower()
+    assert "No environment.json" not in html and 'id="training"' in html
+
+
+@pytest.mark.parametrize(
+    ("inside", "name", "page"),
+    [
+        (".", "checkpoints/last.ckpt", "report.html"),
+        ("checkpoints", "last.ckpt", "../report.html"),
+        (".", runs.WEIGHTS, "report.html"),
+        ("..", f"run/{runs.LAST}", "run/report.html"),
+    ],
+)
+def test_a_file_is_of_its_run_wherever_one_stands(few, monkeypatch, inside, name, page):
+    monkeypatch.chdir(few / inside)
+    assert f"Written to {page} (" in words(heatkp("report", name, "--samples", 1))
+    html = (few / "report.html").read_text(encoding="utf-8")
+    assert "No environment.json" not in html and 'id="training"' in html
 
 
 def test_runs_side_by_side(few, tiny_run, tmp_path):

@@ -10,7 +10,11 @@ import numpy as np
 import pytest
 
 from heatkp import runs
+from heatkp.cli.viz_augmentation import _datasets
 from heatkp.config import Head as HeadSettings
+from heatkp.config import parse_settings
+from heatkp.data.loading import load_data
+from heatkp.data.module import KeypointDataModule
 from heatkp.evaluation import evaluate
 from heatkp.models import build_model
 from heatkp.viz.figures import mean_distance
@@ -202,6 +206,21 @@ def test_augmentation(tiny_run, run_copy, tmp_path, monkeypatch):
     assert "Written to b.png" in text
 
 
+def test_augmentation_is_that_of_training():
+    """Also where training goes without some samples."""
+    data = {"crop": "box", "box_scale": 0.7, "skip_outside": True, "size": [48, 48],
+            "points": [36, 45, 0], "train_count": 40, "val_count": 1}  # fmt: skip
+    settings = parse_settings({"data": data})
+    trained = KeypointDataModule(settings, load_data(settings.data))
+    trained.preload()
+    assert 4 < len(trained.train_set) < 36
+    _, augmented, chosen = _datasets(None, settings, 40)
+    for index in chosen:
+        shown, seen = augmented[1, index], trained.train_set[1, index]
+        assert augmented.samples[index].id == trained.train_set.samples[index].id
+        np.testing.assert_array_equal(shown["matrix"], seen["matrix"])
+
+
 def test_bad_augmentation(tiny_run, tmp_path):
     out = tmp_path / "a.png"
     command = ["viz", "augmentation", "--out", out]
@@ -209,6 +228,8 @@ def test_bad_augmentation(tiny_run, tmp_path):
     refused([*command, "--config", tmp_path / "no.yaml"], "no.yaml", out=out)
     refused([*command, "--set", "augmentation.flop=1"], "augmentation.flop", "flip", out=out)
     refused([*command, "--data", tmp_path / "none"], "none", out=out)
+    refused([*command, "--data", ""], "--data", "is empty", out=out)
+    refused([*command, "--data", "a", "--set", "data.path=b"], "--data a", "contradict", out=out)
     refused([*command, tmp_path / "none"], "no run folder or checkpoint", out=out)
     refused(["viz", "augmentation", "--out", tmp_path / "a.jpg"], ".png")
     refused([*command, "--draws", 99], "--draws", out=out)
@@ -232,6 +253,8 @@ def test_filters(tiny_run, tmp_path):
     refused([*command, "--images", tmp_path / "no.png"], "no.png does not exist", out=out)
     refused([*command, *["--images", "val"] * 7], "too many", out=out)
     refused(["viz", "filters", tiny_run], "--out is missing")
+    for more in (["--out", out], ["--images", "val"]):
+        refused(["viz", "filters", tiny_run, "--layer", "list", *more], "only prints", out=out)
 
 
 def test_bad_viz(tiny_run, tmp_path):

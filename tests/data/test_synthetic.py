@@ -227,19 +227,17 @@ class TestOnWhatIsDrawn:
             masks.append(p.canvas.layers[0].copy())
         # the upper lip is darker by a fifth; the count is of covered area, not of colour
         painted = np.minimum(np.abs(masks[1] - masks[0]) / 0.78, 1)
-        upper, lower, inner_upper, inner_lower = render.lip_curves(p)
-        outer = np.concatenate([upper, lower[::-1]]) * 128 - 0.5
-        inner = np.concatenate([inner_upper, inner_lower[::-1]]) * 128 - 0.5
         both = np.zeros((1024, 1024), np.uint8)
-        for polygon, value in ((outer, 255), (inner, 0)):
-            fine = ((polygon + 0.5) * 8 - 0.5) * 256
+        for polygon, value in ((p.curve("outer"), 255), (p.curve("inner"), 0)):
+            fine = (polygon * 1024 - 0.5) * 256
             cv2.fillPoly(both, [np.rint(fine).astype(np.int32)], value, shift=8)
         expected = cv2.resize(both, (128, 128), interpolation=cv2.INTER_AREA) / 255
         y, x = np.mgrid[:128, :128]
         centres = [np.array([(m * x).sum(), (m * y).sum()]) / m.sum() for m in (painted, expected)]
         assert np.abs(centres[0] - centres[1]).max() < 0.5
-        for curve, indices in ((upper, range(48, 55)), (inner_upper, range(60, 65))):
-            assert np.abs(curve[::4] - p.points[indices]).max() < 1e-6
+        for name, indices in (("outer", range(48, 55)), ("inner", range(60, 65))):
+            curve = p.curve(name)[: 4 * len(indices) - 3 : 4]
+            assert np.abs(curve - p.points[indices]).max() < 1e-6
 
     @pytest.mark.parametrize("yaw", [-25.0, 0.0, 25.0])
     def test_eyes_are_painted_between_their_lids(self, yaw: float) -> None:
@@ -256,10 +254,13 @@ class TestOnWhatIsDrawn:
             assert distance_to_edge(mask, lids).max() < 2  # a corner is sharper than any pixel
 
     def test_brows_are_painted_along_their_line(self) -> None:
-        p = painter(person(5, yaw=0.0, fill=0.78, shift=(0.0, 0.0)), 256)
-        p.canvas.layers[:3] = 1
-        render.paint_brows(p, 1.0)
-        dark = 1 - p.canvas.layers[0]
+        seen = []
+        for with_brows in (False, True):
+            p = painter(person(5, yaw=0.0, fill=0.78, shift=(0.0, 0.0)), 256)
+            p.canvas.layers[:3] = 1
+            render.paint_eyes(p, render.brow_parts(p, 1.0) if with_brows else None)
+            seen.append(p.canvas.layers[0].copy())
+        dark = seen[0] - seen[1]
         for x, y in p.points[[18, 19, 20, 23, 24, 25]] * 256 - 0.5:
             column = dark[:, round(float(x))][max(int(y) - 14, 0) : int(y) + 15]
             rows = np.arange(max(int(y) - 14, 0), max(int(y) - 14, 0) + len(column))

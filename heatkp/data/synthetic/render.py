@@ -10,17 +10,14 @@ import numpy as np
 from heatkp.data.synthetic.canvas import CIRCLE, Colour, Part, ribbons, taper
 from heatkp.data.synthetic.model import Floats, floats
 from heatkp.data.synthetic.painter import (
-    INNER_LOWER,
     INNER_UPPER,
     LEFT_BROW,
     LEFT_EYE,
     LID,
     LIP_INNER,
-    LOWER_LIP,
     NOSE_BASE,
     RIGHT_BROW,
     RIGHT_EYE,
-    UPPER_LIP,
     Painter,
     lower_lid,
 )
@@ -31,8 +28,6 @@ __all__ = [
     "RIGHT_EYE",
     "Painter",
     "eye_polygon",
-    "lip_curves",
-    "paint_brows",
     "paint_eyes",
     "paint_features",
     "paint_freckles",
@@ -153,11 +148,6 @@ def brow_parts(p: Painter, thickness: float) -> list[Part]:
     return [(brow, p.look.brow, 0.78) for brow in ribbons(lines, widths)]
 
 
-def paint_brows(p: Painter, thickness: float) -> None:
-    """The brows alone."""
-    p.canvas.paint(brow_parts(p, thickness))
-
-
 def paint_shadows(p: Painter) -> None:
     """Folds, the lower edge of the nose, nostrils, and what lies under the lip, in one patch."""
     unit, yaw = p.unit, p.traits.yaw
@@ -193,11 +183,6 @@ def paint_shadows(p: Painter) -> None:
     hole = _DARK + p.look.skin * np.float32(0.12)
     parts += [(disc, hole, 0.8) for disc in holes]
     p.canvas.paint(parts, soft=0.018 * unit)
-
-
-def lip_curves(p: Painter) -> tuple[Floats, Floats, Floats, Floats]:
-    """Upper and lower outer edge, upper and lower inner edge, each from image-left to right."""
-    return p.curve(*UPPER_LIP), p.curve(*LOWER_LIP), p.curve(*INNER_UPPER), p.curve(*INNER_LOWER)
 
 
 def paint_mouth(p: Painter) -> None:
