@@ -121,7 +121,7 @@ def read_coco(path: Path, strict: bool = True) -> Labels:
         raise DataError(f"{source}: annotations and categories must be JSON objects, {{...}}")
     category = _category(categories, source)
     skeleton = _skeleton(category, source)
-    files, notes = locate(source, list(names.values()), [str(source)] * len(names))
+    files, notes = locate(source, list(names.values()), [str(source)] * len(names), strict)
     images = dict(zip(names, files))
     if strict:
         demand_files(source, files)

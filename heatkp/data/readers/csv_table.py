@@ -93,7 +93,7 @@ def read_csv(path: Path, strict: bool = True) -> Labels:
         points.append(visible_where_given(read_points(row, pairs, skeleton.point_names)))
     if not names:
         raise DataError(f"{source} has a header but no rows")
-    files, notes = locate(source, names, places, _folders_like(source))
+    files, notes = locate(source, names, places, strict, _folders_like(source))
     if strict:
         demand_files(source, files)
     samples = [

@@ -130,7 +130,7 @@ def read_imglab(path: Path, strict: bool = True) -> Labels:
     if names and bare:
         notes.append(f"boxes without parts, none of their points is labelled: {bare}")
     images = [box.image for box in boxes]
-    files, elsewhere = locate(source, images, [str(source)] * len(images))
+    files, elsewhere = locate(source, images, [str(source)] * len(images), strict)
     notes += elsewhere
     if strict:
         demand_files(source, files)

@@ -38,24 +38,28 @@ class _Below:
         return self._found.get(PurePosixPath(name).name, [])
 
 
-def _only(found: list[Path], name: str, place: str) -> Path | None:
-    if len(found) > 1:
+def _only(found: list[Path], name: str, place: str, strict: bool) -> Path | None:
+    if len(found) > 1 and strict:
         raise DataError(
             f"{place}: image {name!r} could be {found[0]} or {found[1]}: write its folder, too"
         )
-    return found[0] if found else None
+    return found[0] if len(found) == 1 else None
 
 
 def locate(
-    source: Path, names: Sequence[str], places: Iterable[str], folders: Sequence[Path] = ()
+    source: Path,
+    names: Sequence[str],
+    places: Iterable[str],
+    strict: bool = True,
+    folders: Sequence[Path] = (),
 ) -> Located:
     """The files of pictures that a label file names, in the order of the names.
 
     Looked for beside the file, in `folders`, beside the folder of a file in `annotations/` or
     the like, and then anywhere below: first by all of the name, then by its last part alone,
     for files that came from another machine, which a note counts. Never two names of one file
-    in this way. `places` say where the names stand, for errors. Raises `DataError` where two
-    files would do.
+    in this way. `places` say where the names stand, for errors. Where two files would do, raises
+    `DataError`, or takes none if not `strict`.
     """
     up = source.parent.name.lower() in LABEL_FOLDERS
     roots = [source.parent, source.parent.parent] if up else [source.parent]
@@ -72,8 +76,9 @@ def locate(
         if known[name] is None:
             parts = PurePosixPath(name.replace("\\", "/")).parts
             found = below(parts[-1]) if parts else []
-            known[name] = _only([p for p in found if p.parts[-len(parts) :] == parts], name, place)
-            elsewhere = None if known[name] else _only(found, name, place)
+            same = [p for p in found if p.parts[-len(parts) :] == parts]
+            known[name] = _only(same, name, place, strict)
+            elsewhere = None if same else _only(found, name, place, strict)
             if elsewhere is not None:
                 moved[name] = elsewhere
     claims = Counter([*moved.values(), *known.values()])
