@@ -8,6 +8,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
+SUMMARY = "summary.json"
+"""What `heatkp predict` leaves in its folder, besides points and drawn copies."""
+MADE_BY = "heatkp predict"
+
+
+def made_by_predict(folder: Path) -> bool:
+    """Whether a folder holds points and copies of photos that `heatkp predict` made."""
+    try:
+        return f'"{MADE_BY}"' in (folder / SUMMARY).read_text(encoding="utf-8")[:200]
+    except (OSError, ValueError):
+        return False
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:

@@ -247,6 +247,10 @@ def weights_path(path: str | Path) -> Path:
 
 
 def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    if path.suffix not in (".safetensors", ".ckpt"):
+        raise CheckpointError(
+            f"{path} is no run: name a run's folder, its {WEIGHTS}, or a checkpoint (.ckpt)"
+        )
     try:
         if path.suffix == ".safetensors":
             return _read_safetensors(path)

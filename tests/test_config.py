@@ -212,3 +212,12 @@ def test_variables_in_paths(monkeypatch):
     monkeypatch.setenv("SOME_FOLDER", "")  # not the current folder
     with pytest.raises(SettingsError, match=r"data\.path.*is empty"):
         expand_path("${SOME_FOLDER}", "data.path")
+
+
+@pytest.mark.parametrize("key", ["augmentation.flip", "trainer.epochs", "optimiser.lr"])
+def test_yes_is_no_number(key):
+    values = {}
+    assign(values, f"{key}=yes")
+    with pytest.raises(SettingsError, match="a number is wanted, not yes"):
+        parse_settings(values)
+    parse_settings({"data": {"grey": True}, "trainer": {"deterministic": False}})

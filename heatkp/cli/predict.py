@@ -93,9 +93,9 @@ def predict(
         raise DataError(f"no picture found. {wanted}")
     target = None if piped else _free_folder(out)
     asked = _asked(found, Options(**options))
-    note = _terms(asked.options.model)
-    if note:
-        say(aside, note)
+    for note in (_terms(asked.options.model), _framing(asked)):
+        if note:
+            say(aside, note)
     if target is not None:
         _make(target, numbered=out is None)
     run(console, aside, found, asked, Output(target, kinds, not (no_pictures or piped)), every)
@@ -121,6 +121,17 @@ class Asked(NamedTuple):
     options: Options
     predictor: Predictor
     boxes: Boxes | str
+
+
+def _framing(asked: Asked) -> str:
+    """What is said of a model that was trained on boxes and gets none; empty for others."""
+    unasked = asked.boxes == "image" and asked.options.where in (None, "auto")
+    if asked.predictor.framing.box_scale is None or not unasked:
+        return ""
+    return (
+        "the model was trained on boxes and there are none, so it looks at whole pictures, one "
+        "object each: give --boxes or --box"
+    )
 
 
 def _demand_one_table(kinds: Sequence[str]) -> None:

@@ -19,10 +19,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 import heatkp
 from heatkp.cli.common import writing
 from heatkp.errors import HeatkpError
-from heatkp.files import write_text
+from heatkp.files import MADE_BY, SUMMARY, write_text
 from heatkp.inference.batches import answers
 from heatkp.inference.drawn import DrawnPictures
-from heatkp.inference.sources import MADE_BY, SUMMARY, Fault, Found, frame_count, read_pictures
+from heatkp.inference.sources import Fault, Found, frame_count, read_pictures
 from heatkp.inference.writers import About, CocoTable, CsvTable, JsonTable, PtsFiles, Writer
 
 if TYPE_CHECKING:

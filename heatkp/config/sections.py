@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import (
@@ -30,6 +30,17 @@ def _number_as_text(value: Any) -> Any:
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", validate_assignment=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_words_for_numbers(cls, values: Any) -> Any:
+        """YAML reads yes and no as true and false, which would count as 1 and 0."""
+        for name, value in values.items() if isinstance(values, dict) else ():
+            field = cls.model_fields.get(name)
+            kinds = () if field is None else (field.annotation, *get_args(field.annotation))
+            if isinstance(value, bool) and bool not in kinds and {int, float} & set(kinds):
+                raise ValueError(f"{name}: a number is wanted, not yes, no, true or false")
+        return values
 
 
 class Data(_Section):

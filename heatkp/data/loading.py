@@ -11,6 +11,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from heatkp.config import Data, expand_path
+from heatkp.data.checks import crowded_notes, label_notes, unlabelled_notes
 from heatkp.data.lookalikes import without_lookalikes
 from heatkp.data.readers import read
 from heatkp.data.samples import Image, KeypointData, Sample
@@ -154,6 +155,9 @@ def load_data(data: Data, chosen: bool = True) -> KeypointData:
         if data.crop == "box":
             samples, boxed = with_boxes(samples, data.box)
             notes = (*notes, *boxed)
+        notes = (*notes, *label_notes(samples, skeleton), *unlabelled_notes(samples))
+        if data.crop == "image":
+            notes = (*notes, *crowded_notes(samples))
         pictures = {s.file for s in samples} - {None}
         photos = set(_photos(samples))
         if len(photos) < len(pictures):

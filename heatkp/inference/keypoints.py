@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from heatkp.data.samples import Image, Visibility, as_rgb
+from heatkp.data.samples import Image, Visibility, as_rgb, read_image
 from heatkp.skeletons import Skeleton
 
 Array = npt.NDArray[np.float64]
@@ -88,24 +89,29 @@ class Keypoints:
         return annotation
 
     def draw(
-        self, image: Image, box: bool = True, lines: bool = True, ellipses: bool = False
+        self,
+        image: Image | str | Path,
+        box: bool = True,
+        lines: bool = True,
+        ellipses: bool = False,
     ) -> Image:
         """A copy of a picture, uint8 (H, W, 3) RGB, with the points drawn on it.
 
         Sizes follow the face, and on large pictures what can be seen when they fill a screen.
 
         Args:
-            image: uint8 (H, W), (H, W, 3) RGB or (H, W, 4); usually the one predicted on, or
-                what `draw` gave for another face in it.
+            image: a file, or uint8 (H, W), (H, W, 3) RGB or (H, W, 4); usually the one predicted
+                on, or what `draw` gave for another face in it.
             box: draw the box that the points were found from, too.
             lines: join the points as the skeleton says.
             ellipses: outline where each point lies with 86 % probability (two standard
                 deviations), where the head gives a covariance.
 
         Raises:
-            DataError: for an array that is no picture.
+            DataError: for a file or an array that is no picture.
         """
-        canvas = as_rgb(image).copy()
+        given = read_image(image, orient=True) if isinstance(image, str | Path) else image
+        canvas = as_rgb(given).copy()
         found = np.asarray(np.isfinite(self.points).all(axis=1))
         if found.any():
             _Pen(canvas, self.points[found]).draw(self, found, box, lines, ellipses)

@@ -18,15 +18,13 @@ from heatkp.data.readers.common import walk
 from heatkp.data.readers.pts import PICTURES
 from heatkp.data.samples import Image, read_image
 from heatkp.errors import DataError, HeatkpError
+from heatkp.files import made_by_predict
 
 VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".m4v", ".webm", ".gif")
 UNREADABLE = (".heic", ".heif")
 """Phones' photos; no library that heatkp uses reads them, and nobody should miss them silently."""
 KNOWN = (*PICTURES, ".jp2", ".avif", *UNREADABLE, *VIDEOS)
 """Extensions that are looked for in folders, in any case."""
-SUMMARY = "summary.json"
-"""The file that marks a folder of predictions; it is no place to look for photos."""
-MADE_BY = "heatkp predict"
 COORDINATES = (
     "pixels of the picture as it is seen upright (turned as its EXIF entry says): x to the right, "
     "y down, the centre of the top-left pixel is (0, 0); boxes are edges x0, y0, x1, y1, the "
@@ -178,11 +176,7 @@ def _own_output(folder: Path, base: Path, left_out: dict[Path, None]) -> bool:
             return False
         if place in left_out:
             return True
-        try:
-            marked = f'"{MADE_BY}"' in (place / SUMMARY).read_text(encoding="utf-8")[:200]
-        except (OSError, ValueError):
-            continue
-        if marked:
+        if made_by_predict(place):
             left_out[place] = None
             return True
     return False

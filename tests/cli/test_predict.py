@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -199,6 +200,23 @@ def test_boxes_of_a_file(boxed, photos, tmp_path):
     assert [len(p["faces"]) for p in again.values()] == [1, 2]
     xs = [[p["x"] for p in f["b/2.jpg"]["faces"][1]["points"]] for f in (found, again)]
     assert np.allclose(*xs, atol=0.01)
+
+
+def test_a_model_of_boxes_says_where_it_has_none(boxed, photos, tmp_path):
+    words = "the model was trained on boxes and there are none"
+    loaded = runs.load_run(boxed)
+    few = tmp_path / "few.safetensors"
+    layout = replace(loaded.skeleton, name="beetle")
+    runs.save_weights(few, loaded.model, runs.describe(loaded.settings, layout))
+    assert words in run(photos / "a", "--model", few, "--out", tmp_path / "out")
+    asked = run(photos / "a", "--model", few, "--boxes", "image", "--out", tmp_path / "asked")
+    assert words not in asked
+
+
+def test_what_is_no_run_is_said(tmp_path):
+    write_picture(tmp_path / "photo.png")
+    told = run(tmp_path / "photo.png", "--model", tmp_path / "photo.png", code=2)
+    assert "photo.png is no run" in told and "weights_only" not in told
 
 
 def test_videos(tiny_run, photos, tmp_path):

@@ -55,6 +55,33 @@ def test_points_without_label(tmp_path):
     assert np.isnan(samples[1].points[0]).all() and samples[1].points[1].tolist() == [7, 8]
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1252", "utf-16"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Bild;Kopf_x;Kopf_y;Fühler_x;Fühler_y\nä.png;1,5;2;;\nb.png;5;6,25;7;8\n",
+        "Bild\tKopf_x\tKopf_y\tFühler_x\tFühler_y\nä.png\t1.5\t2\t\t\nb.png\t5\t6,25\t7\t8\n",
+        "sep=;\nBild;Kopf_x;Kopf_y;Fühler_x;Fühler_y\nä.png;1,5;2;-;-\nb.png;5;6,25;7;8\n",
+        "Bild,Kopf_x,Kopf_y,Fühler_x,Fühler_y,,\nä.png,1.5,2,NA,NA,,\nb.png,5,6.25,7,8,,\n",
+    ],
+    ids=["semicolons", "tabs", "sep", "empty columns"],
+)
+def test_tables_as_spreadsheets_write_them(tmp_path, encoding, text):
+    path = write(tmp_path, "", ("ä.png", "b.png"))
+    path.write_bytes(text.replace("\n", "\r\n").encode(encoding))
+    skeleton, samples, notes = read(path)
+    assert skeleton.point_names == ("Kopf", "Fühler") and notes == ()
+    assert [s.id for s in samples] == ["ä", "b"]
+    assert samples[0].points[0].tolist() == [1.5, 2] and samples[0].visibility.tolist() == [2, 0]
+    assert samples[1].points.tolist() == [[5, 6.25], [7, 8]]
+
+
+def test_a_cell_in_a_column_without_a_name(tmp_path):
+    path = write(tmp_path, "image,x0,y0,\na.png,1,2,\nb.png,3,4,blurred\n")
+    with pytest.raises(DataError, match=r"row 2 .* has something in a column without a name"):
+        read(path)
+
+
 def frames_table(count=68):
     """As in a well-known course: no name for the first column, then numbers."""
     header = ",".join(["", *map(str, range(2 * count))])

@@ -92,3 +92,37 @@ def test_two_coco_categories_with_keypoints(tmp_path):
 
     with pytest.raises(DataError, match=r"2 categories \(face68, cat\).*a file for each"):
         read(coco(tmp_path / "faces", twice))
+
+
+def test_what_other_tools_write_in_coco(tmp_path):
+    """A mark of the encoding, boxes without points, lines that are no pairs."""
+
+    def other(content):
+        content["categories"][0]["skeleton"] = [[0, 1], ["nose", 2]]
+        del content["annotations"][0]["keypoints"]
+        content["annotations"][1]["keypoints"] = []
+
+    path = coco(tmp_path / "faces", other)
+    path.write_text("\ufeff" + path.read_text(), encoding="utf-8")
+    labels = read(path)
+    assert [int((s.visibility > 0).sum()) for s in labels.samples] == [0, 0, 68]
+
+
+def test_joined_coco_files_whose_ids_are_the_same(tmp_path):
+    def joined(content):
+        content["images"].append({**content["images"][0], "file_name": "images/000001.png"})
+
+    with pytest.raises(DataError, match="1 ids of images are there twice"):
+        read(coco(tmp_path / "faces", joined))
+
+
+def test_drawn_copies_are_no_photos(tmp_path):
+    """Of an earlier `heatkp predict` in the same folder."""
+    write_picture(tmp_path / "photos" / "1.png")
+    write_picture(tmp_path / "found" / "pictures" / "1.png")
+    (tmp_path / "found" / "summary.json").write_text('{"made_by": "heatkp predict"}')
+    (sample,) = read(table(tmp_path, "1.png")).samples
+    assert sample.file == tmp_path / "photos" / "1.png"
+    (tmp_path / "photos" / "1.png").unlink()
+    with pytest.raises(DataError, match="does not exist"):
+        read(table(tmp_path, "1.png"))

@@ -211,7 +211,7 @@ def _coco(tmp_path, change, count=2):
         (lambda c: c["annotations"][1]["keypoints"].pop(), "203 numbers; 68 points need 204"),
         (lambda c: c["annotations"][1]["keypoints"].__setitem__(2, 7), "none of 0, 1, 2"),
         (lambda c: c["annotations"][1]["keypoints"].__setitem__(0, float("nan")), "not finite"),
-        (lambda c: c["annotations"][1].update(image_id=99), "has no image"),
+        (lambda c: c["annotations"][1].update(image_id=99), "of the image 99, which is not"),
         (lambda c: c["annotations"][1].update(bbox=[]), "x, y, width, height are wanted"),
         (lambda c: c["annotations"][1].update(bbox=[1, 2, "x", 4]), "width, height are wanted"),
         (lambda c: c["annotations"][1].update(bbox=[1, 2, -3, 4]), "of negative size"),

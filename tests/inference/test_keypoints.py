@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 
@@ -111,3 +112,12 @@ def test_what_cannot_be_drawn_is_left_out(face):
     assert (plain != ringed).any()
     with pytest.raises(DataError, match="an image is uint8"):
         spread.draw(image.astype(float))
+
+
+def test_drawing_on_a_file(face, tmp_path):
+    keypoints, path = found_on(face), tmp_path / "face.png"
+    cv2.imwrite(str(path), face.image[:, :, ::-1])
+    assert (keypoints.draw(path) == keypoints.draw(face.image)).all()
+    assert (keypoints.draw(str(path)) == keypoints.draw(face.image)).all()
+    with pytest.raises(DataError, match="does not exist"):
+        keypoints.draw(tmp_path / "gone.png")

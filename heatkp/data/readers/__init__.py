@@ -44,7 +44,7 @@ def recognise(path: Path) -> str:
                 return "kaggle15" if suffix == ".csv" and is_kaggle15(found[0]) else name
             if found:
                 hint = f" (it holds {len(found)} {suffix} files: give the path of one)"
-        if any(name.lower().endswith(".pts") for _, names in walk(path) for name in names):
+        if any(name.lower().endswith(".pts") for _, names in walk(path, False) for name in names):
             return "pts"
     else:
         suffix = path.suffix.lower()

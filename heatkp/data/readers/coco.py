@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from itertools import pairwise
@@ -48,13 +49,21 @@ def _skeleton(category: Mapping[str, Any], source: Path) -> Skeleton:
     if known is not None and known[1] == list(range(len(names))):
         return known[0]
     name = str(category.get("name", "keypoints"))
-    edges = category.get("skeleton") or []
     try:
-        lines = tuple((int(a) - 1, int(b) - 1) for a, b in edges)
         pairs, unpaired = sides_by_name(names)
+        lines = _lines(category.get("skeleton"), len(names))
         return Skeleton(name, tuple(names), pairs, lines, unpaired=unpaired)
     except (ValueError, TypeError) as error:
         raise DataError(f"{source}: category {name!r}: {error}") from None
+
+
+def _lines(edges: Any, count: int) -> tuple[tuple[int, int], ...]:
+    """Pairs of places, which are for drawing only; none of what is no list of COCO's pairs."""
+    try:
+        lines = tuple((int(a) - 1, int(b) - 1) for a, b in edges or ())
+    except (ValueError, TypeError):
+        return ()
+    return lines if all(0 <= i < count for line in lines for i in line) else ()
 
 
 def _box(note: Mapping[str, Any]) -> npt.NDArray[np.float32] | None:
@@ -69,9 +78,9 @@ def _box(note: Mapping[str, Any]) -> npt.NDArray[np.float32] | None:
 
 def _sample(note: Mapping[str, Any], file: Path, photo: str, k: int, source: Path) -> Sample:
     name = f"annotation {note.get('id')} of {file.name}"
-    try:
-        flat = np.asarray(note["keypoints"], np.float64)
-    except (KeyError, TypeError, ValueError):
+    try:  # tools leave them out where only a box was drawn
+        flat = np.asarray(note.get("keypoints") or [0.0] * (3 * k), np.float64)
+    except (TypeError, ValueError):
         raise DataError(f"{source}: {name} has no list of numbers under 'keypoints'") from None
     if flat.shape != (3 * k,):
         raise DataError(f"{source}: {name} has {flat.size} numbers; {k} points need {3 * k}")
@@ -109,7 +118,7 @@ def read_coco(path: Path, strict: bool = True) -> Labels:
     if source is None:
         raise DataError(f"{path} is not, and does not hold just one, COCO .json file")
     try:
-        content = json.loads(source.read_text(encoding="utf-8"))
+        content = json.loads(source.read_text(encoding="utf-8-sig"))
         names = {i["id"]: str(i["file_name"]) for i in content["images"]}
         annotations = list(content["annotations"])
         categories = list(content["categories"])
@@ -121,6 +130,13 @@ def read_coco(path: Path, strict: bool = True) -> Labels:
         raise DataError(f"{source}: annotations and categories must be JSON objects, {{...}}")
     category = _category(categories, source)
     skeleton = _skeleton(category, source)
+    counts = Counter(i["id"] for i in content["images"])
+    twice = [number for number, count in counts.items() if count > 1]
+    if twice:
+        raise DataError(
+            f"{source}: {len(twice)} ids of images are there twice, {twice[0]!r} first, so that "
+            "annotations fit several: number the images anew where files are joined"
+        )
     files, notes = locate(source, list(names.values()), [str(source)] * len(names), strict)
     images = dict(zip(names, files))
     if strict:
@@ -139,7 +155,10 @@ def read_coco(path: Path, strict: bool = True) -> Labels:
     for annotation in own:
         image = annotation.get("image_id")
         if image not in images:
-            raise DataError(f"{source}: annotation {annotation.get('id')} has no image")
+            raise DataError(
+                f"{source}: annotation {annotation.get('id')} is of the image {image!r}, which is "
+                "not among the images"
+            )
         samples.append(_sample(annotation, images[image], photos[image], len(skeleton), source))
     return Labels(skeleton, samples, notes)
 

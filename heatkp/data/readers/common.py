@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 import os
 import posixpath
@@ -17,6 +18,7 @@ import numpy.typing as npt
 
 from heatkp.data.samples import Visibility
 from heatkp.errors import DataError
+from heatkp.files import SUMMARY, made_by_predict
 from heatkp.skeletons import FACE68, SKELETONS, Skeleton, sides_by_name
 
 FURTHEST = 1e6
@@ -37,12 +39,18 @@ def only_file(path: Path, suffix: str) -> Path | None:
     return found[0] if len(found) == 1 else None
 
 
-def walk(folder: Path) -> Iterator[tuple[Path, list[str]]]:
-    """Each folder below and including `folder`, with its files' names, sorted; links followed."""
+def walk(folder: Path, predictions: bool = True) -> Iterator[tuple[Path, list[str]]]:
+    """Each folder below and including `folder`, with its files' names, sorted; links followed.
+
+    `predictions=False` leaves out what `heatkp predict` made below: copies of photos with points
+    drawn, and their tables.
+    """
     seen: set[str] = set()
     for place, folders, names in os.walk(folder, followlinks=True):
         real = os.path.realpath(place)
-        if real in seen:  # a link that leads back up
+        back = real in seen  # a link that leads up
+        made = SUMMARY in names and Path(place) != folder and made_by_predict(Path(place))
+        if back or (made and not predictions):
             folders.clear()
             continue
         seen.add(real)
@@ -204,40 +212,74 @@ def read_table(source: Path) -> tuple[list[str], Iterator[Row]]:
     if header is None:
         raise DataError(f"{source} is empty: a CSV file starts with a row of column names")
     width = len(header.cells)
+    named = max(i for i, cell in enumerate(header.cells) if cell) + 1
 
     def checked() -> Iterator[Row]:
         for count, (place, cells) in enumerate(rows, 1):
             where = f"{source}, row {count} ({place})"
             if len(cells) != width:
                 raise DataError(f"{where} has {len(cells)} cells; the header has {width}")
-            yield Row(where, cells)
+            if any(cells[named:]):
+                raise DataError(f"{where} has something in a column without a name")
+            yield Row(where, cells[:named])
 
-    return header.cells, checked()
+    return header.cells[:named], checked()
+
+
+def _decoded(content: bytes) -> str:
+    """Text as UTF-8, or as Excel saves it: UTF-16 with a mark, or Western Europe's code page."""
+    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return content.decode("utf-16")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return content.decode("cp1252")
+
+
+def _delimiter(text: str) -> str:
+    """What parts a table's columns: the most frequent in its first line, a comma if in doubt."""
+    header = text.partition("\n")[0]
+    return max(",;\t", key=header.count)
 
 
 def _rows(source: Path) -> Iterator[Row]:
+    """Rows of a table parted by commas, semicolons or tabs; with the last two, a comma between
+    digits is a decimal point, as in much of the world."""
     try:
-        with source.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file)
-            for cells in reader:
-                stripped = [cell.strip() for cell in cells]
-                if any(stripped):
-                    yield Row(f"line {reader.line_num}", stripped)
-    except (OSError, ValueError, csv.Error) as error:
+        text = _decoded(source.read_bytes())
+        skipped, delimiter = 0, _delimiter(text)
+        if text[:4].lower() == "sep=":  # for Excel
+            skipped, delimiter = 1, text[4:5]
+            text = text.partition("\n")[2]
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+        for cells in reader:
+            stripped = [cell.strip() for cell in cells]
+            if delimiter != ",":
+                stripped = [_DECIMAL_COMMA.sub(r"\1.\2", cell) for cell in stripped]
+            if any(stripped):
+                yield Row(f"line {reader.line_num + skipped}", stripped)
+    except (OSError, ValueError, TypeError, csv.Error) as error:
         raise DataError(f"{source} cannot be read as a CSV file: {error}") from None
+
+
+_DECIMAL_COMMA = re.compile(r"\A([+-]?\d+),(\d+)\Z")
+
+
+EMPTY = ("", "nan", "na", "n/a", "null", "none", "-")
+"""What tools write for a point that is not labelled."""
 
 
 def read_points(
     row: Row, columns: Sequence[tuple[int, int]], names: Sequence[str]
 ) -> npt.NDArray[np.float64]:
-    """Points (K, 2) in pixels of a row's (x, y) columns; NaN where both cells are empty or NaN.
+    """Points (K, 2) in pixels of a row's (x, y) columns; NaN where both cells are of `EMPTY`.
 
     Raises `DataError` for other text, and for a point of which only one cell is filled.
     """
     points = np.full((len(columns), 2), np.nan)
     for k, pair in enumerate(columns):
         cells = [row.cells[i] for i in pair]
-        empty = [cell == "" or cell.lower() == "nan" for cell in cells]
+        empty = [cell.lower() in EMPTY for cell in cells]
         if all(empty):
             continue
         for axis, (cell, without) in enumerate(zip(cells, empty)):

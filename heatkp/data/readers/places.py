@@ -32,7 +32,7 @@ class _Below:
     def __call__(self, name: str) -> list[Path]:
         if self._found is None:
             self._found = {}
-            for folder, files in walk(self.roots[-1]):
+            for folder, files in walk(self.roots[-1], predictions=False):
                 for file in files:
                     self._found.setdefault(file, []).append(folder / file)
         return self._found.get(PurePosixPath(name).name, [])

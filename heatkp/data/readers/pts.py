@@ -107,7 +107,7 @@ def _find(path: Path) -> tuple[list[tuple[Path, Path]], list[str]]:
     pairs: list[tuple[Path, Path]] = []
     several = alone = 0
     folders = [(path.parent, sorted(p.name for p in path.parent.iterdir()))]
-    for folder, names in walk(path) if path.is_dir() else folders:
+    for folder, names in walk(path, predictions=False) if path.is_dir() else folders:
         pictures: dict[str, list[str]] = {}
         for name in names:
             if Path(name).suffix.lower() in PICTURES:
