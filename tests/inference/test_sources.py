@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
+from heatkp import files
 from heatkp.data import exif
 from heatkp.inference import sources as src
 from heatkp.inference.sources import Fault, find_sources, read_pictures
@@ -110,13 +111,13 @@ def test_what_means_nothing_is_named(tree):
 def test_earlier_predictions_are_no_photos(tree):
     out = tree / "a" / "deep" / "found"
     write_picture(out / "pictures" / "9.png")
-    (out / src.SUMMARY).write_text(json.dumps({"made_by": src.MADE_BY}))
+    (out / files.SUMMARY).write_text(json.dumps({"made_by": files.MADE_BY}))
     for pattern in (str(tree / "a"), str(tree / "a" / "**" / "*.png"), str(tree / "a" / "*")):
         found = find_sources([pattern])
         assert found.left_out == [out] and "deep/1.png" in names(found)
         assert not any("9.png" in name for name in names(found))
     assert names(find_sources([str(out / "pictures")])) == ["9.png"]  # asked for by name
-    (out / src.SUMMARY).write_text("{}")  # somebody else's
+    (out / files.SUMMARY).write_text("{}")  # somebody else's
     assert len(find_sources([str(tree / "a")]).sources) == 4
 
 
