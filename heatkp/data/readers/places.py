@@ -22,20 +22,13 @@ class Located(NamedTuple):
     notes: tuple[str, ...]
 
 
-class _Below:
-    """All files below folders, by their last part; looked for once, when first asked."""
-
-    def __init__(self, roots: Sequence[Path]) -> None:
-        self.roots = roots
-        self._found: dict[str, list[Path]] | None = None
-
-    def __call__(self, name: str) -> list[Path]:
-        if self._found is None:
-            self._found = {}
-            for folder, files in walk(self.roots[-1], predictions=False):
-                for file in files:
-                    self._found.setdefault(file, []).append(folder / file)
-        return self._found.get(PurePosixPath(name).name, [])
+def _by_last_part(root: Path) -> dict[str, list[Path]]:
+    """All files below a folder."""
+    found: dict[str, list[Path]] = {}
+    for folder, files in walk(root, predictions=False):
+        for file in files:
+            found.setdefault(file, []).append(folder / file)
+    return found
 
 
 def _only(found: list[Path], name: str, place: str, strict: bool) -> Path | None:
@@ -63,7 +56,7 @@ def locate(
     """
     up = source.parent.name.lower() in LABEL_FOLDERS
     roots = [source.parent, source.parent.parent] if up else [source.parent]
-    below = _Below(roots)
+    below: dict[str, list[Path]] | None = None
     known: dict[str, Path | None] = {}
     moved: dict[str, Path] = {}
     for name, place in zip(names, places):
@@ -74,8 +67,10 @@ def locate(
         near = [folder / form for form in forms for folder in (*roots, *folders)]
         known[name] = next((file for file in near if os.path.isfile(file)), None)
         if known[name] is None:
+            if below is None:  # only where it is needed: there may be many files
+                below = _by_last_part(roots[-1])
             parts = PurePosixPath(name.replace("\\", "/")).parts
-            found = below(parts[-1]) if parts else []
+            found = below.get(parts[-1], []) if parts else []
             same = [p for p in found if p.parts[-len(parts) :] == parts]
             known[name] = _only(same, name, place, strict)
             elsewhere = None if same else _only(found, name, place, strict)
