@@ -21,3 +21,13 @@ class CheckpointError(HeatkpError):
 
 class DivergedError(HeatkpError):
     """A training whose loss or error is no longer a number."""
+
+
+class ExtensionError(HeatkpError):
+    """An extension that cannot be used: broken, or of a name that another has."""
+
+
+class UnknownNameError(SettingsError, KeyError):
+    """A name that no extension has."""
+
+    __str__ = Exception.__str__  # KeyError's shows the message in quotes

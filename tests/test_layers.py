@@ -9,7 +9,7 @@ import sys
 import pytest
 
 ORDER = [
-    {"errors", "coordinates", "files"},
+    {"errors", "coordinates", "files", "registry"},
     {"skeletons"},
     {"heatmaps", "config"},
     {"data", "models"},

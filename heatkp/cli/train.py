@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from heatkp.cli.common import chosen_settings
+from heatkp.cli.options import NameOption
+from heatkp.registry import HEADS
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-# Kept here as text, for importing the heads would import torch; a test compares the two.
-HEADS = ("argmax", "softargmax", "kl", "ce", "bce", "marginal", "l1", "nll", "regression")
 
 EXAMPLES = """\b
 Examples:
@@ -27,7 +26,9 @@ Examples:
 
 @click.command(epilog=EXAMPLES)
 @click.option("--config", type=click.Path(), help="YAML file of settings; see configs/.")
-@click.option("--head", help=f"One of: {', '.join(HEADS)}.  [default: softargmax]")
+@click.option(
+    "--head", cls=NameOption, registry=HEADS, help="One of: {names}.  [default: softargmax]"
+)
 @click.option(
     "--data", type=click.Path(), help="Folder or file of labelled photos; none: drawn faces."
 )

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from heatkp.config.layers import parse_layer
 from heatkp.config.sections import Settings
+from heatkp.registry import HEADS
 
 
 class Rule(NamedTuple):
@@ -24,7 +25,8 @@ class Rule(NamedTuple):
 
 
 def _regresses(settings: Settings) -> bool:
-    return settings.head.name == "regression"
+    head = settings.head.name
+    return head in HEADS and HEADS[head].kind is None
 
 
 def _plain(settings: Settings) -> bool:

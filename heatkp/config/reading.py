@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from heatkp.config.sections import Settings
-from heatkp.errors import SettingsError
+from heatkp.config.sections import Head, Section, Settings
+from heatkp.errors import SettingsError, UnknownNameError
+from heatkp.registry import HEADS
+
+S = TypeVar("S", bound=Section)
 
 
 def _section(parent: type[BaseModel], key: str) -> type[BaseModel] | None:
@@ -39,10 +42,14 @@ def _place(location: Iterable[str | int]) -> tuple[str, list[str]]:
     return ".".join(parts), allowed
 
 
-def _explain(error: ValidationError, source: str) -> str:
+def _explain(
+    error: ValidationError,
+    source: str,
+    place_of: Callable[[Iterable[str | int]], tuple[str, list[str]]] = _place,
+) -> str:
     lines = []
     for item in error.errors():
-        place, allowed = _place(item["loc"])
+        place, allowed = place_of(item["loc"])
         if item["type"] == "extra_forbidden":
             text = f"unknown key; allowed here: {', '.join(allowed)}"
         else:
@@ -58,11 +65,31 @@ def _explain(error: ValidationError, source: str) -> str:
 def parse_settings(values: Mapping[str, Any], source: str = "settings") -> Settings:
     """Settings from nested dictionaries; `source` names them in errors (`SettingsError`)."""
     try:
-        return Settings(**values)
+        settings = Settings(**values)
     except ValidationError as error:
         raise SettingsError(_explain(error, source)) from None
     except TypeError as error:  # keys that are no strings
         raise SettingsError(f"{source}: {error}") from None
+    if settings.head.own:  # only then is the head itself imported, and torch with it
+        try:
+            kind = HEADS[settings.head.name].Options
+        except UnknownNameError as error:
+            raise SettingsError(f"{source}:\n  head.name: {error}") from None
+        parse_options(settings.head, kind, source)
+    return settings
+
+
+def parse_options(head: Head, options: type[S], source: str = "settings") -> S:
+    """The settings of a head's own. Raises `SettingsError` for what they do not allow."""
+
+    def place(location: Iterable[str | int]) -> tuple[str, list[str]]:
+        parts = [str(part) for part in location][:1]
+        return ".".join(["head", *parts]), [*Head.model_fields, *options.model_fields]
+
+    try:
+        return options(**head.own)
+    except ValidationError as error:
+        raise SettingsError(_explain(error, source, place)) from None
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:

@@ -28,7 +28,9 @@ def _number_as_text(value: Any) -> Any:
     return str(value) if type(value) is int else value
 
 
-class _Section(BaseModel):
+class Section(BaseModel):
+    """A part of the settings: unknown keys are refused."""
+
     model_config = ConfigDict(extra="forbid", validate_assignment=True, allow_inf_nan=False)
 
     @model_validator(mode="before")
@@ -43,7 +45,7 @@ class _Section(BaseModel):
         return values
 
 
-class Data(_Section):
+class Data(Section):
     """Where samples come from and what part of a photo the network sees."""
 
     format: Literal["auto", "synthetic", "imm", "coco", "imglab", "pts", "csv", "kaggle15"] = "auto"
@@ -127,7 +129,7 @@ class Data(_Section):
         return self
 
 
-class Augmentation(_Section):
+class Augmentation(Section):
     """What happens to a training sample. Angles in degrees, shifts and shears as fractions."""
 
     flip: Fraction = 0.5
@@ -165,7 +167,7 @@ class Augmentation(_Section):
     """Probability that a patch covers a part of the picture."""
 
 
-class Model(_Section):
+class Model(Section):
     """The network: an encoder, and for dense heads a segmentation decoder on it."""
 
     architecture: str = "unet"
@@ -246,8 +248,13 @@ class Model(_Section):
         return self
 
 
-class Head(_Section):
-    """How a map is scored against a point, and how a point is read off a map."""
+class Head(Section):
+    """How a map is scored against a point, and how a point is read off a map.
+
+    Further keys are settings of the head that `name` names: see its `Options`.
+    """
+
+    model_config = ConfigDict(extra="allow")
 
     name: str = "softargmax"
     sigma: Positive | list[Positive] | None = None
@@ -257,27 +264,14 @@ class Head(_Section):
     """Where sigma ends, going there evenly over the epochs; by default it stays."""
     decoder: str | None = None
     """One of the decoders that the head allows; by default its best."""
-    regulariser: Literal["none", "variance", "js"] | None = None
-    """For softargmax: what keeps the map compact; `js` by default."""
-    regulariser_weight: NotNegative | None = None
-    """What it is multiplied with; 1 by default."""
-    loss: Literal["smooth_l1", "l1", "mse"] | None = None
-    """For regression: of each coordinate; `smooth_l1` (squared below an error of 1) by default."""
-    unit: Literal["pixels", "normalised"] | None = None
-    """For regression: what the loss counts in: `pixels` of the input (default), or `normalised`,
-    shares of its width and height."""
 
-    @model_validator(mode="after")
-    def _consistent(self) -> Head:
-        if self.regulariser == "none" and self.regulariser_weight:
-            raise ValueError(
-                "regulariser: none leaves nothing to weigh: leave out regulariser_weight, or "
-                "choose variance or js"
-            )
-        return self
+    @property
+    def own(self) -> dict[str, Any]:
+        """The further keys; null counts as not given."""
+        return {k: v for k, v in (self.__pydantic_extra__ or {}).items() if v is not None}
 
 
-class Optimiser(_Section):
+class Optimiser(Section):
     """How weights change."""
 
     name: Literal["adam", "adamw", "sgd"] = "adamw"
@@ -300,7 +294,7 @@ class Optimiser(_Section):
         return self
 
 
-class Trainer(_Section):
+class Trainer(Section):
     """How long, how often, how exactly."""
 
     epochs: Count = 8
@@ -324,7 +318,7 @@ class Trainer(_Section):
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
 
 
-class Settings(_Section):
+class Settings(Section):
     """A whole run."""
 
     data: Data = Field(default_factory=Data)

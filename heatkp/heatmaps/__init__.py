@@ -1,10 +1,19 @@
 """Heatmaps as pure functions: losses against points without targets, sub-pixel decoders."""
 
+from heatkp.heatmaps import contents
+from heatkp.heatmaps.catalogue import (
+    LOSSES,
+    LossInfo,
+    check_pair,
+    decode,
+    decoders_of,
+    require_readable,
+)
+from heatkp.heatmaps.contents import KINDS, Content, Kind, Trait, content
 from heatkp.heatmaps.decoders import (
-    KINDS,
     Decoded,
+    DecoderInfo,
     DecoderSigma,
-    Kind,
     decode_argmax,
     decode_dark,
     decode_expectation,
@@ -12,6 +21,7 @@ from heatkp.heatmaps.decoders import (
     decode_matched,
     decode_quadratic,
     decode_quarter,
+    decoder,
 )
 from heatkp.heatmaps.gaussians import (
     Sigma,
@@ -33,20 +43,24 @@ from heatkp.heatmaps.losses import (
     masked_mean,
     pixel_cross_entropy,
 )
-from heatkp.heatmaps.registry import DECODERS, LOSSES, DecoderInfo, LossInfo, check_pair, decode
+from heatkp.registry import DECODERS
 
 __all__ = [
     "DECODERS",
     "KINDS",
     "LOSSES",
+    "Content",
     "Decoded",
     "DecoderInfo",
     "DecoderSigma",
     "Kind",
     "LossInfo",
     "Sigma",
+    "Trait",
     "binary_cross_entropy",
     "check_pair",
+    "content",
+    "contents",
     "decode",
     "decode_argmax",
     "decode_dark",
@@ -55,6 +69,8 @@ __all__ = [
     "decode_matched",
     "decode_quadratic",
     "decode_quarter",
+    "decoder",
+    "decoders_of",
     "expectation_loss",
     "gaussian_cross_entropy",
     "gaussian_l1",
@@ -68,5 +84,6 @@ __all__ = [
     "pixel_cross_entropy",
     "render_gaussians",
     "render_pixels",
+    "require_readable",
     "usable_weights",
 ]

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from heatkp.config import Head, Model, Settings, parse_settings
+from heatkp.config import Settings, parse_settings
 from heatkp.models.base import KeypointModel, Prediction
 from heatkp.models.dense import DenseModel
-from heatkp.models.heads import HEADS, create_head, head_names, heads_alike, register_head
+from heatkp.models.heads import Head, head_names, heads_alike, make_model, register_head
 from heatkp.models.regression import RegressionModel
 
 __all__ = [
-    "HEADS",
     "DenseModel",
+    "Head",
     "KeypointModel",
     "Prediction",
     "RegressionModel",
@@ -24,23 +24,17 @@ __all__ = [
 ]
 
 
-def _build(
-    model: Model, head: Head, points: int, size: tuple[int, int], channels: int
-) -> KeypointModel:
-    made: KeypointModel
-    if head.name == "regression":
-        made = RegressionModel(model, head, points, size, channels)
-    else:
-        made = DenseModel(model, create_head(head, points), points, size, channels)
-    if model.freeze:
-        made.freeze(model.freeze)
-    return made
-
-
 def build_model(settings: Settings, points: int) -> KeypointModel:
     """The model of a run for K points. Raises `SettingsError` for what cannot be built."""
     size = (settings.data.size[0], settings.data.size[1])
-    return _build(settings.model, settings.head, points, size, 1 if settings.data.grey else 3)
+    channels = 1 if settings.data.grey else 3
+    return _frozen(make_model(settings.model, settings.head, points, size, channels), settings)
+
+
+def _frozen(model: KeypointModel, settings: Settings) -> KeypointModel:
+    if settings.model.freeze:
+        model.freeze(settings.model.freeze)
+    return model
 
 
 def create_model(
@@ -70,4 +64,4 @@ def create_model(
     """
     values = {"model": model, "head": {"name": head, **(head_options or {})}}
     settings = parse_settings(values, "create_model")
-    return _build(settings.model, settings.head, points, size, channels)
+    return _frozen(make_model(settings.model, settings.head, points, size, channels), settings)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -13,7 +15,9 @@ from heatkp.errors import SettingsError
 from heatkp.models.base import KeypointModel, Prediction
 from heatkp.models.chunked import chunked_sum
 from heatkp.models.encoders import input_statistics, segmentation_network
-from heatkp.models.heads import Head
+
+if TYPE_CHECKING:
+    from heatkp.models.heads import Head
 
 
 def _padded(size: int, multiple: int) -> int:

@@ -7,9 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from heatkp import heatmaps as hm
-from heatkp.config import Head, Model
+from heatkp.config import Model
 from heatkp.coordinates import denormalise, normalise
-from heatkp.errors import SettingsError
 from heatkp.models.base import KeypointModel, Prediction
 from heatkp.models.convnet import ConvNet, initialise
 from heatkp.models.encoders import input_statistics, plain_encoder
@@ -22,19 +21,21 @@ class RegressionModel(KeypointModel):
 
     `forward` returns coordinates (B, K, 2) normalised by the input's width and height. The last
     bias starts at the middle of the input. The loss is the mean over coordinates of smooth L1 in
-    input pixels, or of what `head.loss` and `head.unit` say, and points outside the input count
-    too.
+    input pixels, or of what `loss` (`smooth_l1`, `l1`, `mse`) says, in fractions of the input's
+    size where `normalised`; points outside the input count too.
     """
 
     def __init__(
-        self, settings: Model, head: Head, points: int, size: tuple[int, int], channels: int
+        self,
+        settings: Model,
+        points: int,
+        size: tuple[int, int],
+        channels: int,
+        loss: str = "smooth_l1",
+        normalised: bool = False,
     ) -> None:
         super().__init__(points, size, channels, input_statistics(settings))
-        unused = head.model_dump(exclude_none=True, exclude={"name", "loss", "unit"})
-        if unused:
-            raise SettingsError(f"head.{next(iter(unused))}: head 'regression' has no such setting")
-        self.coordinate_loss = _LOSSES[head.loss or "smooth_l1"]
-        self.normalised = head.unit == "normalised"
+        self.coordinate_loss, self.normalised = _LOSSES[loss], normalised
         if settings.layers:
             self.encoder: nn.Module = ConvNet(settings.layers, channels, size)
             initialise(self.encoder, settings.initialisation)

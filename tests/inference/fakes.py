@@ -8,7 +8,7 @@ import torch
 
 from heatkp.config import Data, Settings
 from heatkp.data.boxes import BoxStyle
-from heatkp.heatmaps.decoders.common import Decoded
+from heatkp.heatmaps import Decoded
 from heatkp.inference.predictor import Predictor
 from heatkp.runs import Loaded
 from heatkp.skeletons import Skeleton

@@ -11,14 +11,16 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from heatkp.config import Head
 from heatkp.models import chunked
-from heatkp.models.heads import HEADS, create_head
+from heatkp.registry import HEADS
 
 
-@pytest.mark.parametrize("name", [n for n, h in HEADS.items() if h.default_sigma and n != "nll"])
+@pytest.mark.parametrize(
+    "name", [n for n, h in HEADS.items() if h.kind and h.default_sigma and n != "nll"]
+)
 @pytest.mark.parametrize("sigma", [1.5, [1.0, 2.0]])
 @pytest.mark.parametrize("final", [None, 0.5])
 def test_units_of_a_loss_lie_with_the_maps(name, sigma, final):
-    head = create_head(Head(name=name, sigma=sigma, sigma_final=final), 2)
+    head = HEADS[name](Head(name=name, sigma=sigma, sigma_final=final), 2)
     with FakeTensorMode(allow_non_fake_inputs=True):
         maps = torch.zeros(3, 2, 8, 8, device="cuda")
         losses = torch.zeros(3, 2, device="cuda") * head.per_target(maps)

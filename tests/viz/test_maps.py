@@ -17,7 +17,7 @@ from heatkp import coordinates as co
 from heatkp.config import Head as HeadSettings
 from heatkp.errors import DataError, SettingsError
 from heatkp.evaluation.metrics import Errors
-from heatkp.models.heads import create_head
+from heatkp.registry import HEADS
 from heatkp.skeletons import FACE68, Skeleton
 from heatkp.viz import canvas, curves, figures, maps
 from heatkp.viz.worst import mean_face, worst_points
@@ -97,7 +97,7 @@ def test_maps_are_shown_as_what_they_mean():
 @pytest.mark.parametrize(("name", "peak"), [("kl", None), ("argmax", 1), ("bce", 1), ("ce", None),
                                             ("nll", None)])  # fmt: skip
 def test_targets_are_the_heads_own(name, peak):
-    head = create_head(HeadSettings(name=name), 3)
+    head = HEADS[name](HeadSettings(name=name), 3)
     points = torch.tensor([[[5.0, 4.0], [float("nan")] * 2, [50.0, 4.0]]])
     found = head.target(points, (12, 16))[0]
     assert not found[1:].any()
@@ -123,7 +123,7 @@ def test_targets_are_the_heads_own(name, peak):
     ],
 )
 def test_words_say_what_training_asks_for(head, words, tmp_path, monkeypatch):
-    made = create_head(head, 5)
+    made = HEADS[head.name](head, 5)
     assert words in made.asks
     written = []
     monkeypatch.setattr(maps, "save", lambda figure, path: written.append(figure))
@@ -134,7 +134,7 @@ def test_words_say_what_training_asks_for(head, words, tmp_path, monkeypatch):
 
 def test_no_target_where_training_asks_for_no_map(tmp_path, monkeypatch):
     """A mean alone may belong to any map: a Gaussian would be made up."""
-    head = create_head(HeadSettings(name="softargmax", regulariser="none"), 3)
+    head = HEADS["softargmax"](HeadSettings(name="softargmax", regulariser="none"), 3)
     assert head.target(torch.full((1, 3, 2), 4.0), (12, 16)) is None
     written = []
     monkeypatch.setattr(maps, "save", lambda figure, path: written.append(figure))

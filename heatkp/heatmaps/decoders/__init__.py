@@ -1,18 +1,23 @@
-"""From maps (B, K, H, W) to points with scores: pure functions, one per decoder."""
+"""From maps (B, K, H, W) to points with scores: pure functions, one decoder a file.
 
-from heatkp.heatmaps.decoders.common import KINDS, Decoded, DecoderSigma, Kind
-from heatkp.heatmaps.decoders.expectations import decode_expectation, decode_local_expectation
+To add one, put a file here that decorates its function with `decoder`; other packages name
+theirs in the entry points `heatkp.decoders`.
+"""
+
+from heatkp.heatmaps.contents import KINDS, Kind
+from heatkp.heatmaps.decoders._common import Decoded, DecoderInfo, DecoderSigma, decoder
+from heatkp.heatmaps.decoders.argmax import decode_argmax
+from heatkp.heatmaps.decoders.dark import decode_dark
+from heatkp.heatmaps.decoders.expectation import decode_expectation
+from heatkp.heatmaps.decoders.local_expectation import decode_local_expectation
 from heatkp.heatmaps.decoders.matched import decode_matched
-from heatkp.heatmaps.decoders.peaks import (
-    decode_argmax,
-    decode_dark,
-    decode_quadratic,
-    decode_quarter,
-)
+from heatkp.heatmaps.decoders.quadratic import decode_quadratic
+from heatkp.heatmaps.decoders.quarter import decode_quarter
 
 __all__ = [
     "KINDS",
     "Decoded",
+    "DecoderInfo",
     "DecoderSigma",
     "Kind",
     "decode_argmax",
@@ -22,4 +27,5 @@ __all__ = [
     "decode_matched",
     "decode_quadratic",
     "decode_quarter",
+    "decoder",
 ]

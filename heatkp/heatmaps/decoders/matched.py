@@ -7,12 +7,13 @@ import math
 import torch
 from torch import Tensor
 
-from heatkp.heatmaps.decoders.common import (
+from heatkp.heatmaps.decoders._common import (
     Decoded,
     DecoderSigma,
     Kind,
     amplitudes,
     check_arguments,
+    decoder,
     find_peak,
     finish,
     patches,
@@ -69,6 +70,7 @@ def _step(gradient: Tensor, second: Tensor, mixed: Tensor, sigma: Tensor) -> Ten
     return torch.where(concave[..., None], newton, 2 * sigma**2 * gradient).clamp(-1, 1)
 
 
+@decoder("matched", needs="shape")
 @without_autocast
 def decode_matched(
     maps: Tensor,

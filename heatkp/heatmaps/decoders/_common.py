@@ -1,20 +1,21 @@
-"""What all decoders share: the result, peaks, patches around them, scores."""
+"""What all decoders share: registering, the result, peaks, patches around them, scores."""
 
 from __future__ import annotations
 
 import math
-from typing import Literal, NamedTuple, get_args
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 
+from heatkp.heatmaps.contents import KINDS, Trait
+from heatkp.heatmaps.contents import Kind as Kind
 from heatkp.heatmaps.precision import check_maps, working_dtype
+from heatkp.registry import DECODERS
 
-Kind = Literal["logits", "gaussian", "sigmoid_logits"]
-"""What maps hold: logits of one softmax over all pixels, amplitudes of a Gaussian of peak 1, or
-logits of one sigmoid per pixel."""
-
-KINDS: tuple[Kind, ...] = get_args(Kind)
+F = TypeVar("F", bound="Callable[..., Decoded]")
 
 DecoderSigma = float | tuple[float, float]
 """Standard deviation of the Gaussians the maps were trained on, map pixels: one, or (sx, sy)."""
@@ -36,6 +37,40 @@ class Decoded(NamedTuple):
     points: Tensor
     scores: Tensor
     covariance: Tensor | None
+
+
+@dataclass(frozen=True)
+class DecoderInfo:
+    """A decoder by name.
+
+    Attributes:
+        function: called as function(maps, kind, sigma); see `decode`.
+        needs: what training must have put into maps for it to be right.
+        kinds: kinds of map it can read.
+        covariance: whether it returns one.
+    """
+
+    function: Callable[..., Decoded] = field(repr=False)
+    needs: Trait
+    kinds: tuple[Kind, ...] = KINDS
+    covariance: bool = False
+
+
+def decoder(
+    name: str, *, needs: Trait, kinds: tuple[Kind, ...] = KINDS, covariance: bool = False
+) -> Callable[[F], F]:
+    """Makes a function known as the decoder of that name; arguments as in `DecoderInfo`.
+
+    Raises `ExtensionError` where the name is taken.
+    """
+
+    def register(function: F) -> F:
+        info = DecoderInfo(function, needs, kinds, covariance)
+        place = f"{function.__module__}.{function.__qualname__}"
+        DECODERS.register(name, info, place)
+        return function
+
+    return register
 
 
 class Peak(NamedTuple):
