@@ -8,7 +8,7 @@ from importlib.metadata import EntryPoint
 
 import pytest
 
-import heatkp.registry as module
+import heatkp.registry as registry_module
 from heatkp.errors import ExtensionError, SettingsError, UnknownNameError
 from heatkp.registry import DECODERS, HEADS, Registry
 
@@ -30,9 +30,9 @@ class Entry:
 def registry(monkeypatch):
     """A registry of heads with the given entry points."""
 
-    def make(*entries):
-        monkeypatch.setattr(module, "entry_points", lambda group: list(entries))
-        return Registry("head", "heatkp.models.heads", "heatkp.heads")
+    def make(*entries, module="heatkp.models.heads"):
+        monkeypatch.setattr(registry_module, "entry_points", lambda group: list(entries))
+        return Registry("head", module, "heatkp.heads")
 
     return make
 
@@ -74,8 +74,10 @@ def test_a_broken_package_is_named_and_breaks_nothing_else(registry):
         heads["broken"]
     with pytest.raises(ExtensionError, match=r"other.*registers nothing"):
         heads["empty"]
-    heads.register("kl", int, "heatkp.models.heads.kl.KLHead")
-    assert "broken" not in heads.usable() and heads.usable()["kl"] is int
+
+    only = registry(Entry("broken", "their-package", load), module="heatkp.nowhere")
+    only.register("mine", int, "__main__.Mine")
+    assert only.usable() == {"mine": int}
 
 
 @pytest.mark.parametrize("name", ["theirs", "kl"])

@@ -26,6 +26,7 @@ from heatkp.config.sections import (
     Section,
     Settings,
     Trainer,
+    encoder_name,
 )
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "Settings",
     "Trainer",
     "assign",
+    "encoder_name",
     "expand_path",
     "ignored",
     "load_settings",

@@ -10,6 +10,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PlainSerializer,
     field_validator,
     model_validator,
 )
@@ -26,6 +27,19 @@ Place = Annotated[int, Field(ge=0)]
 def _number_as_text(value: Any) -> Any:
     """YAML reads 32 as a number where it is one of several words."""
     return str(value) if type(value) is int else value
+
+
+def _encoder(value: Any) -> Any:
+    """A name, or a module: anything that has a `forward`, for torch is not imported here."""
+    if not isinstance(value, str) and not callable(getattr(value, "forward", None)):
+        raise ValueError("an encoder is a name, package.module:Class, or a torch module")
+    return value
+
+
+def encoder_name(value: Any) -> str:
+    """What stands for an encoder in files."""
+    kind = type(value)
+    return value if isinstance(value, str) else f"{kind.__module__}:{kind.__qualname__}"
 
 
 class Section(BaseModel):
@@ -174,8 +188,12 @@ class Model(Section):
     """Any architecture of segmentation-models-pytorch, or `plain_unet`; unused by the regression
     head. `plain_unet` has no encoder: `options: {widths: [32, 64, 128]}` are its channels, finest
     level first, each with two 3x3 convolutions, batch norms and ReLUs."""
-    encoder: str = "tu-mobilenetv3_small_100"
-    """Any encoder of segmentation-models-pytorch, or `tu-NAME` for one of timm's."""
+    encoder: Annotated[
+        Any, BeforeValidator(_encoder), PlainSerializer(encoder_name, when_used="always")
+    ] = "tu-mobilenetv3_small_100"
+    """Any encoder of segmentation-models-pytorch, `tu-NAME` for one of timm's, or
+    `package.module:Class` for a torch module of one's own that gives feature maps. In Python also
+    such a module itself, which is copied."""
     encoder_weights: str = "none"
     """`none`, `imagenet` (downloaded by the library) or the path of a weights file."""
     first_layer: Literal["kept", "fresh"] = "kept"

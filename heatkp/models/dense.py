@@ -95,8 +95,10 @@ class DenseModel(KeypointModel):
             with torch.no_grad():
                 features = self.network(torch.zeros(1, self.channels, height, width))
         except (RuntimeError, AssertionError, ValueError) as error:
+            hint = getattr(self.network.encoder, "hint", "")
             raise SettingsError(
                 f"model: {self.network.name} cannot take an input of {width}x{height}: {error}"
+                + f"; {hint}" * bool(hint)
             ) from None
         self.network.train(training)
         return height / features.shape[2], features.shape[1]

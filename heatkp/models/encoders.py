@@ -6,7 +6,7 @@ import difflib
 import inspect
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from hashlib import sha1
 from pathlib import Path
@@ -18,8 +18,9 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from heatkp.config import Model, expand_path
+from heatkp.config import Model, encoder_name, expand_path
 from heatkp.errors import CheckpointError, SettingsError
+from heatkp.models.own_encoder import OwnEncoder, known_to_smp, named_encoder
 from heatkp.models.plain_unet import plain_unet
 from heatkp.models.upsampling import keep_centres
 
@@ -41,6 +42,8 @@ def check_names(model: Model) -> None:
         raise SettingsError(
             f"model.architecture: {model.architecture!r} is none of {', '.join(architectures)}"
         )
+    if not isinstance(model.encoder, str) or ":" in model.encoder:
+        return
     if model.encoder.startswith("tu-"):
         name = model.encoder[3:].split(".")[0]
         if not timm.is_model(name):
@@ -51,7 +54,8 @@ def check_names(model: Model) -> None:
         names = smp.encoders.get_encoder_names()
         raise SettingsError(
             f"model.encoder: there is no encoder {model.encoder!r}{_alike(model.encoder, names)}. "
-            "Any encoder of segmentation-models-pytorch will do, or tu-NAME for one of timm's"
+            "Any encoder of segmentation-models-pytorch will do, tu-NAME for one of timm's, or "
+            "package.module:Class for one of your own"
         )
 
 
@@ -67,7 +71,7 @@ def _check_options(model: Model) -> None:
     """
     network = smp.MODEL_ARCHITECTURES_MAPPING[model.architecture.lower()]
     allowed = sorted(set(inspect.signature(network.__init__).parameters) - _OURS)
-    given, of_timm = set(model.options or {}), model.encoder.startswith("tu-")
+    given, of_timm = set(model.options or {}), str(model.encoder).startswith("tu-")
     refused = sorted(given & _OURS if of_timm else given.difference(allowed))
     if refused:
         more = ", and what timm's encoder takes" if of_timm else ""
@@ -97,10 +101,12 @@ def input_statistics(model: Model) -> Statistics:
         return model.mean, list(model.std)
     if model.encoder_weights == "none":
         return CENTRED
-    if model.encoder.startswith("tu-"):
+    if str(model.encoder).startswith("tu-"):
         config = timm.models.get_pretrained_cfg(model.encoder[3:])
         return (list(config.mean), list(config.std)) if config else IMAGENET
     if model.encoder_weights == "imagenet":
+        if not isinstance(model.encoder, str):
+            return IMAGENET
         found = smp.encoders.get_preprocessing_params(model.encoder, "imagenet")
         return found["mean"], found["std"]
     return IMAGENET
@@ -166,7 +172,7 @@ def _load_file(encoder: nn.Module, path: Path) -> None:
 
 def _options(model: Model, path: Path | None) -> tuple[dict[str, Any], Any]:
     """Further arguments for the encoder, and smp's `weights` argument."""
-    if path is not None and model.encoder.startswith("tu-"):
+    if path is not None and str(model.encoder).startswith("tu-"):
         return {"pretrained_cfg_overlay": {"file": str(path)}}, True
     return {}, "imagenet" if model.encoder_weights == "imagenet" else None
 
@@ -185,7 +191,7 @@ def _timm_silent() -> Iterator[None]:
 
 def _needs_rgb_first(model: Model, path: Path | None) -> bool:
     """smp's own encoders read a file of RGB weights before they change the first layer."""
-    return path is not None and not model.encoder.startswith("tu-")
+    return path is not None and not str(model.encoder).startswith("tu-")
 
 
 def _renew_first(encoder: nn.Module) -> None:
@@ -203,7 +209,8 @@ def _build(build: Any, model: Model, channels: int) -> nn.Module:
             network, encoder = build(weights, 3 if rgb_first else channels, options)
         except (TypeError, ValueError, KeyError, RuntimeError, AssertionError) as error:
             raise SettingsError(
-                f"model: {model.architecture} with {model.encoder} cannot be built: {error}"
+                f"model: {model.architecture} with {encoder_name(model.encoder)} cannot be built: "
+                f"{error}"
             ) from None
         except OSError as error:
             raise SettingsError(
@@ -221,23 +228,57 @@ def _build(build: Any, model: Model, channels: int) -> nn.Module:
     return network
 
 
+def _own_encoder(model: Model, channels: int) -> OwnEncoder | None:
+    """The encoder of the user's own that settings hold or name; None for one of a library."""
+    if isinstance(model.encoder, str) and ":" not in model.encoder:
+        return None
+    if model.encoder_weights != "none":
+        raise SettingsError(
+            "model.encoder_weights: an encoder of your own brings its weights along; leave it out"
+        )
+    own = model.encoder
+    return OwnEncoder(named_encoder(own, channels) if isinstance(own, str) else own, channels)
+
+
+def _around(own: OwnEncoder, model: Model) -> dict[str, Any]:
+    """Options of an architecture that suit an encoder of so few halvings."""
+    network = smp.MODEL_ARCHITECTURES_MAPPING[model.architecture.lower()]
+    options = dict(model.options or {})
+    known = inspect.signature(network.__init__).parameters
+    if "encoder_depth" not in known:
+        return options
+    depth = min(options.get("encoder_depth", known["encoder_depth"].default), own.depth)
+    widths = options.get("decoder_channels", getattr(known.get("decoder_channels"), "default", 0))
+    if isinstance(widths, Sequence) and len(widths) > depth:  # coarsest first
+        options["decoder_channels"] = list(widths)[-depth:]
+    return {**options, "encoder_depth": depth}
+
+
 def segmentation_network(model: Model, channels: int) -> nn.Module:
     """An SMP network whose last layer is the identity, or a plain U-Net: images to features."""
     check_names(model)
     if model.architecture.lower() == "plain_unet":
         return plain_unet(model, channels)
     _check_options(model)
+    own = _own_encoder(model, channels)
 
     def build(weights: Any, width: int, options: dict[str, Any]) -> tuple[nn.Module, nn.Module]:
-        network = smp.create_model(
-            model.architecture,
-            encoder_name=model.encoder,
-            encoder_weights=weights,
-            in_channels=width,
-            classes=1,
-            **{**(model.options or {}), **options},
-        )
-        return network, network.encoder
+        def create(name: str, given: dict[str, Any]) -> nn.Module:
+            return smp.create_model(
+                model.architecture,
+                encoder_name=name,
+                encoder_weights=weights,
+                in_channels=width,
+                classes=1,
+                **{**given, **options},
+            )
+
+        if own is None:
+            network = create(str(model.encoder), model.options or {})
+        else:
+            with known_to_smp(own) as name:
+                network = create(name, _around(own, model))
+        return network, network.encoder  # type: ignore[return-value]
 
     network = _build(build, model, channels)
     network.segmentation_head = nn.Identity()
@@ -248,6 +289,9 @@ def segmentation_network(model: Model, channels: int) -> nn.Module:
 def plain_encoder(model: Model, channels: int) -> nn.Module:
     """An SMP encoder: images to a list of feature maps, the coarsest last."""
     check_names(model)
+    own = _own_encoder(model, channels)
+    if own is not None:
+        return own
 
     def build(weights: Any, width: int, options: dict[str, Any]) -> tuple[nn.Module, nn.Module]:
         encoder = smp.encoders.get_encoder(
