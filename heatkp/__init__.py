@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from heatkp import heatmaps
     from heatkp.data.loading import load_data
+    from heatkp.evaluation.arrays import evaluate
     from heatkp.inference.keypoints import Keypoints
     from heatkp.inference.predictor import Predictor, load_model
     from heatkp.models import create_model, head_names, register_head
@@ -22,18 +24,23 @@ _HOMES = {
     "Keypoints": "heatkp.inference.keypoints",
     "Predictor": "heatkp.inference.predictor",
     "create_model": "heatkp.models",
+    "evaluate": "heatkp.evaluation.arrays",
     "head_names": "heatkp.models",
     "load_data": "heatkp.data.loading",
     "load_model": "heatkp.inference.predictor",
     "register_head": "heatkp.models",
 }
 
+_ROOMS = ("heatmaps",)
+
 __all__ = [
     "Keypoints",
     "Predictor",
     "__version__",
     "create_model",
+    "evaluate",
     "head_names",
+    "heatmaps",
     "load_data",
     "load_model",
     "register_head",
@@ -41,6 +48,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        return import_module(f"heatkp.{name}")
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'heatkp' has no attribute {name!r}")

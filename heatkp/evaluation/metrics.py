@@ -144,8 +144,12 @@ def _normalised(distance: Array, labelled: npt.NDArray[np.bool_], lengths: Array
     }
 
 
-def summarise(errors: Errors, skeleton: Skeleton) -> dict[str, Any]:
+def summarise(
+    errors: Errors, skeleton: Skeleton, lengths: dict[str, Array] | None = None
+) -> dict[str, Any]:
     """All metrics, overall and per point, as plain numbers for JSON.
+
+    `lengths` are those of `normaliser_lengths`, or others (N,) by name.
 
     - `images`: those with a labelled point, `unlabelled_images` the others;
     - `mae_photo`, `mae_input`: mean |error| over labelled points and both coordinates, pixels;
@@ -163,7 +167,7 @@ def summarise(errors: Errors, skeleton: Skeleton) -> dict[str, Any]:
     inner = errors.input - errors.input_truth
     relative = inner / np.asarray(errors.input_size, np.float64)
     distance = np.linalg.norm(photo, axis=2)
-    lengths = normaliser_lengths(skeleton, errors)
+    lengths = normaliser_lengths(skeleton, errors) if lengths is None else lengths
     outside = (errors.input_truth < -0.5) | (
         errors.input_truth > np.asarray(errors.input_size) - 0.5
     )
