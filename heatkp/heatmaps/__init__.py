@@ -1,6 +1,7 @@
 """Heatmaps as pure functions: losses against points without targets, sub-pixel decoders."""
 
 from heatkp.heatmaps import contents
+from heatkp.heatmaps.activation import activate
 from heatkp.heatmaps.catalogue import (
     LOSSES,
     LossInfo,
@@ -57,6 +58,7 @@ __all__ = [
     "LossInfo",
     "Sigma",
     "Trait",
+    "activate",
     "binary_cross_entropy",
     "check_pair",
     "content",
