@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from heatkp.data.readers import read, recognise
 from heatkp.errors import DataError
@@ -135,6 +136,104 @@ def test_known_names_in_any_order(tmp_path, known):
     assert samples[0].points[:, 0].tolist() == list(range(len(names)))[::-1]
 
 
+def test_a_table_with_more_than_points(tmp_path):
+    text = (
+        "# made by hand\nframe,image,width,height,nose_x,nose_y,nose_likelihood,ear_x,ear_y,"
+        "ear_likelihood,split\n0,a.png,64,48,1,2,0.9,3,4,0,train\n#,\n1,b.png,64,48,5,6,0.5,,,,val\n"
+    )
+    skeleton, samples, notes = read(write(tmp_path, text))
+    assert skeleton.point_names == ("nose", "ear")
+    assert [s.id for s in samples] == ["a", "b"]
+    assert [s.visibility.tolist() for s in samples] == [[2, 0], [2, 0]]
+    said = " ".join(notes)
+    assert all(word in said for word in ("4 (", "frame", "split", "likelihoods of 2 points: 1"))
+
+
+@pytest.mark.parametrize(
+    ("cells", "codes"),
+    [
+        (("0", "1", "2"), [0, 1, 2]),
+        (("0", "1", "1"), [0, 2, 2]),
+        (("false", "True", ""), [0, 2, 2]),
+    ],
+)
+def test_columns_of_visibility(tmp_path, cells, codes):
+    rows = "".join(f"{c}.png,3,4,{v}\n" for c, v in zip("abc", cells))
+    path = write(tmp_path, "file,tip_X,tip_Y,tip_visible\n" + rows, ("a.png", "b.png", "c.png"))
+    assert [int(s.visibility[0]) for s in read(path).samples] == codes
+    path.write_text(path.read_text().replace(f",{cells[1]}\n", ",maybe\n"))
+    with pytest.raises(DataError, match=r"row 2 .*point tip is 'maybe'"):
+        read(path)
+
+
+def test_the_corner_of_a_box_is_no_point(tmp_path):
+    path = write(tmp_path, "image,box_x,box_y,box_w,box_h,tip_x,tip_y\na.png,1,2,3,4,5,6\n")
+    skeleton, samples, notes = read(path)
+    assert skeleton.point_names == ("tip",) and samples[0].points.tolist() == [[5, 6]]
+    assert "box_x" in notes[0]
+
+
+DIALECTS = st.fixed_dictionaries(
+    {
+        "separator": st.sampled_from([",", ";", "\t", "|"]),
+        "comma": st.booleans(),  # as decimal point
+        "index": st.sampled_from([None, "", "Unnamed: 0", "frame"]),
+        "image": st.sampled_from(["image", "", "filename", "picture of it", "Path"]),
+        "extra": st.booleans(),
+        "trailing": st.booleans(),
+        "comments": st.booleans(),
+        "quoted": st.booleans(),
+        "axes": st.sampled_from([("_x", "_y"), (".X", ".Y"), (" x", " y"), ("-y", "-x")]),
+        "encoding": st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]),
+        "end": st.sampled_from(["\n", "\r\n"]),
+    }
+)
+POINT = st.none() | st.tuples(*[st.integers(-800, 8000)] * 2)
+VALUES = st.lists(st.lists(POINT, min_size=3, max_size=3), min_size=1, max_size=4)
+
+
+@given(DIALECTS, VALUES)
+def test_any_dialect(tmp_path_factory, dialect, values):
+    """What is written in quarters of a pixel is read as that."""
+    folder = tmp_path_factory.getbasetemp() / "dialects"
+    folder.mkdir(exist_ok=True)
+
+    def cell(text):
+        quotes = dialect["quoted"] or dialect["separator"] in text
+        return f'"{text}"' if quotes else text
+
+    def coordinate(value):
+        text = f"{value / 4}"
+        return text.replace(".", ",") if dialect["comma"] else text
+
+    axes = dialect["axes"]
+    names = [name + axis for name in ("tip", "root", "end") for axis in axes]
+    header = [dialect["image"], *names]
+    rows = []
+    for n, points in enumerate(values):
+        pairs = [("", "") if p is None else map(coordinate, p) for p in points]
+        rows.append([f"{n}.png", *(c for pair in pairs for c in pair)])
+    table = [header, *rows]
+    if dialect["index"] is not None:
+        table = [[dialect["index"] if n == 0 else str(n - 1), *r] for n, r in enumerate(table)]
+    if dialect["extra"]:
+        table = [[*r, "split" if n == 0 else "train"] for n, r in enumerate(table)]
+    lines = [dialect["separator"].join(map(cell, r)) for r in table]
+    lines = [line + dialect["separator"] * dialect["trailing"] for line in lines]
+    if dialect["comments"]:
+        lines = ["# by hand, with commas", *lines[:1], "# rows", *lines[1:]]
+    path = folder / "points.csv"
+    path.write_bytes(dialect["end"].join(lines).encode(dialect["encoding"]))
+    labels = read(path, "csv", strict=False)
+    assert labels.skeleton.point_names == ("tip", "root", "end")
+    assert [s.id for s in labels.samples] == [str(n) for n in range(len(values))]
+    for sample, points in zip(labels.samples, values):
+        wanted = np.array([(np.nan, np.nan) if p is None else np.divide(p, 4) for p in points])
+        wanted = wanted[:, ::-1] if axes[0] == "-y" else wanted
+        assert np.array_equal(sample.points, wanted, equal_nan=True)
+        assert sample.visibility.tolist() == [0 if p is None else 2 for p in points]
+
+
 def test_68_points_of_other_names_are_not_the_face(tmp_path):
     header = ",".join(f"p{i}_x,p{i}_y" for i in range(68))
     path = write(tmp_path, f"file,{header}\na.png,{','.join('1' * 136)}\n")
@@ -145,22 +244,22 @@ def test_68_points_of_other_names_are_not_the_face(tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ("left_y", "left", "column 3 is called 'left'; wanted name_x and name_y"),
-        ("left_y", "", "column 3 is called ''"),
+        ("left_y", "left", "point 'left' has a column of x alone"),
+        ("left_y", "", "point 'left' has a column of x alone"),
         ("left_y", "left_x", "column 3, 'left_x', is there twice"),
         ("left_y", "top_y", "point 'left' has a column of x alone"),
-        (NAMED, "image\na.png\n", "no columns after the image's name"),
+        (NAMED, "image\na.png\n", "no columns of coordinates"),
         (NAMED, "image,0,1,2\na.png,1,2,3\n", "3 coordinate columns"),
-        (NAMED, "a.png,1.5,2,3,4\n", "column 2 is called '1.5'"),
+        (NAMED, "a.png,1.5,2,3,4\n", r"no columns of coordinates .*'1\.5'"),
         (NAMED, "", "is empty"),
         (ROWS, "", "a header but no rows"),
         ("7,8", "7", r"row 2 \(line 3\) has 4 cells; the header has 5"),
         ("7,8", "7,8,9", "row 2 .* has 6 cells"),
-        ("7,8", "7,eight", r"row 2 \(line 3\): y of point right is 'eight'; wanted pixels"),
+        ("7,8", "7,eight", r"row 2 \(line 3\): y of point right is 'eight'"),
         ("7,8", "7,", "row 2 .*: y of point right is ''"),
         ("7,8", "nan,8", "row 2 .*: x of point right is 'nan'"),
         ("7,8", "inf,8", "row 2 .*: x of point right is 'inf'"),
-        ("b.png", "", "row 2 .*: the first cell names no image"),
+        ("b.png", "", "row 2 .*: no image is named in column 1"),
         (NAMED, "\0", "points.csv"),
     ],
 )
@@ -189,5 +288,5 @@ def test_junk(tmp_path_factory, content):
 
 
 def test_real_table_of_another_kind(data_folder):
-    with pytest.raises(DataError, match=r"CollectedData\.csv: column 2 is called 'rick'"):
+    with pytest.raises(DataError, match=r"CollectedData\.csv has no columns of coordinates"):
         read(data_folder / "mirror_mouse")

@@ -2,64 +2,36 @@
 
 The header names the columns in one of these ways: `left_eye_x,left_eye_y,...`, `x0,y0,...`
 (also `x0,x1,...,y0,y1,...`), or just numbers, `0,1,2,3,...`, where x and y take turns. Pixel
-centres lie on integers; an empty cell or NaN is a point that is not labelled.
+centres lie on integers; an empty cell or NaN is a point that is not labelled. The images are the
+column whose cells end as image files do, or that is called so (`image`, `filename`), or the
+first. `NAME_visible` may hold COCO's 0, 1, 2, or 0 and 1 or true and false; where
+`NAME_likelihood` is 0 or empty, a point is not labelled. Other columns are left out, with a note.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
+from heatkp.data.readers.columns import Columns, find_columns
 from heatkp.data.readers.common import (
     demand_files,
     distinct,
     layout,
     only_file,
     photos_of,
-    read_points,
-    read_table,
     visible_where_given,
     without_extension,
 )
 from heatkp.data.readers.places import locate
+from heatkp.data.readers.tables import EMPTY, Row, decimal, read_points, read_table
 from heatkp.data.samples import Labels, Sample, read_image
 from heatkp.errors import DataError
-
-_COLUMN = (
-    re.compile(r"(?P<name>.+)[_.\- ](?P<axis>[xy])", re.IGNORECASE),  # left_eye_x
-    re.compile(r"(?P<axis>[xy])[_.\- ](?P<name>.+)", re.IGNORECASE),  # x_left_eye
-    re.compile(r"(?P<axis>[xy])(?P<name>[0-9]+)", re.IGNORECASE),  # x0
-)
-_WANTED = "wanted name_x and name_y, or x0, y0, x1 ..., or the numbers 0, 1, 2 ..."
-
-
-def point_columns(header: Sequence[str], source: Path) -> dict[str, tuple[int, int]]:
-    """Point names with their columns of x and y, counted from 0, of column names after the first.
-
-    Raises `DataError` for names in none of the forms, and for an x without its y.
-    """
-    names = header[1:]
-    if names and list(names) == [str(i) for i in range(len(names))]:
-        if len(names) % 2:
-            raise DataError(f"{source}: {len(names)} coordinate columns; x and y make it even")
-        return {str(k): (2 * k + 1, 2 * k + 2) for k in range(len(names) // 2)}
-    found: dict[str, dict[str, int]] = {}
-    for place, name in enumerate(names, 1):
-        match = next(filter(None, (form.fullmatch(name) for form in _COLUMN)), None)
-        if match is None:
-            raise DataError(f"{source}: column {place + 1} is called {name!r}; {_WANTED}")
-        axes = found.setdefault(match["name"], {})
-        if match["axis"].lower() in axes:
-            raise DataError(f"{source}: column {place + 1}, {name!r}, is there twice")
-        axes[match["axis"].lower()] = place
-    if not found:
-        raise DataError(f"{source} has no columns after the image's name; {_WANTED}")
-    for name, axes in found.items():
-        if len(axes) != 2:
-            raise DataError(f"{source}: point {name!r} has a column of {''.join(axes)} alone")
-    return {name: (axes["x"], axes["y"]) for name, axes in found.items()}
 
 
 def _folders_like(source: Path) -> list[Path]:
@@ -67,6 +39,53 @@ def _folders_like(source: Path) -> list[Path]:
     beside = [p for p in source.parent.iterdir() if p.is_dir() and source.stem.startswith(p.name)]
     # `training` before `train`, for training_frames_keypoints.csv
     return sorted(beside, key=lambda p: -len(p.name))
+
+
+_CODES = {"true": 2.0, "yes": 2.0, "t": 2.0, "false": 0.0, "no": 0.0, "f": 0.0}
+
+
+def _codes(rows: Sequence[Row], columns: Columns, names: Sequence[str]) -> npt.NDArray[np.float64]:
+    """COCO's codes (N, K) in the columns of visibility; NaN where they say nothing.
+
+    Raises `DataError` for anything but 0, 1, 2, true and false.
+    """
+    codes = np.full((len(rows), len(names)), np.nan)
+    for k, name in enumerate(names):
+        for n, row in enumerate(rows if name in columns.visibility else ()):
+            cell = row.cells[columns.visibility[name]].lower()
+            value = None if cell in EMPTY else _CODES.get(cell, decimal(cell))
+            if cell not in EMPTY and value not in (0, 1, 2):
+                raise DataError(
+                    f"{row.place}: the visibility of point {name} is {cell!r}; expected 0 (not "
+                    "labelled), 1 (occluded) and 2 (visible), or 0 and 1, or true and false"
+                )
+            codes[n, k] = np.nan if value is None else value
+    return np.where(codes == 1, 2, codes) if not (codes == 2).any() else codes
+
+
+def _unlikely(rows: Sequence[Row], columns: Columns, names: Sequence[str]) -> npt.NDArray[Any]:
+    """Which points (N, K) have a likelihood of 0, or an empty one among others that are not."""
+    found = np.zeros((len(rows), len(names)), bool)
+    for k, name in enumerate(names):
+        if name in columns.likelihood:
+            cells = [row.cells[columns.likelihood[name]] for row in rows]
+            empty = np.array([cell.lower() in EMPTY for cell in cells])
+            zero = np.array([decimal(cell) == 0 for cell in cells])
+            found[:, k] = zero | (empty & (not empty.all()))
+    return found
+
+
+def _notes(columns: Columns, unlikely: int) -> list[str]:
+    notes = []
+    if columns.left_out:
+        shown = ", ".join(columns.left_out[:6]) + ", ..." * (len(columns.left_out) > 6)
+        notes.append(f"columns that hold no points, left out: {len(columns.left_out)} ({shown})")
+    if columns.likelihood:
+        notes.append(
+            f"likelihoods of {len(columns.likelihood)} points: {unlikely} that are 0 or empty "
+            "count as not labelled, the others are left out"
+        )
+    return notes
 
 
 def read_csv(path: Path, strict: bool = True) -> Labels:
@@ -79,20 +98,29 @@ def read_csv(path: Path, strict: bool = True) -> Labels:
     source = only_file(path, ".csv")
     if source is None:
         raise DataError(f"{path} is not, and does not hold just one, .csv file")
-    header, rows = read_table(source)
-    columns = point_columns(header, source)
-    skeleton, order = layout(list(columns))
-    pairs = [list(columns.values())[i] for i in order]
-    names, places, points = [], [], []
-    for row in rows:
-        name = row.cells[0]
+    header, given = read_table(source)
+    rows = list(given)
+    columns = find_columns(header, rows[:50], source)
+    if not rows:
+        raise DataError(f"{source} holds no labelled image: a header but no rows")
+    called = list(columns.points)
+    skeleton, order = layout(called)
+    called = [called[i] for i in order]
+    pairs = [columns.points[name] for name in called]
+    codes, unlikely = _codes(rows, columns, called), _unlikely(rows, columns, called)
+    names, points, visibility, dropped = [], [], [], 0
+    for row, told, without in zip(rows, codes, unlikely):
+        name = row.cells[columns.image]
         if not name:
-            raise DataError(f"{row.place}: the first cell names no image")
+            raise DataError(f"{row.place}: no image is named in column {columns.image + 1}")
         names.append(name)
-        places.append(row.place)
-        points.append(visible_where_given(read_points(row, pairs, skeleton.point_names)))
-    if not names:
-        raise DataError(f"{source} has a header but no rows")
+        found = read_points(row, pairs, skeleton.point_names)
+        dropped += int((without & np.isfinite(found).all(1)).sum())
+        found[without | (told == 0)] = np.nan
+        where, code = visible_where_given(found)
+        points.append(where)
+        visibility.append(np.where((code > 0) & (told == 1), 1, code).astype(np.uint8))
+    places = [row.place for row in rows]
     files, notes = locate(source, names, places, strict, _folders_like(source))
     if strict:
         demand_files(source, files)
@@ -100,13 +128,13 @@ def read_csv(path: Path, strict: bool = True) -> Labels:
         Sample(
             id=identity,
             image=partial(read_image, file),
-            points=labelled,
-            visibility=visibility,
+            points=where,
+            visibility=code,
             photo=photo,
             file=file,
         )
-        for identity, photo, file, (labelled, visibility) in zip(
-            distinct(map(without_extension, names)), photos_of(names), files, points
+        for identity, photo, file, where, code in zip(
+            distinct(map(without_extension, names)), photos_of(names), files, points, visibility
         )
     ]
-    return Labels(skeleton, samples, notes)
+    return Labels(skeleton, samples, (*_notes(columns, dropped), *notes))

@@ -10,14 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from heatkp.data.readers.common import (
-    Row,
-    distinct,
-    only_file,
-    read_points,
-    read_table,
-    visible_where_given,
-)
+from heatkp.data.readers.common import distinct, only_file, visible_where_given
+from heatkp.data.readers.tables import Row, read_points, read_table
 from heatkp.data.samples import Image, Labels, Sample
 from heatkp.errors import DataError
 from heatkp.skeletons import FACE15, UNLABELLED
