@@ -14,6 +14,7 @@ from heatkp.models.base import KeypointModel, Prediction
 from heatkp.models.chunked import chunked_sum
 from heatkp.models.encoders import input_statistics, segmentation_network
 from heatkp.models.heads import Head
+from heatkp.models.norms import allow_single_values, counting_single_values
 
 
 def _padded(size: int, multiple: int) -> int:
@@ -73,6 +74,7 @@ class DenseModel(KeypointModel):
         bias = torch.as_tensor(head.starting_bias(area)).expand(points)
         self.map_layer = MapLayer(width, bias, stride / self.stride, settings.dropout)
         self.head = head
+        allow_single_values(self)
 
     def _drop_last_block(self) -> bool:
         """Shorten a U-Net-like decoder by its finest block: the map need not be so fine."""
@@ -88,13 +90,14 @@ class DenseModel(KeypointModel):
         training = self.network.training
         self.network.eval()
         try:
-            with torch.no_grad():
+            with torch.no_grad(), counting_single_values(self.network) as pooled:
                 features = self.network(torch.zeros(1, self.channels, height, width))
         except (RuntimeError, AssertionError, ValueError) as error:
             raise SettingsError(
                 f"model: {self.network.name} cannot take an input of {width}x{height}: {error}"
             ) from None
         self.network.train(training)
+        self.pooled_norms = len(pooled)
         return height / features.shape[2], features.shape[1]
 
     def features(self, images: Tensor) -> Tensor:
