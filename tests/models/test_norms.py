@@ -35,7 +35,7 @@ def step(model, count, size):
     loss.backward()
     assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
     optimiser.step()
-    return float(loss.detach())
+    return loss.item()
 
 
 @pytest.mark.parametrize("name", [*smp.MODEL_ARCHITECTURES_MAPPING, "plain_unet", "regression",
