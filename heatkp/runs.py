@@ -7,6 +7,7 @@ import os
 import platform
 import subprocess
 import sys
+import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
@@ -218,7 +219,9 @@ def _read_safetensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, An
 
 
 def _read_checkpoint(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    content = torch.load(path, map_location="cpu", weights_only=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what torch thinks of a foreign file; it is refused below
+        content = torch.load(path, map_location="cpu", weights_only=True)
     if not isinstance(content, dict) or "heatkp" not in content:
         raise CheckpointError(f"{path} is not a checkpoint of heatkp")
     state = {

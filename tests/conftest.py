@@ -59,14 +59,6 @@ def weights_folder() -> Path:
     return _folder("HEATKP_WEIGHTS")
 
 
-@pytest.fixture(scope="session", autouse=True)
-def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where photos are cached while tests run, in commands that tests start too."""
-    folder = tmp_path_factory.mktemp("cache")
-    os.environ["HEATKP_CACHE"] = str(folder)
-    return folder
-
-
 @pytest.fixture(scope="session")
 def root() -> Path:
     return Path(__file__).parent.parent

@@ -35,6 +35,10 @@ class KeypointModel(nn.Module):
     Images are raw pixels in [0, 255], uint8 or float, (B, C, H, W) with C = 1 or 3 as the model
     was made; points are (B, K, 2) in input pixels; weights (B, K) are 0 for points that are not
     labelled. Subclasses define `forward`, `loss` and `decode`.
+
+    Attributes:
+        pooled_norms: how many batch norms see one value per channel of a single sample of `size`;
+            in a step on one sample they use their stored statistics.
     """
 
     mean: Tensor
@@ -46,6 +50,7 @@ class KeypointModel(nn.Module):
         super().__init__()
         self.points, self.size, self.channels = points, size, channels
         self.progress = 1.0
+        self.pooled_norms = 0
         self._frozen_norms: list[nn.Module] = []
         mean, std = (torch.tensor(s, dtype=torch.float32) for s in statistics)
         if channels == 1:

@@ -15,6 +15,7 @@ from heatkp.errors import SettingsError
 from heatkp.models.base import KeypointModel, Prediction
 from heatkp.models.chunked import chunked_sum
 from heatkp.models.encoders import input_statistics, segmentation_network
+from heatkp.models.norms import allow_single_values, counting_single_values
 
 if TYPE_CHECKING:
     from heatkp.models.heads import Head
@@ -77,6 +78,7 @@ class DenseModel(KeypointModel):
         bias = torch.as_tensor(head.starting_bias(area)).expand(points)
         self.map_layer = MapLayer(width, bias, stride / self.stride, settings.dropout)
         self.head = head
+        allow_single_values(self)
 
     def _drop_last_block(self) -> bool:
         """Shorten a U-Net-like decoder by its finest block: the map need not be so fine."""
@@ -92,7 +94,7 @@ class DenseModel(KeypointModel):
         training = self.network.training
         self.network.eval()
         try:
-            with torch.no_grad():
+            with torch.no_grad(), counting_single_values(self.network) as pooled:
                 features = self.network(torch.zeros(1, self.channels, height, width))
         except (RuntimeError, AssertionError, ValueError) as error:
             hint = getattr(self.network.encoder, "hint", "")
@@ -101,6 +103,7 @@ class DenseModel(KeypointModel):
                 + f"; {hint}" * bool(hint)
             ) from None
         self.network.train(training)
+        self.pooled_norms = len(pooled)
         return height / features.shape[2], features.shape[1]
 
     def features(self, images: Tensor) -> Tensor:

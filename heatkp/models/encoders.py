@@ -117,7 +117,9 @@ def _read_file(path: Path) -> Any:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what torch thinks of a foreign file
+            return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever a broken or foreign file makes torch raise
         raise CheckpointError(f"model.encoder_weights: cannot read {path}: {error}") from None
 

@@ -12,6 +12,7 @@ from heatkp.coordinates import denormalise, normalise
 from heatkp.models.base import KeypointModel, Prediction
 from heatkp.models.convnet import ConvNet, initialise
 from heatkp.models.encoders import input_statistics, plain_encoder
+from heatkp.models.norms import allow_single_values, counting_single_values
 
 _LOSSES = {"smooth_l1": F.smooth_l1_loss, "l1": F.l1_loss, "mse": F.mse_loss}
 
@@ -53,6 +54,7 @@ class RegressionModel(KeypointModel):
         initialise(self.layers, settings.initialisation)
         nn.init.normal_(last.weight, std=settings.output_spread / width**0.5)
         nn.init.normal_(last.bias, mean=0.5, std=settings.bias_spread)
+        allow_single_values(self)
 
     def _pool(self, features: Tensor) -> Tensor:
         if features.ndim == 2:
@@ -62,10 +64,19 @@ class RegressionModel(KeypointModel):
     def _measure(self) -> tuple[int, int]:
         """Numbers that go into the first fc layer, and how many places of a map they are from."""
         self.encoder.eval()
-        with torch.no_grad():
-            images = torch.zeros(1, self.channels, self.size[1], self.size[0])
-            features = self.encoder(self.prepare(images, self.multiple))[-1]
+        images = self.prepare(
+            torch.zeros(1, self.channels, self.size[1], self.size[0]), self.multiple
+        )
+        try:
+            with torch.no_grad(), counting_single_values(self.encoder) as pooled:
+                features = self.encoder(images)[-1]
+        except (RuntimeError, AssertionError, ValueError) as error:
+            raise SettingsError(
+                f"model: the encoder cannot take an input of {images.shape[3]}x"
+                f"{images.shape[2]}: {error}"
+            ) from None
         self.encoder.train()
+        self.pooled_norms = len(pooled)
         width = self._pool(features).shape[1]
         flattened = features.ndim == 4 and self.pooling == "flatten"
         return width, features[0, 0].numel() if flattened else 1

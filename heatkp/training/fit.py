@@ -27,7 +27,7 @@ from heatkp.errors import CheckpointError, SettingsError
 from heatkp.evaluation.evaluate import predict_dataset
 from heatkp.evaluation.metrics import summarise
 from heatkp.files import write_text
-from heatkp.models import build_model
+from heatkp.models import KeypointModel, build_model
 from heatkp.models.encoders import input_statistics
 from heatkp.training.callbacks import (
     BestWeights,
@@ -69,6 +69,24 @@ def _preload(data: KeypointDataModule, console: Console) -> None:
         console.print(f"  {note}", highlight=False, style="dim", soft_wrap=True)
 
 
+def _step_notes(settings: Settings, model: KeypointModel, samples: int) -> list[str]:
+    """What steps of so many samples mean for a model and an epoch."""
+    size = settings.trainer.batch_size
+    notes = []
+    if min(size, samples) == 1 and model.pooled_norms:
+        notes.append(
+            f"with one sample a step, {model.pooled_norms} of the network's batch norms see one "
+            "value per channel: they use their stored statistics, which never change"
+        )
+    left = samples % size if samples > size else 0
+    if left:
+        notes.append(
+            f"{left} of {samples} samples, others each time, are left out of an epoch: they fill "
+            f"no batch of {size} (trainer.batch_size)"
+        )
+    return notes
+
+
 def prepare(settings: Settings, console: Console, filled: bool = True) -> Prepared:
     """Read the data and build the model, or raise what is wrong with them.
 
@@ -99,6 +117,8 @@ def prepare(settings: Settings, console: Console, filled: bool = True) -> Prepar
     model.to(memory_format=torch.channels_last)  # faster on CPUs and GPUs alike
     data = KeypointDataModule(settings, loaded)
     _preload(data, console)
+    for note in _step_notes(settings, model, len(data.train_set)):
+        console.print(f"  {note}", highlight=False, style="dim", soft_wrap=True)
     style = BoxStyle.of(loaded.train) if settings.data.crop == "box" else None
     description = runs.describe(settings, loaded.skeleton, style, loaded.train, loaded.val)
     module = KeypointModule(model, settings, description)

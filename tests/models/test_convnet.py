@@ -101,7 +101,7 @@ def test_initialisation(kind, variance):
     model = create_model("regression", points=1, size=(16, 16), initialisation=kind,
                          layers=["conv 64 3", "relu", "conv 128 3"], hidden=[300])  # fmt: skip
     second = model.encoder.conv2
-    assert float(second.weight.var()) == pytest.approx(variance, rel=0.05)
+    assert second.weight.var().item() == pytest.approx(variance, rel=0.05)
     assert (second.bias == 0).all() and (model.layers[0].bias == 0).all()
 
 
@@ -112,9 +112,9 @@ def test_first_outputs_spread_alike_however_wide_features_are(pooling, size):
     model = create_model("regression", points=40, size=size, layers=["conv 64 3"], pooling=pooling)
     features = torch.randn(8, model.layers[-1].in_features)
     with torch.no_grad():
-        assert float(model.layers(features).std()) == pytest.approx(0.25, rel=0.15)
+        assert model.layers(features).std().item() == pytest.approx(0.25, rel=0.15)
     other = create_model("regression", points=40, size=size, layers=["conv 64 3"], output_spread=1)
-    assert float(other.layers[-1].weight.std()) == pytest.approx(1 / 8, rel=0.1)
+    assert other.layers[-1].weight.std().item() == pytest.approx(1 / 8, rel=0.1)
 
 
 def test_flattened_maps_move_the_output_as_averages_do():

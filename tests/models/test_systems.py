@@ -132,8 +132,8 @@ def test_b_starts_about_the_middle():
     torch.manual_seed(0)
     model = build_model(settings_of("b_part2"), 58)
     bias = model.layers[-1].bias
-    assert abs(float(bias.mean()) - 0.5) < 0.01
-    assert abs(float(bias.std()) / 2000**-0.5 - 1) < 0.2
+    assert abs(bias.mean().item() - 0.5) < 0.01
+    assert abs(bias.std().item() / 2000**-0.5 - 1) < 0.2
 
 
 @pytest.mark.parametrize("kernel", [3, 5, 7, 9])

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from heatkp.config import assign, parse_settings
 from heatkp.training import fit
-from tests.conftest import TINY
+from tests.conftest import TINY, heatkp
 
 
 class Watch(pl.Callback):
@@ -60,3 +60,18 @@ def test_settings_that_a_finite_loss_does_not_show(tmp_path):
                       "optimiser.clip=0.1")  # fmt: skip
     assert torch.bfloat16 in changed.types and changed.strict == {True}
     assert min(changed.norms) > 0.1 and changed.clipped == pytest.approx([0.1] * 3, rel=1e-3)
+
+
+@pytest.mark.parametrize("flags", [["--batch-size", 1], ["--set", "data.train_count=1"]])
+def test_steps_on_one_sample(tmp_path, flags):
+    pooled = ["--set", "model.architecture=deeplabv3", "--set", "model.options={}"]
+    few = ["--set", "data.train_count=3", "--epochs", 1, *pooled, *flags]
+    done = heatkp("train", *TINY, *few, "--out", tmp_path / "run")
+    assert done.exit_code == 0, done.output
+    assert "1 of the network's batch norms see one value" in done.output
+
+
+def test_samples_that_fill_no_batch_are_counted(tmp_path):
+    odd = ["--set", "data.train_count=11", "--epochs", 1]
+    done = heatkp("train", *TINY, *odd, "--out", tmp_path / "run")
+    assert done.exit_code == 0 and "3 of 11 samples, others each time" in done.output
