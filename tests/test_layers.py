@@ -14,6 +14,7 @@ ORDER = [
     {"heatmaps", "config"},
     {"data", "models"},
     {"runs", "evaluation"},
+    {"engine"},
     {"inference", "viz"},
     {"training"},
     {"sweeps"},

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from heatkp import heatmaps as hm
 from heatkp.config import Model
 from heatkp.coordinates import denormalise, normalise
+from heatkp.errors import SettingsError
 from heatkp.models.base import KeypointModel, Prediction
 from heatkp.models.convnet import ConvNet, initialise
 from heatkp.models.encoders import input_statistics, plain_encoder
