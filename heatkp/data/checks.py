@@ -56,12 +56,6 @@ def label_notes(samples: Sequence[Sample], skeleton: Skeleton) -> tuple[str, ...
     return (*_turned(samples), *_shares(samples), *_never_labelled(samples, skeleton))
 
 
-def unlabelled_notes(samples: Sequence[Sample]) -> tuple[str, ...]:
-    """A line where some samples have nothing to learn from."""
-    bare = sum(not (s.visibility > 0).any() for s in samples)
-    return (f"{bare} of {len(samples)} samples have no labelled point",) if bare else ()
-
-
 def crowded_notes(samples: Sequence[Sample]) -> tuple[str, ...]:
     """A line where whole pictures, which a network is to see, show several objects."""
     counts = Counter(s.file for s in samples if s.file is not None)
