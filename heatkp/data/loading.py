@@ -11,7 +11,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from heatkp.config import Data, expand_path
-from heatkp.data.checks import crowded_notes, label_notes
+from heatkp.data.checks import crowded_notes, demand_meant
 from heatkp.data.lookalikes import without_lookalikes
 from heatkp.data.readers import read
 from heatkp.data.samples import Image, KeypointData, Sample
@@ -178,17 +178,18 @@ def load_data(data: Data, chosen: bool = True) -> KeypointData:
         if not any((s.visibility > 0).any() for s in samples):
             raise DataError(
                 f"{source} holds no labelled object: none of its {len(samples)} samples has a "
-                "labelled point"
+                f"labelled point{''.join(f'; {note}' for note in notes)}"
             )
         if data.pairs is not None:
             try:
                 skeleton = skeleton.with_pairs(data.pairs)
             except ValueError as error:
                 raise SettingsError(f"data.pairs: {error}") from None
+        orient = bool(getattr(data, "orient", False))
+        notes = (*notes, *demand_meant(samples, skeleton, source, orient))
         if data.crop == "box":
             samples, boxed = with_boxes(samples, data.box)
             notes = (*notes, *boxed)
-        notes = (*notes, *label_notes(samples, skeleton))
         if data.crop == "image":
             notes = (*notes, *crowded_notes(samples))
         pictures = {s.file for s in samples} - {None}
