@@ -86,7 +86,7 @@ def point_findings(samples: Sequence[Sample], skeleton: Skeleton, sizes: Numbers
     counts = _count(samples, sizes)
     findings = _scaled(counts, sizes)
     if not findings:
-        findings = _in_images(samples, counts, np.isfinite(sizes).all(1))
+        findings = _in_images(samples, counts, np.asarray(np.isfinite(sizes).all(1)))
     off = counts.outside_box > counts.labelled / 2
     if off.any():
         boxed = sum(s.box is not None for s in samples)
@@ -203,7 +203,7 @@ def _repeated(samples: Sequence[Sample]) -> list[Finding]:
     seen: dict[tuple[str, bytes], str] = {}
     twice = []
     for sample in samples:
-        if counts.get(sample.file, 0) < 2 or not (sample.visibility > 0).any():
+        if sample.file is None or counts[sample.file] < 2 or not (sample.visibility > 0).any():
             continue
         known = np.where(sample.visibility[:, None] > 0, sample.points, np.float32(np.nan))
         key = str(sample.file), known.tobytes()
