@@ -82,7 +82,7 @@ class Inspection:
         lookalikes: groups of samples that show one photo, though their names and bytes differ.
         label_gap: how far two labels of one photo are apart, as a share of `size_of`: the middle
             of all groups, those of equal bytes or related names included.
-        notes: the reader's.
+        notes: the reader's, and those of `label_notes`.
     """
 
     path: str
