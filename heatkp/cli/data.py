@@ -183,7 +183,7 @@ def _overview(found: Inspection) -> Table:
         (
             "  not labelled",
             found.not_labelled,
-            f"samples without labels: {found.unlabelled_samples}",
+            f"samples without labels, not trained on: {found.unlabelled_samples}",
         ),
         ("image width", _spread(found.image_width), "pixels: least / middle / most"),
         ("image height", _spread(found.image_height), ""),
@@ -251,4 +251,4 @@ def _list_faults(console: Console, found: Inspection, most: int = 10) -> None:
     section("groups of samples that show one photo under other names (leave them out of training "
             "where one of them validates with data.leave_out_lookalikes=true):",
             [some(group) for group in found.lookalikes], most)  # fmt: skip
-    section("notes of the reader:", list(found.notes))
+    section("notes on the labels:", list(found.notes))

@@ -82,7 +82,7 @@ class Inspection:
         lookalikes: groups of samples that show one photo, though their names and bytes differ.
         label_gap: how far two labels of one photo are apart, as a share of `size_of`: the middle
             of all groups, those of equal bytes or related names included.
-        notes: the reader's.
+        notes: the reader's, and those of `label_notes`.
     """
 
     path: str
@@ -220,6 +220,7 @@ def inspect(
     format: str = "",
     path: str = "",
     progress: Callable[[int, int], None] = lambda done, total: None,
+    orient: bool = False,
 ) -> Inspection:
     """Count and measure what a reader found, decode every picture, and look for photos that are
     there several times.
@@ -228,6 +229,7 @@ def inspect(
         labels: as `readers.read` gives them; with `strict=False`, missing files are told of.
         format, path: where they are from, for the record.
         progress: told how many pictures are decoded, and of how many; for each of two rounds.
+        orient: the samples' images are read upright, as their EXIF entry says.
     """
     samples = labels.samples
     seen = _look_at_all(samples, progress)
@@ -285,5 +287,5 @@ def inspect(
         same_id=tuple(i for i, count in Counter(s.id for s in samples).items() if count > 1),
         lookalikes=tuple(tuple(samples[i].id for i in group) for group in groups),
         label_gap=label_gap(samples, pairs, lengths),
-        notes=(*labels.notes, *label_notes(samples, labels.skeleton)),
+        notes=(*labels.notes, *label_notes(samples, labels.skeleton, orient, limit=None)),
     )

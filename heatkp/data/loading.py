@@ -11,7 +11,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from heatkp.config import Data, expand_path
-from heatkp.data.checks import crowded_notes, label_notes, unlabelled_notes
+from heatkp.data.checks import crowded_notes, demand_meant
 from heatkp.data.lookalikes import without_lookalikes
 from heatkp.data.readers import read
 from heatkp.data.samples import Image, KeypointData, Sample
@@ -83,11 +83,19 @@ def split(samples: list[Sample], data: Data) -> tuple[list[Sample], list[Sample]
     train = [s for s, group in zip(samples, of) if group not in chosen]
     for part, kept in (("training", train), ("validation", val)):
         if not kept:
-            raise DataError(
-                f"the {part} split is empty: {len(samples)} samples, data.split={data.split}, "
-                f"data.validation={data.validation:g}; choose another share"
-            )
+            raise DataError(f"the {part} split is empty: {_why_empty(len(distinct), data)}")
     return train, val
+
+
+def _why_empty(groups: int, data: Data) -> str:
+    """What leaves a part of a split without samples: too few groups, or the fraction of them."""
+    what = "persons" if data.split == "person" else "images"
+    if groups < 2:
+        return f"the data has {groups} {what} to split; wanted two or more"
+    return (
+        f"data.validation={data.validation:g} of {groups} {what} leaves none of them there; "
+        f"choose a fraction from {1 / groups:.3g} to {1 - 1 / groups:.3g}"
+    )
 
 
 def points_box(sample: Sample) -> npt.NDArray[np.float32] | None:
@@ -126,6 +134,25 @@ def _limited(loaded: KeypointData, data: Data) -> KeypointData:
     return replace(loaded, train=kept, notes=(*loaded.notes, note))
 
 
+def _without_unlabelled(loaded: KeypointData) -> KeypointData:
+    """Without the training samples that have no labelled point; a note counts them.
+
+    Those of the validation split stay, for a split must not depend on the points that are chosen;
+    no figure counts them.
+    """
+    parts = (loaded.train, loaded.val)
+    bare = [[s for s in part if not (s.visibility > 0).any()] for part in parts]
+    if not any(bare):
+        return loaded
+    total, every = sum(map(len, bare)), sum(map(len, parts))
+    note = (
+        f"{total} of {every} samples have no labelled point, such as {(bare[0] + bare[1])[0].id}: "
+        f"{len(bare[0])} are left out of training, {len(bare[1])} count nowhere in validation"
+    )
+    train = [s for s in loaded.train if (s.visibility > 0).any()] if bare[0] else loaded.train
+    return replace(loaded, train=train, notes=(*loaded.notes, note))
+
+
 def load_data(data: Data, chosen: bool = True) -> KeypointData:
     """The samples that settings ask for, with the chosen points, in two parts.
 
@@ -146,16 +173,23 @@ def load_data(data: Data, chosen: bool = True) -> KeypointData:
             drawn, _ = with_boxes(drawn, data.box)
         loaded = KeypointData(skeleton, drawn[: data.train_count], drawn[data.train_count :])
     else:
-        skeleton, samples, notes = read(expand_path(data.path, "data.path"), data.format)
+        source = expand_path(data.path, "data.path")
+        skeleton, samples, notes = read(source, data.format)
+        if not any((s.visibility > 0).any() for s in samples):
+            raise DataError(
+                f"{source} holds no labelled object: none of its {len(samples)} samples has a "
+                f"labelled point{''.join(f'; {note}' for note in notes)}"
+            )
         if data.pairs is not None:
             try:
                 skeleton = skeleton.with_pairs(data.pairs)
             except ValueError as error:
                 raise SettingsError(f"data.pairs: {error}") from None
+        orient = bool(getattr(data, "orient", False))
+        notes = (*notes, *demand_meant(samples, skeleton, source, orient))
         if data.crop == "box":
             samples, boxed = with_boxes(samples, data.box)
             notes = (*notes, *boxed)
-        notes = (*notes, *label_notes(samples, skeleton), *unlabelled_notes(samples))
         if data.crop == "image":
             notes = (*notes, *crowded_notes(samples))
         pictures = {s.file for s in samples} - {None}
@@ -166,13 +200,14 @@ def load_data(data: Data, chosen: bool = True) -> KeypointData:
         loaded = KeypointData(skeleton, *split(samples, data), notes)
         if chosen and data.leave_out_lookalikes:
             loaded = without_lookalikes(loaded)
+    if data.points != "all":
+        try:
+            indices = select(loaded.skeleton, data.points)
+        except ValueError as error:
+            raise SettingsError(f"data.points: {error}") from None
+        name = f"{loaded.skeleton.name}-nose" if data.points == "nose" else None
+        loaded = loaded.take(indices, name)
+    loaded = _without_unlabelled(loaded)
     if chosen and 0 < data.train_limit < len(loaded.train):
         loaded = _limited(loaded, data)
-    if data.points == "all":
-        return loaded
-    try:
-        indices = select(skeleton, data.points)
-    except ValueError as error:
-        raise SettingsError(f"data.points: {error}") from None
-    name = f"{skeleton.name}-nose" if data.points == "nose" else None
-    return loaded.take(indices, name)
+    return loaded

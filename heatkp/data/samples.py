@@ -102,6 +102,7 @@ class Sample:
         photo: the photo that the sample is from, where several are from one; splits never
             part them. None: a photo of its own.
         file: the file that the picture is read from, or None for a picture made in memory.
+        declared_size: width and height of the image in pixels as the labels give them, or None.
     """
 
     id: str
@@ -114,6 +115,7 @@ class Sample:
     file: Path | None = None
     box_from_points: bool = False
     given_box: npt.NDArray[np.float32] | None = field(default=None, repr=False)
+    declared_size: tuple[int, int] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         k = len(self.visibility)

@@ -43,7 +43,7 @@ def test_tables_and_faults(tmp_path):
         "samples 7 labelled faces or objects",
         "photos 4 groups that a split keeps together",
         "points 3 of each, in the layout points3",
-        "visible 15", "occluded 0", "not labelled 6 samples without labels: 1",
+        "visible 15", "occluded 0", "not labelled 6 samples without labels, not trained on: 1",
         "image width 20 / 60 / 60", "image height 20 / 40 / 40",
         "boxes 7 of samples", "width / height 1.00 / 1.00 / 2.00",
         "points-diagonal 2.0 / 17.5 / 31.6",
@@ -53,7 +53,7 @@ def test_tables_and_faults(tmp_path):
         "2 missing files:", "gone_1.png", "gone_2.png",
         "1 unreadable pictures:", "broken.png is not an image",
         "1 groups of equal pictures:",
-        "1 notes of the reader: boxes without parts",
+        "1 notes on the labels: boxes without parts",
         "4 samples are drawn in contact-faces.png",
     ):  # fmt: skip
         assert expected in text.replace("┃", " "), (expected, result.output)

@@ -130,7 +130,7 @@ def test_an_image_twice(tmp_path):
 def test_known_names_in_any_order(tmp_path, known):
     names = known.point_names[::-1]
     header = ",".join(f"{n}_{axis}" for n in names for axis in "xy")
-    values = ",".join(f"{i},{-i}" for i in range(len(names)))
+    values = ",".join(f"{i},{-i - 2}" for i in range(len(names)))
     skeleton, samples, _ = read(write(tmp_path, f"file,{header}\na.png,{values}\n"))
     assert skeleton is known
     assert samples[0].points[:, 0].tolist() == list(range(len(names)))[::-1]

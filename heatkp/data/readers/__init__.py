@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from heatkp.data.checks.placeholders import without_placeholders
 from heatkp.data.readers.coco import read_coco
 from heatkp.data.readers.common import files_of_type, walk
 from heatkp.data.readers.csv_table import read_csv
@@ -23,6 +24,8 @@ READERS: dict[str, Callable[[Path, bool], Labels]] = {
     "csv": read_csv,
     "kaggle15": read_kaggle15,
 }
+_ORIGINS = {"pts": 1.0}
+"""What files call the centre of the first pixel, where that is not 0."""
 _SUFFIXES = {".json": "coco", ".xml": "imglab", ".csv": "csv"}
 """Formats of one file, in the order in which a folder is searched for it."""
 
@@ -62,9 +65,11 @@ def recognise(path: Path) -> str:
 def read(path: Path, format: str = "auto", strict: bool = True) -> Labels:
     """The labels of a path in one of `READERS`' formats, or in whatever it holds.
 
-    Raises `DataError` for what does not fit. Without `strict`, samples whose picture is
+    Points at placeholders such as (-1, -1) are not labelled; a note counts them. Raises
+    `DataError` for what does not fit. Without `strict`, samples whose picture is
     missing are read, too: the picture then fails when it is asked for.
     """
     if not path.exists():
         raise DataError(f"there is no file or folder {path}")
-    return READERS[recognise(path) if format == "auto" else format](path, strict)
+    name = recognise(path) if format == "auto" else format
+    return without_placeholders(READERS[name](path, strict), _ORIGINS.get(name, 0.0))

@@ -8,24 +8,50 @@ carry `person`, a name that splits keep on one side.
 from __future__ import annotations
 
 import json
-import math
 import os
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from heatkp.data.readers.common import demand_files, known_layout, only_file, photos_of
+from heatkp.data.readers.json_values import Ids, identity_of, numbers_in, shown
 from heatkp.data.readers.places import locate
 from heatkp.data.samples import Labels, Sample, Visibility, read_image
 from heatkp.errors import DataError
 from heatkp.skeletons import Skeleton, sides_by_name
+
+_ONE = (0, 1, None)
+_LARGEST = 1e9
+"""Pixels; float32 overflows far beyond, and what is near it is a placeholder."""
+
+
+def _load(source: Path) -> dict[str, list[dict[str, Any]]]:
+    """The three lists of a file, of JSON objects each. Raises `DataError` for anything else."""
+    keys = ("images", "annotations", "categories")
+    wanted = f"a COCO keypoints file has {', '.join(keys)}, lists of JSON objects"
+    try:
+        content = json.loads(source.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"{source} cannot be read as JSON ({error}); {wanted}") from None
+    if not isinstance(content, dict):
+        raise DataError(f"{source} holds {shown(content)}; {wanted}")
+    for key in keys:
+        part = content.get(key)
+        if part is None or part == []:
+            how = "empty" if part == [] else "missing"
+            raise DataError(f"{source} holds no labelled object: {key!r} is {how}; {wanted}")
+        if not isinstance(part, list):
+            raise DataError(f"{source}: {key!r} is {shown(part)}; {wanted}")
+        for i, item in enumerate(part):
+            if not isinstance(item, dict):
+                raise DataError(f"{source}: {key}[{i}] is {shown(item)}; {wanted}")
+    return {key: content[key] for key in keys}
 
 
 def _category(categories: Sequence[Mapping[str, Any]], source: Path) -> Mapping[str, Any]:
@@ -44,6 +70,9 @@ def _skeleton(category: Mapping[str, Any], source: Path) -> Skeleton:
     names = category.get("keypoints")
     if not isinstance(names, list) or not names:
         raise DataError(f"{source}: the category lists no keypoint names under 'keypoints'")
+    for name in names:
+        if not isinstance(name, str | int) or isinstance(name, bool):
+            raise DataError(f"{source}: a keypoint is called {shown(name)}; wanted a name")
     names = [str(name) for name in names]
     known = known_layout(names)
     if known is not None and known[1] == list(range(len(names))):
@@ -61,106 +90,192 @@ def _lines(edges: Any, count: int) -> tuple[tuple[int, int], ...]:
     """Pairs of places, which are for drawing only; none of what is no list of COCO's pairs."""
     try:
         lines = tuple((int(a) - 1, int(b) - 1) for a, b in edges or ())
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return ()
     return lines if all(0 <= i < count for line in lines for i in line) else ()
 
 
-def _box(note: Mapping[str, Any]) -> npt.NDArray[np.float32] | None:
+def _box(value: Any, place: str) -> npt.NDArray[np.float32] | None:
     """Edges of the box; None where there is none, or one without area, as some tools write."""
-    if note.get("bbox") is None:
+    if value is None:
         return None
-    x, y, w, h = (float(v) for v in note["bbox"])
-    if not all(map(math.isfinite, (x, y, w, h))) or min(w, h) < 0:
-        raise ValueError("not finite, or of negative size")
+    numbers = numbers_in(value)
+    why = ""
+    if numbers is None or numbers.shape != (4,):
+        why = "not four numbers"
+    elif not (np.abs(numbers) <= _LARGEST).all():
+        why = "not finite, or too large"
+    elif numbers[2:].min() < 0:
+        why = "of negative size"
+    if numbers is None or why:
+        raise DataError(f"{place} has bbox {shown(value)} ({why}); x, y, width, height are wanted")
+    x, y, w, h = numbers.tolist()
     return np.array([x - 0.5, y - 0.5, x + w - 0.5, y + h - 0.5], np.float32) if w * h else None
 
 
-def _sample(note: Mapping[str, Any], file: Path, photo: str, k: int, source: Path) -> Sample:
-    name = f"annotation {note.get('id')} of {file.name}"
-    try:  # tools leave them out where only a box was drawn
-        flat = np.asarray(note.get("keypoints") or [0.0] * (3 * k), np.float64)
-    except (TypeError, ValueError):
-        raise DataError(f"{source}: {name} has no list of numbers under 'keypoints'") from None
-    if flat.shape != (3 * k,):
-        raise DataError(f"{source}: {name} has {flat.size} numbers; {k} points need {3 * k}")
-    triples = flat.reshape(k, 3)
-    visibility = triples[:, 2]
-    if not np.isin(visibility, list(Visibility)).all():
-        raise DataError(f"{source}: {name} has a visibility that is none of 0, 1, 2")
-    points = np.where(visibility[:, None] > 0, triples[:, :2], np.nan)
-    try:
-        box = _box(note)
-    except (TypeError, ValueError) as error:
+def _triples(value: Any, k: int, place: str) -> npt.NDArray[np.float64]:
+    """x, y, v of each point (K, 3), from one list of numbers or from a list for each point."""
+    if value is None or value == []:  # tools leave them out where only a box was drawn
+        return np.zeros((k, 3))
+    numbers = numbers_in(value)
+    if numbers is None or numbers.ndim > 2:
         raise DataError(
-            f"{source}: {name} has bbox {note['bbox']!r} ({error}); x, y, width, height are wanted"
-        ) from None
-    person = note.get("person")
-    return Sample(
-        id=f"{file.stem}#{note.get('id')}",
-        image=partial(read_image, file),
-        points=points.astype(np.float32),
-        visibility=visibility.astype(np.uint8),
-        box=box,
-        person=None if person is None else str(person),
-        photo=photo,
-        file=file,
-    )
-
-
-def read_coco(path: Path, strict: bool = True) -> Labels:
-    """All annotated objects of a COCO keypoints file (or of the folder that holds it).
-
-    Raises `DataError` for what does not fit, and where `strict` for images that do not exist
-    or are none.
-    """
-    source = only_file(path, ".json")
-    if source is None:
-        raise DataError(f"{path} is not, and does not hold just one, COCO .json file")
-    try:
-        content = json.loads(source.read_text(encoding="utf-8-sig"))
-        names = {i["id"]: str(i["file_name"]) for i in content["images"]}
-        annotations = list(content["annotations"])
-        categories = list(content["categories"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+            f"{place}: 'keypoints' is {shown(value)}, which is no list of numbers x, y, v"
+        )
+    if numbers.ndim == 1 and numbers.shape != (3 * k,):
+        raise DataError(f"{place} has {numbers.size} numbers; {k} points need {3 * k}")
+    if numbers.ndim == 2 and numbers.shape != (k, 3):
+        count, each = numbers.shape
         raise DataError(
-            f"{source} is no COCO keypoints file (images, annotations, categories): {error!r}"
-        ) from None
-    if not all(isinstance(part, dict) for part in (*annotations, *categories)):
-        raise DataError(f"{source}: annotations and categories must be JSON objects, {{...}}")
-    category = _category(categories, source)
-    skeleton = _skeleton(category, source)
-    counts = Counter(i["id"] for i in content["images"])
-    twice = [number for number, count in counts.items() if count > 1]
+            f"{place} has {count} lists of {each} numbers; {k} points need {k} lists x, y, v"
+        )
+    triples = numbers.reshape(k, 3)
+    if not np.isin(triples[:, 2], list(Visibility)).all():
+        raise DataError(f"{place} has a visibility that is none of 0, 1, 2")
+    return triples
+
+
+class _Image(NamedTuple):
+    """An entry of `images`, and its file."""
+
+    name: str
+    size: tuple[int, int] | None
+    file: Path = Path()
+    photo: str = ""
+
+
+def _images(entries: Sequence[Mapping[str, Any]], source: Path) -> dict[int | str, _Image]:
+    """What a file says of its images, by id."""
+    images: dict[int | str, _Image] = {}
+    twice: list[int | str] = []
+    for i, entry in enumerate(entries):
+        place = f"{source}: images[{i}]"
+        identity, name = identity_of(entry.get("id"), place, "id"), entry.get("file_name")
+        if not isinstance(name, str) or not name:
+            raise DataError(f"{place}: 'file_name' is {shown(name)}; wanted the name of a file")
+        if identity in images:
+            twice.append(identity)
+        images[identity] = _Image(name, _size(entry, place))
     if twice:
         raise DataError(
             f"{source}: {len(twice)} ids of images are there twice, {twice[0]!r} first, so that "
             "annotations fit several: number the images anew where files are joined"
         )
-    files, notes = locate(source, list(names.values()), [str(source)] * len(names), strict)
-    images = dict(zip(names, files))
+    return images
+
+
+def _size(entry: Mapping[str, Any], place: str) -> tuple[int, int] | None:
+    """Width and height; None where a file does not say, as with 0."""
+    sides = []
+    for key in ("width", "height"):
+        value = entry.get(key) or 0
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise DataError(f"{place}: {key!r} is {shown(value)}; wanted a number of pixels")
+        sides.append(round(value) if 0 < value <= _LARGEST else 0)
+    return (sides[0], sides[1]) if min(sides) else None
+
+
+def _sample(
+    note: Mapping[str, Any], number: int, image: _Image, skeleton: Skeleton, source: Path
+) -> Sample:
+    """One annotation; those of crowds keep their box and have no points."""
+    identity = number if note.get("id") is None else note["id"]
+    identity = identity_of(identity, f"{source}: annotations[{number}]", "id")
+    place = f"{source}: annotation {identity} of {image.file.name}"
+    triples = _triples(note.get("keypoints"), len(skeleton), place)
+    if _crowd(note, place):
+        triples = np.zeros_like(triples)
+    visibility = triples[:, 2]
+    # Clipped, so that float32 holds what is only a placeholder.
+    known = np.clip(triples[:, :2], -_LARGEST, _LARGEST)
+    person = note.get("person")
+    if isinstance(person, list | dict):
+        raise DataError(f"{place}: 'person' is {shown(person)}; wanted a name")
+    return Sample(
+        id=f"{image.file.stem}#{identity}",
+        image=partial(read_image, image.file),
+        points=np.where(visibility[:, None] > 0, known, np.nan).astype(np.float32),
+        visibility=visibility.astype(np.uint8),
+        box=_box(note.get("bbox"), place),
+        person=None if person is None else str(person),
+        photo=image.photo,
+        file=image.file,
+        declared_size=image.size,
+    )
+
+
+def _crowd(note: Mapping[str, Any], place: str) -> bool:
+    """Whether an annotation is of a crowd, which has no points of its own."""
+    mark = note.get("iscrowd")
+    if not isinstance(mark, int | float | None) or mark not in _ONE:
+        raise DataError(f"{place}: 'iscrowd' is {shown(mark)}; wanted 0 or 1")
+    return bool(mark)
+
+
+def _of_category(
+    annotations: list[dict[str, Any]],
+    categories: Sequence[Mapping[str, Any]],
+    category: Mapping[str, Any],
+    source: Path,
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """The annotations of a category, and notes; all of them where there is just one."""
+    if len(categories) == 1:
+        return annotations, []
+    places = (f"{source}: categories[{i}]" for i in range(len(categories)))
+    ids = Ids([identity_of(c.get("id"), place, "id") for c, place in zip(categories, places)])
+    own = []
+    for i, note in enumerate(annotations):
+        name = identity_of(note.get("category_id"), f"{source}: annotations[{i}]", "category_id")
+        if ids.find(name) == category["id"]:
+            own.append(note)
+    notes = ids.notes("category_id")
+    if len(own) < len(annotations):
+        notes.append(f"annotations of other categories, left out: {len(annotations) - len(own)}")
+    if not own:
+        raise DataError(
+            f"{source} holds no labelled object: no annotation is of the category with keypoints, "
+            f"{category.get('name')!r}"
+        )
+    return own, notes
+
+
+def read_coco(path: Path, strict: bool = True) -> Labels:
+    """All annotated objects of a COCO keypoints file (or of the folder that holds it).
+
+    Annotations of crowds (`iscrowd`) and those without keypoints have a box and no labelled
+    point. Raises `DataError` for what does not fit, and where `strict` for images that do not
+    exist or are none.
+    """
+    source = only_file(path, ".json")
+    if source is None:
+        raise DataError(f"{path} is not, and does not hold just one, COCO .json file")
+    content = _load(source)
+    category = _category(content["categories"], source)
+    skeleton = _skeleton(category, source)
+    images = _images(content["images"], source)
+    names = [image.name for image in images.values()]
+    files, located = locate(source, names, [str(source)] * len(names), strict)
     if strict:
         demand_files(source, files)
     for file in files if strict else ():
         if not cv2.haveImageReader(os.fspath(file)):
             raise DataError(f"{file} is not an image that can be read")
-    photos = dict(zip(images, photos_of(list(names.values()))))
-    own = annotations
-    if len(categories) > 1:
-        own = [a for a in annotations if a.get("category_id") == category.get("id")]
-    if len(own) < len(annotations):
-        left = f"annotations of other categories, left out: {len(annotations) - len(own)}"
-        notes = (*notes, left)
-    samples = []
-    for annotation in own:
-        image = annotation.get("image_id")
-        if image not in images:
-            raise DataError(
-                f"{source}: annotation {annotation.get('id')} is of the image {image!r}, which is "
-                "not among the images"
-            )
-        samples.append(_sample(annotation, images[image], photos[image], len(skeleton), source))
-    return Labels(skeleton, samples, notes)
+    for identity, file, photo in zip(list(images), files, photos_of(names)):
+        images[identity] = images[identity]._replace(file=file, photo=photo)
+    own, notes = _of_category(content["annotations"], content["categories"], category, source)
+    ids, samples = Ids(images), []
+    for i, annotation in enumerate(own):
+        place = f"{source}: annotation {annotation.get('id', i)}"
+        wanted = identity_of(annotation.get("image_id"), place, "image_id")
+        found = ids.find(wanted)
+        if found is None:
+            raise DataError(f"{place} is of the image {wanted!r}, which is not among the images")
+        samples.append(_sample(annotation, i, images[found], skeleton, source))
+    notes += ids.notes("image_id")
+    crowds = sum(bool(annotation.get("iscrowd")) for annotation in own)
+    if crowds:
+        notes.append(f"annotations of crowds (iscrowd), none of their points is labelled: {crowds}")
+    return Labels(skeleton, samples, (*located, *notes))
 
 
 def coco_dictionary(

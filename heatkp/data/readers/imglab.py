@@ -41,6 +41,7 @@ class _Box(NamedTuple):
     image: str
     edges: npt.NDArray[np.float32]
     parts: dict[str, tuple[float, float]]
+    size: tuple[int, int] | None
 
 
 def _root(source: Path) -> Element:
@@ -69,7 +70,13 @@ def _numbers(element: Element, keys: tuple[str, ...], place: str) -> list[float]
     return values
 
 
-def _box(element: Element, image: str, place: str) -> _Box:
+def _size(image: Element) -> tuple[int, int] | None:
+    """Width and height of an image, which newer versions of dlib write; None elsewhere."""
+    width, height = (number(image.get(key)) or 0 for key in ("width", "height"))
+    return (round(width), round(height)) if min(width, height) >= 1 else None
+
+
+def _box(element: Element, image: str, place: str, size: tuple[int, int] | None) -> _Box:
     left, top, width, height = _numbers(element, ("left", "top", "width", "height"), place)
     if width <= 0 or height <= 0:
         raise DataError(f"{place}: the box is {width:g} wide and {height:g} high: it has no area")
@@ -83,7 +90,7 @@ def _box(element: Element, image: str, place: str) -> _Box:
         x, y = _numbers(part, ("x", "y"), f"{place}, part {name!r}")
         parts[name] = (x, y)
     edges = np.array([left, top, left + width, top + height], np.float64) - 0.5
-    return _Box(place, image, edges.astype(np.float32), parts)
+    return _Box(place, image, edges.astype(np.float32), parts, size)
 
 
 def _boxes(source: Path, notes: list[str]) -> Iterator[_Box]:
@@ -103,7 +110,7 @@ def _boxes(source: Path, notes: list[str]) -> Iterator[_Box]:
             if _IGNORED[mark]:
                 ignored += 1
             else:
-                yield _box(box, name, place)
+                yield _box(box, name, place, _size(image))
     if ignored:
         notes.append(f"boxes left out, for the file marks them as to be ignored: {ignored}")
     if empty:
@@ -123,7 +130,8 @@ def read_imglab(path: Path, strict: bool = True) -> Labels:
     notes: list[str] = []
     boxes = list(_boxes(source, notes))
     if not boxes:
-        raise DataError(f"{source} holds no boxes: each face needs a <box> in an <image>")
+        why = f" ({'; '.join(notes)})" if notes else ""
+        raise DataError(f"{source} holds no boxes{why}: each object needs a <box> in an <image>")
     names = sorted({name for box in boxes for name in box.parts}, key=lambda n: (natural(n), n))
     skeleton, order = layout(names) if names else (UNLABELLED, [])
     bare = sum(not box.parts for box in boxes)
@@ -149,6 +157,7 @@ def read_imglab(path: Path, strict: bool = True) -> Labels:
                 box=box.edges,
                 photo=photo,
                 file=file,
+                declared_size=box.size,
             )
         )
     return Labels(skeleton, samples, tuple(notes))
