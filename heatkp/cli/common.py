@@ -212,14 +212,15 @@ def validation(
     console: Console, run: str, loaded: Loaded, batch_size: int, split: str = "val"
 ) -> tuple[KeypointDataset, Errors]:
     """A split of a run's own data, and the run's errors on it. Raises `DataError`."""
-    from heatkp.cli.eval import Reading, demand_points, predict
+    from heatkp.cli.eval import Reading, predict
     from heatkp.data.dataset import KeypointDataset
+    from heatkp.data.matching import in_order_of, whole
     from heatkp.data.transforms import Framing
     from heatkp.errors import DataError
 
     settings = loaded.settings.data
-    found = own_data(run, settings, split)
-    demand_points(run, loaded.skeleton, found.skeleton)
+    found = own_data(run, whole(settings), split)
+    found = in_order_of(loaded.skeleton, run, settings, found)
     loaded.demand_same_split(run, found.val)
     samples = found.part(split)
     if not any((s.visibility > 0).any() for s in samples):

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from heatkp.data.samples import KeypointData, Sample
     from heatkp.evaluation.metrics import Errors
     from heatkp.runs import Loaded
-    from heatkp.skeletons import Skeleton
 
 EXAMPLES = """\b
 Examples:
@@ -159,34 +158,33 @@ def open_run(run: str, how: Reading) -> Loaded:
 
 
 def open_runs(names: Sequence[str], how: Reading) -> list[Loaded]:
-    """Models that find the same points. Raises `CheckpointError` where they don't."""
-    from heatkp.errors import CheckpointError
+    """Models that find the same points, in the first one's order. Raises `CheckpointError`."""
+    return agreeing(names, [open_run(name, how) for name in names])
 
-    models = [open_run(name, how) for name in names]
+
+def agreeing(names: Sequence[str], models: Sequence[Loaded]) -> list[Loaded]:
+    """Models with their points in the first one's order, by name. Raises `CheckpointError` where
+    they have other points."""
     first = models[0].skeleton
-    for name, other in zip(names, models):
-        if other.skeleton.point_names != first.point_names:
-            raise CheckpointError(
-                f"{names[0]} finds the points of {first.name!r} ({len(first)}), {name} those of "
-                f"{other.skeleton.name!r} ({len(other.skeleton)}): there is no mean of them"
-            )
-    return models
+    return [model.in_order_of(first, names[0], name) for name, model in zip(names, models)]
 
 
 def load(name: str, loaded: Loaded, data: str | None, split: str) -> KeypointData:
-    """The data of a run, or other data, under the run's settings, for a split of it.
+    """The data of a run, or other data, under the run's settings, for a split of it; points are
+    in the run's order.
 
     Raises `CheckpointError` for data with other points, and what `load_data` raises.
     """
     from heatkp.config import parse_settings
     from heatkp.data.loading import load_data
+    from heatkp.data.matching import in_order_of, whole
 
     settings = loaded.settings.data
     if data is not None:  # pairs are of the run's own layout, by which pictures are mirrored
         other = {"format": "auto", "path": data, "pairs": None}
         settings = parse_settings({"data": settings.model_dump() | other}, "--data").data
-    found = load_data(settings, chosen=data is None and split != "val")
-    demand_points(name, loaded.skeleton, found.skeleton)
+    found = load_data(whole(settings), chosen=data is None and split != "val")
+    found = in_order_of(loaded.skeleton, name, settings, found)
     if data is None:
         loaded.demand_same_split(name, found.val)
     return found
@@ -224,17 +222,6 @@ def demand_same(
 def together(names: Sequence[str]) -> str:
     """How a table calls the runs that it is of."""
     return names[0] if len(names) == 1 else f"the mean of {len(names)} runs"
-
-
-def demand_points(run: str, finds: Skeleton, wanted: Skeleton) -> None:
-    """Raises `CheckpointError` where a model finds other points than the data has."""
-    from heatkp.errors import CheckpointError
-
-    if finds.point_names != wanted.point_names:
-        raise CheckpointError(
-            f"{run} finds the points of {finds.name!r} ({len(finds)}), but "
-            f"the data has those of {wanted.name!r} ({len(wanted)})"
-        )
 
 
 def predict(

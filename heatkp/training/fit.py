@@ -18,7 +18,7 @@ from lightning.pytorch.callbacks import Callback
 from rich.console import Console
 from rich.progress import Progress
 
-from heatkp import runs
+from heatkp import runs, starting
 from heatkp.config import Settings, parse_settings, put, read_yaml
 from heatkp.data.boxes import BoxStyle
 from heatkp.data.loading import load_data
@@ -102,7 +102,7 @@ def prepare(settings: Settings, console: Console, filled: bool = True) -> Prepar
         if not any((s.visibility > 0).any() for s in samples):
             raise SettingsError(f"no {part} sample has a labelled point: nothing to learn from")
     if settings.model.mean is None or settings.model.std is None:
-        mean, std = runs.source_statistics(settings) or input_statistics(settings.model)
+        mean, std = starting.source_statistics(settings) or input_statistics(settings.model)
         settings.model.mean, settings.model.std = mean, std
     torch.manual_seed(settings.trainer.seed)
     blank = settings.model_copy(deep=True)
@@ -110,8 +110,8 @@ def prepare(settings: Settings, console: Console, filled: bool = True) -> Prepar
         blank.model.encoder_weights = "none"
     model = build_model(blank, len(loaded.skeleton))
     if filled:
-        runs.start_from(model, settings, loaded.skeleton)
-        transferred = runs.transfer_to(model, settings)
+        starting.start_from(model, settings, loaded.skeleton)
+        transferred = starting.transfer_to(model, settings)
         if transferred is not None:
             console.print(transferred, highlight=False, style="dim", soft_wrap=True)
     model.to(memory_format=torch.channels_last)  # faster on CPUs and GPUs alike
