@@ -24,7 +24,7 @@ from heatkp.data.boxes import BoxStyle
 from heatkp.data.matching import order_of
 from heatkp.data.samples import Sample, fingerprint
 from heatkp.errors import CheckpointError, SettingsError
-from heatkp.files import replacing
+from heatkp.files import check_folder, reason, replacing
 from heatkp.models import KeypointModel, build_model, in_order
 from heatkp.skeletons import SKELETONS, Skeleton, sides_by_name
 
@@ -52,6 +52,30 @@ def run_folder(run: str | Path) -> Path:
     return Path(os.path.normpath(path.parent / ".."))  # also where that is no part of the name
 
 
+def check_run(out: str | Path | None) -> None:
+    """Raises `SettingsError` where `create_run` would; makes nothing."""
+    path = Path("runs") if out is None else Path(out)
+    if out is not None and os.path.lexists(path):
+        raise _exists(path)
+    try:
+        check_folder(path if out is None else path.parent)
+    except OSError as error:
+        raise _no_run(path, error) from None
+
+
+def _exists(path: Path) -> SettingsError:
+    return SettingsError(
+        f"the run folder {path} exists already: choose another --out, or continue that run with "
+        f"--resume {path}"
+    )
+
+
+def _no_run(path: Path, error: OSError) -> SettingsError:
+    return SettingsError(
+        f"cannot make the run folder {path} ({reason(error)}); choose another place with --out"
+    )
+
+
 def create_run(out: str | Path | None, name: str) -> Path:
     """A new, empty run folder: `out`, or the first free `runs/NAME-1`, `runs/NAME-2`, ...
 
@@ -66,17 +90,11 @@ def create_run(out: str | Path | None, name: str) -> Path:
                 return path
             except FileExistsError:
                 if out is not None:
-                    raise SettingsError(
-                        f"the run folder {path} exists already: choose another --out, "
-                        f"or continue that run with --resume {path}"
-                    ) from None
+                    raise _exists(path) from None
             number += 1
             path = path.with_name(f"{name}-{number}")
     except OSError as error:
-        raise SettingsError(
-            f"cannot make the run folder {path} ({error.strerror or error}: {error.filename}); "
-            "choose another place with --out"
-        ) from None
+        raise _no_run(path, error) from None
 
 
 def _git_commit() -> str | None:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from heatkp.files import check_folder
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -95,20 +97,6 @@ def writing(target: Path) -> Iterator[None]:
         raise SettingsError(
             f"cannot write {target} ({reason}): choose another place with --out"
         ) from None
-
-
-def check_folder(folder: Path) -> None:
-    """Raises `OSError` where a folder cannot be used or made; makes nothing."""
-    import errno
-    import os
-
-    place = folder
-    while not os.path.lexists(place) and place != place.parent:
-        place = place.parent
-    if not place.is_dir():
-        raise OSError(errno.ENOTDIR, f"{place} is not a folder")
-    if not os.access(place, os.W_OK | os.X_OK):
-        raise OSError(errno.EACCES, f"no permission to write in {place}")
 
 
 def check_file(path: Path) -> None:

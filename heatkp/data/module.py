@@ -49,6 +49,12 @@ class KeypointDataModule(pl.LightningDataModule):
                 f"no picture is mirrored (augmentation.flip): {unmirrored}; take both sides, or "
                 "say with data.pairs which points change places"
             )
+        if settings.data.cache == "auto" and default_folder() is None:
+            if any(s.file is not None for s in data.train):
+                self.notes.append(
+                    "no cache of images: the user has no home folder; name one with data.cache "
+                    "or $HEATKP_CACHE"
+                )
         self.train_set = self._dataset(data.train, settings.augmentation)
         self.val_set = self._dataset(data.val, None)
 
