@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from heatkp.files import check_folder
+from heatkp.files import check_folder as check_folder
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -200,13 +200,15 @@ def validation(
     console: Console, run: str, loaded: Loaded, batch_size: int, split: str = "val"
 ) -> tuple[KeypointDataset, Errors]:
     """A split of a run's own data, and the run's errors on it. Raises `DataError`."""
-    from heatkp.cli.eval import Reading, predict
+    from heatkp.cli.eval import Reading, demand_validation, predict
     from heatkp.data.dataset import KeypointDataset
     from heatkp.data.matching import in_order_of, whole
     from heatkp.data.transforms import Framing
     from heatkp.errors import DataError
 
     settings = loaded.settings.data
+    if split == "val":
+        demand_validation(run, loaded)
     found = own_data(run, whole(settings), split)
     found = in_order_of(loaded.skeleton, run, settings, found)
     loaded.demand_same_split(run, found.val)

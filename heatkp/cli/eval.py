@@ -44,7 +44,8 @@ class Reading(NamedTuple):
 @click.option("--data", type=click.Path(), help="Other data than the run was trained on.")
 @click.option(
     "--split", type=click.Choice(["train", "val", "all"]),
-    help="Which samples; other data may be used whole.  [default: val]",
+    help="Which samples; other data may be used whole.  [default: val; all of other data for a "
+    "run without validation]",
 )  # fmt: skip
 @click.option("--decoder", help="Read the maps by another decoder than the head's own.")
 @click.option("--flip-test", is_flag=True, help="Average with the mirrored image.")
@@ -98,14 +99,14 @@ def evaluate(
         return
     if lookup is not None:
         raise SettingsError("--lookup belongs to --kaggle: add it, or leave out both")
-    measure(console, names, data, split or "val", how, out)
+    measure(console, names, data, split, how, out)
 
 
 def measure(
     console: Console,
     names: Sequence[str],
     data: str | None,
-    split: str,
+    split: str | None,
     how: Reading,
     out: str | None,
 ) -> None:
@@ -116,8 +117,9 @@ def measure(
     from heatkp.evaluation.evaluate import metrics_table, worst_points
     from heatkp.evaluation.metrics import mean_of, summarise
 
-    target = target_path(names[0], out, f"eval-{split}.json")
     models = open_runs(names, how)
+    split = chosen_split(names, models, data, split)
+    target = target_path(names[0], out, f"eval-{split}.json")
     check_file(target)  # before minutes of work
     found = [load(name, loaded, data, split) for name, loaded in zip(names, models)]
     for note in found[0].notes:
@@ -167,6 +169,32 @@ def agreeing(names: Sequence[str], models: Sequence[Loaded]) -> list[Loaded]:
     they have other points."""
     first = models[0].skeleton
     return [model.in_order_of(first, names[0], name) for name, model in zip(names, models)]
+
+
+def chosen_split(
+    names: Sequence[str], models: Sequence[Loaded], data: str | None, split: str | None
+) -> str:
+    """The split that is asked for, or what is meant without. Raises `SettingsError` for the
+    validation samples of a run that kept none."""
+    for name, loaded in zip(names, models):
+        own = loaded.settings.data
+        none = not (own.val_count if own.path is None and data is None else own.validation)
+        if none and split is None and data is not None:
+            split = "all"
+        if none and split in (None, "val"):
+            demand_validation(name, loaded, " (--split all measures what it has seen)")
+    return split or "val"
+
+
+def demand_validation(run: str, loaded: Loaded, more: str = "") -> None:
+    """Raises `SettingsError` for a run that kept no sample for validation; `more` ends it."""
+    from heatkp.errors import SettingsError
+
+    if not loaded.settings.data.validates:
+        raise SettingsError(
+            f"{run} was trained on all of its data (data.validation: 0): it has no validation "
+            f"samples. Measure it on other data with: heatkp eval {run} --data FILE{more}"
+        )
 
 
 def load(name: str, loaded: Loaded, data: str | None, split: str) -> KeypointData:

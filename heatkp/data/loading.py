@@ -67,9 +67,13 @@ def split(samples: list[Sample], data: Data) -> tuple[list[Sample], list[Sample]
 
     `person` keeps the persons whose names sort last (a `validation` share of them) for
     validation; a photo is a person where none is named, and persons in one photo are together.
-    `random` shuffles photos with `split_seed`, and all samples of a photo go with it. Raises
-    `DataError` where a part would be empty.
+    `random` shuffles photos with `split_seed`, and all samples of a photo go with it. With a
+    `validation` of 0 all samples train. Raises `DataError` where a part would be empty.
     """
+    if not samples:
+        raise DataError(f"{data.path} holds no sample: there is nothing to train on")
+    if not data.validates:
+        return list(samples), []
     if data.split == "person":
         of = _persons(samples)
         distinct = sorted(set(of), key=_natural)
@@ -85,7 +89,8 @@ def split(samples: list[Sample], data: Data) -> tuple[list[Sample], list[Sample]
         if not kept:
             raise DataError(
                 f"the {part} split is empty: {len(samples)} samples, data.split={data.split}, "
-                f"data.validation={data.validation:g}; choose another share"
+                f"data.validation={data.validation:g}; choose another fraction, or 0 to train on "
+                "all of them"
             )
     return train, val
 
@@ -164,7 +169,7 @@ def load_data(data: Data, chosen: bool = True) -> KeypointData:
             together = f"{len(pictures)} pictures are of {len(photos)} photos, by their names: "
             notes = (*notes, together + "those of one photo are on one side of the split")
         loaded = KeypointData(skeleton, *split(samples, data), notes)
-        if chosen and data.leave_out_lookalikes:
+        if chosen and data.leave_out_lookalikes and loaded.val:
             loaded = without_lookalikes(loaded)
     if chosen and 0 < data.train_limit < len(loaded.train):
         loaded = _limited(loaded, data)
