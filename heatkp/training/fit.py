@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-import shlex
-import sys
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
@@ -22,15 +20,15 @@ from rich.console import Console
 from rich.progress import Progress
 
 from heatkp import runs, starting
-from heatkp.config import Settings, parse_settings, put, read_yaml
+from heatkp.config import Settings
 from heatkp.data.boxes import BoxStyle
 from heatkp.data.loading import load_data
 from heatkp.data.matching import in_order_of, whole
 from heatkp.data.module import KeypointDataModule
-from heatkp.errors import CheckpointError, SettingsError, StorageError
+from heatkp.errors import SettingsError, StorageError
 from heatkp.evaluation.evaluate import predict_dataset
 from heatkp.evaluation.metrics import summarise
-from heatkp.files import check_folder, write_text
+from heatkp.files import write_text
 from heatkp.models import KeypointModel, build_model
 from heatkp.models.encoders import input_statistics
 from heatkp.training.callbacks import (
@@ -46,13 +44,8 @@ from heatkp.training.callbacks import (
     moving_average,
 )
 from heatkp.training.module import KeypointModule
-from heatkp.training.storage import epochs_done, resumable
+from heatkp.training.storage import resumable
 
-MAY_CHANGE = (
-    "trainer.epochs", "trainer.early_stopping", "trainer.device", "trainer.threads", "data.path",
-    "data.workers", "data.cache", "data.cache_mb",
-)  # fmt: skip
-"""Settings that may be given to a run that goes on."""
 UNMEASURED_SHOWN = 12
 """Training samples that a run without validation shows in predictions.png."""
 
@@ -212,7 +205,7 @@ def _loggers(run: Path) -> Any:
     return TensorBoardLogger(run, name="tensorboard", version="")
 
 
-def _validation_epochs(settings: Settings) -> int:
+def validation_epochs(settings: Settings) -> int:
     # Lightning counts from the first epoch; a period that divides the run validates its last.
     period, epochs = settings.trainer.validate_every, settings.trainer.epochs
     if epochs % period and settings.data.validates:
@@ -237,7 +230,7 @@ def fit(
     `further` trains on a run that had ended, also where it had stopped early.
     """
     settings = prepared.settings
-    period = _validation_epochs(settings)
+    period = validation_epochs(settings)
     own = _callbacks(prepared, run, console, resume is not None, further)
     pl.seed_everything(settings.trainer.seed, workers=True, verbose=False)
     with _quiet():
@@ -319,7 +312,7 @@ def _finish_unmeasured(prepared: Prepared, run: Path) -> dict[str, Any]:
     return metrics
 
 
-def _begin(prepared: Prepared, run: Path, settings: bool = True) -> None:
+def begin(prepared: Prepared, run: Path, settings: bool = True) -> None:
     """Write what a run folder holds before its first epoch, where it is not there yet; the
     `settings` in any case."""
     from heatkp.viz import figures
@@ -343,109 +336,16 @@ def train(
     Raises `SettingsError`, `DataError` or `CheckpointError` before anything is written.
     """
     _accelerator(settings.trainer.device)
-    _validation_epochs(settings)
+    validation_epochs(settings)
     runs.check_run(out)  # before minutes of work
     prepared = prepare(settings, console)
     run = runs.create_run(out, settings.head.name)
     try:
         with resumable(run):
-            _begin(prepared, run)
+            begin(prepared, run)
             fit(prepared, run, console, callbacks=callbacks)
             return run, finish(prepared, run)
     except StorageError:
         with suppress(OSError):
             run.rmdir()  # goes where nothing was begun
         raise
-
-
-def resume(
-    run: Path,
-    console: Console,
-    callbacks: Sequence[Callback] = (),
-    overrides: Mapping[str, Any] | None = None,
-    changes: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:
-    """Continue a run that was stopped, to the result of one that was not; gives its metrics.
-
-    `callbacks` as in `fit`; `overrides` are settings by `section.key` that are used instead of
-    the run's own, which another machine may have begun. `changes` are settings of `MAY_CHANGE`
-    that become the run's own: with more `trainer.epochs` a finished run goes on too, and its
-    learning rates from there are those of a run of so many epochs.
-
-    Raises `CheckpointError` for what is no run folder, or a run that is finished, and
-    `SettingsError` for changes that cannot be.
-    """
-    if not (run / runs.SETTINGS).is_file():
-        raise CheckpointError(f"{run} is not a run folder: it has no {runs.SETTINGS}")
-    changes = changes or {}
-    refused = [key for key in changes if key not in MAY_CHANGE]
-    if refused:
-        raise SettingsError(
-            f"{refused[0]}: a run that goes on keeps its settings, except {', '.join(MAY_CHANGE)}; "
-            f"for others start a new run from its weights with --set model.init={run}"
-        )
-    values = read_yaml(run / runs.SETTINGS)
-    for key, value in {**(overrides or {}), **changes}.items():
-        put(values, key, value)
-    settings = parse_settings(values, str(run / runs.SETTINGS))
-    finished = (run / runs.METRICS).is_file()
-    _demand_epochs(run, settings, finished, changes)
-    _validation_epochs(settings)
-    with resumable(run):
-        check_folder(run)
-    last = run / runs.LAST
-    # Says plainly what is wrong with a checkpoint that does not fit.
-    begun = runs.load_run(last) if last.is_file() else None
-    prepared = prepare(settings, console, begun, str(run))
-    if begun is not None:
-        begun.demand_same_split(run, prepared.data.data.val)
-        begun.demand_same_training(run, prepared.data.data.train)
-    with resumable(run):
-        if changes:
-            _record(run)
-        _begin(prepared, run, settings=bool(changes))
-        if finished:  # until it ends again
-            (run / runs.METRICS).unlink()
-            if not settings.data.validates:
-                (run / runs.WEIGHTS).unlink(missing_ok=True)  # those of then, not of now
-        fit(prepared, run, console, last if last.is_file() else None, callbacks, finished)
-        return finish(prepared, run)
-
-
-def _demand_epochs(
-    run: Path, settings: Settings, finished: bool, changes: Mapping[str, Any]
-) -> None:
-    """Raises `CheckpointError` or `SettingsError` where no epoch is left to train."""
-    done, epochs = epochs_done(run), settings.trainer.epochs
-    if not finished:
-        if done is not None and epochs < done:
-            raise SettingsError(
-                f"trainer.epochs: {run} has trained {done} epochs, which are more than {epochs}; "
-                f"give {done} to end it there, or more"
-            )
-        return
-    further = {"trainer.epochs", "trainer.early_stopping"} & changes.keys()
-    if done is None and further:
-        raise CheckpointError(
-            f"{run} holds no checkpoint ({runs.LAST}) to train further from: start a new run from "
-            f"its weights with --set model.init={run}"
-        )
-    if not further or epochs <= (done or 0):
-        count = "" if done is None else f", after {done} of {epochs} epochs"
-        raise CheckpointError(
-            f"the run {run} is finished{count}; evaluate it with: heatkp eval {run}, or train it "
-            f"further with: heatkp train --resume {run} --epochs {2 * max(done or 0, epochs)}"
-        )
-
-
-def _record(run: Path) -> None:
-    """Note in environment.json that a run goes on with other settings, and from where."""
-    path = run / runs.ENVIRONMENT
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return  # made anew, with this command
-    if isinstance(content, dict):
-        told = f"after {epochs_done(run) or 0} epochs: {shlex.join(sys.argv)}"
-        content["continued"] = [*content.get("continued", []), told]
-        write_text(path, json.dumps(content, indent=1) + "\n")
