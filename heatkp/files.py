@@ -49,9 +49,11 @@ def check_folder(folder: Path) -> None:
     while not os.path.lexists(place) and place != place.parent:
         place = place.parent
     if not place.is_dir():
-        raise OSError(errno.ENOTDIR, f"{place} is not a folder")
+        raise OSError(errno.ENOTDIR, "this is not a folder", str(place))
+    if os.name == "posix" and os.statvfs(place).f_flag & os.ST_RDONLY:
+        raise OSError(errno.EROFS, "the file system is read-only", str(place))
     if not os.access(place, os.W_OK | os.X_OK):
-        raise OSError(errno.EACCES, f"no permission to write in {place}")
+        raise OSError(errno.EACCES, "there is no permission to write", str(place))
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from heatkp.files import check_folder as check_folder
+from heatkp.files import reason
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -93,9 +94,8 @@ def writing(target: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = error.strerror or error
         raise SettingsError(
-            f"cannot write {target} ({reason}): choose another place with --out"
+            f"cannot write {target} ({reason(error)}): choose another place with --out"
         ) from None
 
 

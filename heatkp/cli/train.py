@@ -66,10 +66,10 @@ def train(
 
     console = Console(markup=False)
     if resume is not None:
-        from heatkp.training import fit
+        from heatkp.training import resuming
 
         run = Path(resume)
-        report(console, run, fit.resume(run, console, changes=changes(given, assignments)))
+        report(console, run, resuming.resume(run, console, changes=changes(given, assignments)))
         return
 
     from heatkp.config import expand_path, ignored, read_yaml

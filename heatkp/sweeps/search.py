@@ -33,7 +33,7 @@ from heatkp.sweeps.study import (
     take_up_lost,
     trials,
 )
-from heatkp.training import fit
+from heatkp.training import fit, resuming
 from heatkp.training.module import KeypointModule
 
 TIME_UP = "the time is up; the same command goes on"
@@ -235,7 +235,7 @@ class Search:
         settings = self.space.settings(trial.params)
         demand_validation(settings)
         if (run / runs.SETTINGS).is_file():
-            return fit.resume(run, self.console, [monitor], machine_settings(settings))
+            return resuming.resume(run, self.console, [monitor], machine_settings(settings))
         shutil.rmtree(run, ignore_errors=True)
         return fit.train(settings, run, self.console, [monitor])[1]
 

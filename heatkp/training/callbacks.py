@@ -22,6 +22,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from torch import Tensor
+from torch.optim.lr_scheduler import LRScheduler
 
 from heatkp.errors import DivergedError
 from heatkp.files import replacing, write_text
@@ -105,7 +106,8 @@ class Stretched(Callback):
         optimiser = trainer.optimizers[0]
         ended = optimiser.param_groups[0]["lr"]
         for config in trainer.lr_scheduler_configs:
-            config.scheduler.last_epoch -= 1  # what a step computes, it computes again
+            assert isinstance(config.scheduler, LRScheduler)
+            config.scheduler.last_epoch -= 1  # what the last step computed is computed again
             config.scheduler.step()
         begins = optimiser.param_groups[0]["lr"]
         self._console.print(

@@ -69,13 +69,13 @@ def resume(
         begun.demand_same_split(run, prepared.data.data.val)
         begun.demand_same_training(run, prepared.data.data.train)
     with resumable(run):
-        if changes:
-            _record(run)
-        fit.begin(prepared, run, settings=bool(changes))
         if finished:  # until it ends again
             (run / runs.METRICS).unlink()
             if not settings.data.validates:
                 (run / runs.WEIGHTS).unlink(missing_ok=True)  # those of then, not of now
+        if changes:
+            _record(run)
+        fit.begin(prepared, run, settings=bool(changes))
         fit.fit(prepared, run, console, last if last.is_file() else None, callbacks, finished)
         return fit.finish(prepared, run)
 
@@ -99,7 +99,8 @@ def _demand_epochs(
             f"its weights with --set model.init={run}"
         )
     if not further or epochs <= (done or 0):
-        count = "" if done is None else f", after {done} of {epochs} epochs"
+        early = f" of {epochs}" if done is not None and done < epochs else ""
+        count = "" if done is None else f", after {done}{early} epochs"
         raise CheckpointError(
             f"the run {run} is finished{count}; evaluate it with: heatkp eval {run}, or train it "
             f"further with: heatkp train --resume {run} --epochs {2 * max(done or 0, epochs)}"
