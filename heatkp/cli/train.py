@@ -127,8 +127,8 @@ def report(console: Console, run: Path, metrics: dict[str, Any]) -> None:
     if metrics["split"] is None:
         console.print(
             f"{run}: trained on all {metrics['samples']} samples, loss "
-            f"{metrics['train_loss']:.4g} in epoch {metrics['epochs']}; no error was measured. Measure it on images that "
-            f"it has not seen: heatkp eval {run} --data FILE",
+            f"{metrics['train_loss']:.4g} in epoch {metrics['epochs']}; no error was measured. "
+            f"Measure it on images that it has not seen: heatkp eval {run} --data FILE",
             highlight=False, soft_wrap=True,
         )  # fmt: skip
         console.print(

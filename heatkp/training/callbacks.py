@@ -7,7 +7,7 @@ import io
 import math
 import time
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import lightning.pytorch as pl
 import torch
@@ -35,6 +35,24 @@ WAIT_TOO_LONG = 0.05
 """Share of the training steps' time."""
 
 
+class _Told:
+    """A file that remembers why it could not be written: torch only says that it was not."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.error: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        try:
+            return self._file.write(data)
+        except OSError as error:
+            self.error = error
+            raise
+
+    def flush(self) -> None:
+        self._file.flush()
+
+
 class SafeCheckpointIO(TorchCheckpointIO):
     """Writes a checkpoint beside its place and moves it there, so a kill leaves the old one."""
 
@@ -43,9 +61,14 @@ class SafeCheckpointIO(TorchCheckpointIO):
     ) -> None:
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
-        # To a file of Python's, which tells why it could not be written; torch's own does not.
         with replacing(target) as part, part.open("wb") as file:
-            torch.save(checkpoint, file)
+            told = _Told(file)
+            try:
+                torch.save(checkpoint, told)
+            except RuntimeError:
+                if told.error is not None:
+                    raise told.error from None
+                raise
 
 
 class LastCheckpoint(Callback):

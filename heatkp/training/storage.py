@@ -31,7 +31,7 @@ def _kept(run: Path) -> str:
     kept = "no epoch is kept yet" if epochs is None else (
         f"the run is kept as it was after epoch {epochs}"
     )  # fmt: skip
-    return f"{kept}; mend that, then go on with: heatkp train --resume {run}"
+    return f"{kept}. Mend that, then go on with: heatkp train --resume {run}"
 
 
 def _inside(error: OSError, run: Path) -> bool:
@@ -53,11 +53,11 @@ def resumable(run: Path) -> Iterator[None]:
     except OSError as error:
         if not (is_full(error) or _inside(error, run)):
             raise
-        raise StorageError(f"cannot write into {run}: {reason(error)}. {_kept(run)}") from error
+        raise StorageError(f"cannot write into {run}: {reason(error)}; {_kept(run)}") from error
     except RuntimeError as error:
         if "DataLoader worker" not in str(error) or "killed" not in str(error):
             raise
         raise HeatkpError(
             "a process that reads images was killed, as where memory, or shared memory (/dev/shm), "
-            f"is too small: with --set data.workers=0 there is none. {_kept(run)}"
+            f"is too small: with data.workers=0 there is none; {_kept(run)}"
         ) from error
