@@ -7,7 +7,7 @@ import io
 import math
 import time
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import lightning.pytorch as pl
 import torch
@@ -64,7 +64,7 @@ class SafeCheckpointIO(TorchCheckpointIO):
         with replacing(target) as part, part.open("wb") as file:
             told = _Told(file)
             try:
-                torch.save(checkpoint, told)
+                torch.save(checkpoint, cast(IO[bytes], told))
             except RuntimeError:
                 if told.error is not None:
                     raise told.error from None

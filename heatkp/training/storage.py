@@ -23,7 +23,7 @@ def epochs_done(run: Path) -> int | None:
         return None
 
 
-def _kept(run: Path) -> str:
+def _kept(run: Path, flags: str = "") -> str:
     """What is there to go on from, and how."""
     if not (run / runs.SETTINGS).is_file():
         return "nothing was begun: choose another place with --out"
@@ -31,7 +31,7 @@ def _kept(run: Path) -> str:
     kept = "no epoch is kept yet" if epochs is None else (
         f"the run is kept as it was after epoch {epochs}"
     )  # fmt: skip
-    return f"{kept}. Mend that, then go on with: heatkp train --resume {run}"
+    return f"{kept}. Mend that, then go on with: heatkp train --resume {run}{flags}"
 
 
 def _inside(error: OSError, run: Path) -> bool:
@@ -59,5 +59,5 @@ def resumable(run: Path) -> Iterator[None]:
             raise
         raise HeatkpError(
             "a process that reads images was killed, as where memory, or shared memory (/dev/shm), "
-            f"is too small: with data.workers=0 there is none; {_kept(run)}"
+            f"is too small; {_kept(run, ' --set data.workers=0')}"
         ) from error
