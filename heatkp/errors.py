@@ -19,6 +19,10 @@ class CheckpointError(HeatkpError):
     """A run folder or weights file is missing, broken or belongs to another model."""
 
 
+class StorageError(HeatkpError):
+    """A file cannot be written: the disk is full, a quota is used up, a permission was lost."""
+
+
 class DivergedError(HeatkpError):
     """A training whose loss or error is no longer a number."""
 

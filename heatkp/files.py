@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,40 @@ def made_by_predict(folder: Path) -> bool:
         return f'"{MADE_BY}"' in (folder / SUMMARY).read_text(encoding="utf-8")[:200]
     except (OSError, ValueError):
         return False
+
+
+_REASONS = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EFBIG: "the file would be larger than is allowed",
+    errno.EROFS: "the file system is read-only",
+    errno.EACCES: "there is no permission",
+    errno.EPERM: "there is no permission",
+}
+
+
+def reason(error: OSError) -> str:
+    """Why the system refused a file, in words, with the file where it is known."""
+    words = _REASONS.get(error.errno or 0) or error.strerror or str(error)
+    return f"{words}: {os.fsdecode(error.filename)}" if error.filename else words
+
+
+def is_full(error: OSError) -> bool:
+    """Whether there was no room to write, as only writing can say."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def check_folder(folder: Path) -> None:
+    """Raises `OSError` where a folder cannot be used or made; makes nothing."""
+    place = folder
+    while not os.path.lexists(place) and place != place.parent:
+        place = place.parent
+    if not place.is_dir():
+        raise OSError(errno.ENOTDIR, "this is not a folder", str(place))
+    if os.name == "posix" and os.statvfs(place).f_flag & os.ST_RDONLY:
+        raise OSError(errno.EROFS, "the file system is read-only", str(place))
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise OSError(errno.EACCES, "there is no permission to write", str(place))
 
 
 @contextmanager

@@ -21,10 +21,11 @@ from safetensors.torch import save
 import heatkp
 from heatkp.config import Settings, parse_settings, read_yaml
 from heatkp.data.boxes import BoxStyle
+from heatkp.data.matching import order_of
 from heatkp.data.samples import Sample, fingerprint
 from heatkp.errors import CheckpointError, SettingsError
-from heatkp.files import replacing
-from heatkp.models import KeypointModel, build_model, heads_alike
+from heatkp.files import check_folder, reason, replacing
+from heatkp.models import KeypointModel, build_model, in_order
 from heatkp.skeletons import SKELETONS, Skeleton, sides_by_name
 
 SETTINGS = "settings.yaml"
@@ -51,6 +52,30 @@ def run_folder(run: str | Path) -> Path:
     return Path(os.path.normpath(path.parent / ".."))  # also where that is no part of the name
 
 
+def check_run(out: str | Path | None) -> None:
+    """Raises `SettingsError` where `create_run` would; makes nothing."""
+    path = Path("runs") if out is None else Path(out)
+    if out is not None and os.path.lexists(path):
+        raise _exists(path)
+    try:
+        check_folder(path if out is None else path.parent)
+    except OSError as error:
+        raise _no_run(path, error) from None
+
+
+def _exists(path: Path) -> SettingsError:
+    return SettingsError(
+        f"the run folder {path} exists already: choose another --out, or continue that run with "
+        f"--resume {path}"
+    )
+
+
+def _no_run(path: Path, error: OSError) -> SettingsError:
+    return SettingsError(
+        f"cannot make the run folder {path} ({reason(error)}); choose another place with --out"
+    )
+
+
 def create_run(out: str | Path | None, name: str) -> Path:
     """A new, empty run folder: `out`, or the first free `runs/NAME-1`, `runs/NAME-2`, ...
 
@@ -65,17 +90,11 @@ def create_run(out: str | Path | None, name: str) -> Path:
                 return path
             except FileExistsError:
                 if out is not None:
-                    raise SettingsError(
-                        f"the run folder {path} exists already: choose another --out, "
-                        f"or continue that run with --resume {path}"
-                    ) from None
+                    raise _exists(path) from None
             number += 1
             path = path.with_name(f"{name}-{number}")
     except OSError as error:
-        raise SettingsError(
-            f"cannot make the run folder {path} ({error.strerror or error}: {error.filename}); "
-            "choose another place with --out"
-        ) from None
+        raise _no_run(path, error) from None
 
 
 def _git_commit() -> str | None:
@@ -174,6 +193,27 @@ class Loaded:
     validation: str | None = None
     training: str | None = None
 
+    def in_order_of(self, skeleton: Skeleton, who: str, run: str) -> Loaded:
+        """The model with its points in another order, by name; `who` has that order, and `run`
+        is this one, in errors.
+
+        Raises `CheckpointError` where it has other points.
+        """
+        order = order_of(
+            skeleton, who, self.skeleton, run, "choose runs and data with the same points"
+        )
+        if order == sorted(order):
+            return self
+        settings = self.settings.model_copy(deep=True)
+        settings.model.encoder_weights = "none"
+        if isinstance(settings.head.sigma, list):
+            settings.head.sigma = [settings.head.sigma[i] for i in order]
+        model = build_model(settings, len(order))
+        model.load_state_dict(in_order(self.model.state_dict(), self.model.point_rows(), order))
+        model.set_progress(self.model.progress)
+        model.to(next(self.model.parameters()).device).eval()
+        return replace(self, model=model, skeleton=self.skeleton.subset(order, self.skeleton.name))
+
     def demand_same_split(self, run: str | Path, validation: Sequence[Sample]) -> None:
         """Raises `CheckpointError` where these are not the samples that training held back."""
         if self.validation not in (None, fingerprint(validation)):
@@ -249,7 +289,8 @@ def weights_path(path: str | Path) -> Path:
     raise CheckpointError(f"the run folder {path} holds no weights (no {WEIGHTS}, no {LAST})")
 
 
-def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+def read_weights(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Tensors and description of a file. Raises `CheckpointError` for what is no run's."""
     if path.suffix not in (".safetensors", ".ckpt"):
         raise CheckpointError(
             f"{path} is no run: name a run's folder, its {WEIGHTS}, or a checkpoint (.ckpt)"
@@ -266,7 +307,8 @@ def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         raise CheckpointError(f"{path} is no checkpoint that can be trusted: {error}") from None
 
 
-def _fill(model: KeypointModel, state: dict[str, torch.Tensor], path: Path, head: str) -> None:
+def fill(model: KeypointModel, state: dict[str, torch.Tensor], path: Path, head: str) -> None:
+    """Load weights into a model. Raises `CheckpointError` where they do not fit."""
     own = model.state_dict()
     wrong = [k for k in own if k not in state or state[k].shape != own[k].shape]
     wrong += [k for k in state if k not in own]
@@ -285,7 +327,7 @@ def load_run(path: str | Path, device: str = "cpu") -> Loaded:
     `SettingsError` where its settings file is damaged.
     """
     file = weights_path(path)
-    state, description = _read(file)
+    state, description = read_weights(file)
     saved = Path(path) / SETTINGS
     try:
         settings = parse_settings(description["settings"], str(file))
@@ -305,91 +347,8 @@ def load_run(path: str | Path, device: str = "cpu") -> Loaded:
     blank = settings.model_copy(deep=True)
     blank.model.encoder_weights = "none"
     model = build_model(blank, len(skeleton))
-    _fill(model, state, file, settings.head.name)
+    fill(model, state, file, settings.head.name)
     model.set_progress(progress)  # they are read as they were when they were chosen
     model.to(device).eval()
     known = (description.get(part) for part in ("validation", "training"))
     return Loaded(model, settings, skeleton, box_style, *known)
-
-
-def start_from(model: KeypointModel, settings: Settings, skeleton: Skeleton) -> None:
-    """Fill a new model with the weights that `model.init` names.
-
-    Heads may differ where both take maps for the same, as all of the softmax do. What a head
-    learns besides the maps is taken from the same head only.
-
-    Raises `CheckpointError` where points, network or the meaning of maps differ.
-    """
-    if settings.model.init is None:
-        return
-    path = weights_path(settings.model.init)
-    state, description = _read(path)
-    theirs = description["skeleton"]["point_names"]
-    if len(theirs) != len(skeleton):
-        raise CheckpointError(
-            f"model.init: {path} has {len(theirs)} points, this run has {len(skeleton)}"
-        )
-    other = [(a, b) for a, b in zip(theirs, skeleton.point_names) if a != b]
-    if other:
-        raise CheckpointError(
-            f"model.init: {len(other)} points of {path} are others than this run's, such as "
-            f"{other[0][0]!r} where this run has {other[0][1]!r}; take the same points in the same "
-            "order, or model.transfer, which takes all but the last layer"
-        )
-    head = description["settings"]["head"]["name"]
-    if head != settings.head.name:
-        alike = heads_alike(head)
-        if settings.head.name not in alike:
-            raise CheckpointError(
-                f"model.init: {path} was trained with head {head!r}, whose maps mean "
-                f"something else for {settings.head.name!r}; choose one of {', '.join(alike)}, or "
-                "model.transfer"
-            )
-        own = model.state_dict()
-        state = {k: v for k, v in state.items() if not k.startswith("head.")}
-        state |= {k: v for k, v in own.items() if k.startswith("head.")}
-    _fill(model, state, path, head)
-
-
-def source_statistics(settings: Settings) -> tuple[list[float], list[float]] | None:
-    """Mean and standard deviation of pixels that the weights in `model.init` or
-    `model.transfer` were trained with; None where neither is set."""
-    source = settings.model.init or settings.model.transfer
-    if source is None:
-        return None
-    trained = _read(weights_path(source))[1]["settings"]["model"]
-    return trained["mean"], trained["std"]
-
-
-def transfer_to(model: KeypointModel, settings: Settings) -> str | None:
-    """Fill a new model's network with what `model.transfer` names has in common with it.
-
-    The encoder must be the same; blocks of the decoder that the other lacks (at a finer stride)
-    and the last layer stay fresh. From dense models to regression and back, the encoder is taken.
-    Gives a line that says what was taken, or None where the setting is not used.
-
-    Raises:
-        CheckpointError: for what cannot be read or has another encoder.
-    """
-    if settings.model.transfer is None:
-        return None
-    path = weights_path(settings.model.transfer)
-    state, _ = _read(path)
-    dense = any(k.startswith("network.") for k in model.state_dict())
-    prefix = "network." if dense else ""
-    theirs = {prefix + k.removeprefix("network."): v for k, v in state.items()}
-    own = {
-        k: v
-        for k, v in model.state_dict().items()
-        if k.startswith(("network.", "encoder.")) and not k.endswith("num_batches_tracked")
-    }
-    encoder = [k for k in own if k.startswith(f"{prefix}encoder.")]
-    taken = {k: theirs[k] for k in own if k in theirs and theirs[k].shape == own[k].shape}
-    foreign = [k for k in encoder if k not in taken]
-    if foreign or not encoder:
-        raise CheckpointError(
-            f"model.transfer: {path} has another encoder ({len(foreign)} of {len(encoder)} tensors "
-            f"differ); set model.encoder to the one that it was trained with"
-        )
-    model.load_state_dict(taken, strict=False)
-    return f"{len(taken)} of the network's {len(own)} tensors come from {settings.model.transfer}"

@@ -13,7 +13,7 @@ ORDER = [
     {"skeletons"},
     {"heatmaps", "config"},
     {"data", "models"},
-    {"runs", "evaluation"},
+    {"runs", "starting", "evaluation"},
     {"engine"},
     {"inference", "viz"},
     {"training"},

@@ -18,6 +18,7 @@ from heatkp.cli.train import train
 from heatkp.cli.viz import viz
 from heatkp.cli.viz_heatmaps import viz_heatmaps
 from heatkp.errors import HeatkpError
+from heatkp.files import reason
 
 
 class UserError(click.ClickException):
@@ -53,12 +54,19 @@ class _Commands(click.Group):
                 message += f" Continue with: heatkp train --resume {interrupt.args[0]}"
             click.echo(message, err=True)
             sys.exit(130)
+        except OSError as error:
+            if debug:
+                traceback.print_exc()
+            raise UserError(
+                f"{reason(error)}. Mend that and start the command again; `heatkp --debug ...` "
+                "shows where it was"
+            ) from None
         except Exception as error:
             if debug:
                 traceback.print_exc()
             raise click.ClickException(
                 f"{type(error).__name__}: {_message(error)}\n"
-                "This looks like a fault in heatkp; `heatkp --debug ...` shows where."
+                "This looks like an error in heatkp; `heatkp --debug ...` shows where."
             ) from None
 
 

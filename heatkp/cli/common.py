@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from heatkp.files import check_folder as check_folder
+from heatkp.files import reason
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -91,24 +94,9 @@ def writing(target: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = error.strerror or error
         raise SettingsError(
-            f"cannot write {target} ({reason}): choose another place with --out"
+            f"cannot write {target} ({reason(error)}): choose another place with --out"
         ) from None
-
-
-def check_folder(folder: Path) -> None:
-    """Raises `OSError` where a folder cannot be used or made; makes nothing."""
-    import errno
-    import os
-
-    place = folder
-    while not os.path.lexists(place) and place != place.parent:
-        place = place.parent
-    if not place.is_dir():
-        raise OSError(errno.ENOTDIR, f"{place} is not a folder")
-    if not os.access(place, os.W_OK | os.X_OK):
-        raise OSError(errno.EACCES, f"no permission to write in {place}")
 
 
 def check_file(path: Path) -> None:
@@ -212,14 +200,17 @@ def validation(
     console: Console, run: str, loaded: Loaded, batch_size: int, split: str = "val"
 ) -> tuple[KeypointDataset, Errors]:
     """A split of a run's own data, and the run's errors on it. Raises `DataError`."""
-    from heatkp.cli.eval import Reading, demand_points, predict
+    from heatkp.cli.eval import Reading, demand_validation, predict
     from heatkp.data.dataset import KeypointDataset
+    from heatkp.data.matching import in_order_of, whole
     from heatkp.data.transforms import Framing
     from heatkp.errors import DataError
 
     settings = loaded.settings.data
-    found = own_data(run, settings, split)
-    demand_points(run, loaded.skeleton, found.skeleton)
+    if split == "val":
+        demand_validation(run, loaded)
+    found = own_data(run, whole(settings), split)
+    found = in_order_of(loaded.skeleton, run, settings, found)
     loaded.demand_same_split(run, found.val)
     samples = found.part(split)
     if not any((s.visibility > 0).any() for s in samples):

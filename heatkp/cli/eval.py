@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from heatkp.data.samples import KeypointData, Sample
     from heatkp.evaluation.metrics import Errors
     from heatkp.runs import Loaded
-    from heatkp.skeletons import Skeleton
 
 EXAMPLES = """\b
 Examples:
@@ -45,7 +44,8 @@ class Reading(NamedTuple):
 @click.option("--data", type=click.Path(), help="Other data than the run was trained on.")
 @click.option(
     "--split", type=click.Choice(["train", "val", "all"]),
-    help="Which samples; other data may be used whole.  [default: val]",
+    help="Which samples; other data may be used whole.  [default: val; all of other data for a "
+    "run without validation]",
 )  # fmt: skip
 @click.option("--decoder", help="Read the maps by another decoder than the head's own.")
 @click.option("--flip-test", is_flag=True, help="Average with the mirrored image.")
@@ -99,14 +99,14 @@ def evaluate(
         return
     if lookup is not None:
         raise SettingsError("--lookup belongs to --kaggle: add it, or leave out both")
-    measure(console, names, data, split or "val", how, out)
+    measure(console, names, data, split, how, out)
 
 
 def measure(
     console: Console,
     names: Sequence[str],
     data: str | None,
-    split: str,
+    split: str | None,
     how: Reading,
     out: str | None,
 ) -> None:
@@ -117,8 +117,9 @@ def measure(
     from heatkp.evaluation.evaluate import metrics_table, worst_points
     from heatkp.evaluation.metrics import mean_of, summarise
 
-    target = target_path(names[0], out, f"eval-{split}.json")
     models = open_runs(names, how)
+    split = chosen_split(names, models, data, split)
+    target = target_path(names[0], out, f"eval-{split}.json")
     check_file(target)  # before minutes of work
     found = [load(name, loaded, data, split) for name, loaded in zip(names, models)]
     for note in found[0].notes:
@@ -159,34 +160,59 @@ def open_run(run: str, how: Reading) -> Loaded:
 
 
 def open_runs(names: Sequence[str], how: Reading) -> list[Loaded]:
-    """Models that find the same points. Raises `CheckpointError` where they don't."""
-    from heatkp.errors import CheckpointError
+    """Models that find the same points, in the first one's order. Raises `CheckpointError`."""
+    return agreeing(names, [open_run(name, how) for name in names])
 
-    models = [open_run(name, how) for name in names]
+
+def agreeing(names: Sequence[str], models: Sequence[Loaded]) -> list[Loaded]:
+    """Models with their points in the first one's order, by name. Raises `CheckpointError` where
+    they have other points."""
     first = models[0].skeleton
-    for name, other in zip(names, models):
-        if other.skeleton.point_names != first.point_names:
-            raise CheckpointError(
-                f"{names[0]} finds the points of {first.name!r} ({len(first)}), {name} those of "
-                f"{other.skeleton.name!r} ({len(other.skeleton)}): there is no mean of them"
-            )
-    return models
+    return [model.in_order_of(first, names[0], name) for name, model in zip(names, models)]
+
+
+def chosen_split(
+    names: Sequence[str], models: Sequence[Loaded], data: str | None, split: str | None
+) -> str:
+    """The split that is asked for, or what is meant without. Raises `SettingsError` for the
+    validation samples of a run that kept none."""
+    for name, loaded in zip(names, models):
+        own = loaded.settings.data
+        none = not (own.val_count if own.path is None and data is None else own.validation)
+        if none and split is None and data is not None:
+            split = "all"
+        if none and split in (None, "val"):
+            demand_validation(name, loaded, " (--split all measures what it has seen)")
+    return split or "val"
+
+
+def demand_validation(run: str, loaded: Loaded, more: str = "") -> None:
+    """Raises `SettingsError` for a run that kept no sample for validation; `more` ends it."""
+    from heatkp.errors import SettingsError
+
+    if not loaded.settings.data.validates:
+        raise SettingsError(
+            f"{run} was trained on all of its data (data.validation: 0): it has no validation "
+            f"samples. Measure it on other data with: heatkp eval {run} --data FILE{more}"
+        )
 
 
 def load(name: str, loaded: Loaded, data: str | None, split: str) -> KeypointData:
-    """The data of a run, or other data, under the run's settings, for a split of it.
+    """The data of a run, or other data, under the run's settings, for a split of it; points are
+    in the run's order.
 
     Raises `CheckpointError` for data with other points, and what `load_data` raises.
     """
     from heatkp.config import parse_settings
     from heatkp.data.loading import load_data
+    from heatkp.data.matching import in_order_of, whole
 
     settings = loaded.settings.data
     if data is not None:  # pairs are of the run's own layout, by which pictures are mirrored
         other = {"format": "auto", "path": data, "pairs": None}
         settings = parse_settings({"data": settings.model_dump() | other}, "--data").data
-    found = load_data(settings, chosen=data is None and split != "val")
-    demand_points(name, loaded.skeleton, found.skeleton)
+    found = load_data(whole(settings), chosen=data is None and split != "val")
+    found = in_order_of(loaded.skeleton, name, settings, found)
     if data is None:
         loaded.demand_same_split(name, found.val)
     return found
@@ -224,17 +250,6 @@ def demand_same(
 def together(names: Sequence[str]) -> str:
     """How a table calls the runs that it is of."""
     return names[0] if len(names) == 1 else f"the mean of {len(names)} runs"
-
-
-def demand_points(run: str, finds: Skeleton, wanted: Skeleton) -> None:
-    """Raises `CheckpointError` where a model finds other points than the data has."""
-    from heatkp.errors import CheckpointError
-
-    if finds.point_names != wanted.point_names:
-        raise CheckpointError(
-            f"{run} finds the points of {finds.name!r} ({len(finds)}), but "
-            f"the data has those of {wanted.name!r} ({len(wanted)})"
-        )
 
 
 def predict(

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from heatkp.cli.common import check_file
-from heatkp.cli.eval import Reading, demand_points, open_runs, predict, target_path, write
+from heatkp.cli.eval import Reading, open_runs, predict, target_path, write
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,13 +44,14 @@ def submit(
     target = target_path(names[0], out, "submission.csv")
     demand_place(target)
     models = open_runs(names, how)
-    skeleton = models[0].skeleton
     source = expand_path(data, "--data")
     format = recognise(source)
     labels = read(source, format)
     for note in labels.notes:
         console.print(note, highlight=False, soft_wrap=True)
-    samples = fitting(names[0], skeleton, labels, format)
+    skeleton = wanted(names[0], models[0].skeleton, labels, format)
+    models = [m.in_order_of(skeleton, str(source), name) for name, m in zip(names, models)]
+    samples = with_points(labels, skeleton)
     labels = Labels(skeleton, samples)
     if format == FIFTEEN:
         table = kaggle.read_lookup(lookup_path(source, lookup), skeleton, samples)
@@ -111,28 +112,34 @@ def demand_place(target: Path) -> None:
     check_file(target)
 
 
-def fitting(run: str, skeleton: Skeleton, labels: Labels, format: str) -> list[Sample]:
-    """The samples, with blank points where the file has none.
+def wanted(run: str, finds: Skeleton, labels: Labels, format: str) -> Skeleton:
+    """The points that a submission holds, in its order: the file's, or the competition's.
 
-    Raises `CheckpointError` where the model finds other points than are asked for.
+    Raises `CheckpointError` where neither tells, and the model does not find as many.
     """
+    from heatkp.errors import CheckpointError
+    from heatkp.skeletons import FACE15, FACE68
+
+    if len(labels.skeleton):
+        return labels.skeleton
+    if format == FIFTEEN:
+        return FACE15
+    if len(finds) != POINTS:
+        raise CheckpointError(
+            f"{run} finds the points of {finds.name!r} ({len(finds)}), but the "
+            f"competition wants {POINTS}: give a run that was trained on {POINTS} points"
+        )
+    return FACE68 if set(finds.point_names) == set(FACE68.point_names) else finds
+
+
+def with_points(labels: Labels, skeleton: Skeleton) -> list[Sample]:
+    """The samples, with blank points where the file has none."""
     from dataclasses import replace
 
     import numpy as np
 
-    from heatkp.errors import CheckpointError
-    from heatkp.skeletons import FACE15
-
     if len(labels.skeleton):
-        demand_points(run, skeleton, labels.skeleton)
         return labels.samples
-    if format == FIFTEEN:
-        demand_points(run, skeleton, FACE15)
-    elif len(skeleton) != POINTS:
-        raise CheckpointError(
-            f"{run} finds the points of {skeleton.name!r} ({len(skeleton)}), but the "
-            f"competition wants {POINTS}: give a run that was trained on {POINTS} points"
-        )
     blank = np.full((len(skeleton), 2), np.nan, np.float32)
     return [
         replace(s, points=blank, visibility=np.zeros(len(skeleton), np.uint8))

@@ -42,7 +42,7 @@ def report(runs: tuple[str, ...], out: str | None, samples: int, batch_size: int
     from rich.progress import Progress
 
     from heatkp.cli.common import labels
-    from heatkp.cli.eval import target_path, write
+    from heatkp.cli.eval import agreeing, target_path, write
     from heatkp.errors import SettingsError
     from heatkp.runs import load_run
     from heatkp.viz.report.data import MOST_RUNS, on_common_samples
@@ -54,7 +54,8 @@ def report(runs: tuple[str, ...], out: str | None, samples: int, batch_size: int
     target = target_path(runs[0], out, "report.html" if len(runs) == 1 else "compared.html")
     _check(target)
     console = Console(markup=False)
-    opened = [load_run(run) for run in runs]  # all of them before the first is measured
+    # All of them before the first is measured.
+    opened = agreeing(runs, [load_run(run) for run in runs])
     found = [
         _measured(console, run, name, loaded, batch_size)
         for run, name, loaded in zip(runs, names, opened)

@@ -146,8 +146,9 @@ def prepare(
 
     from heatkp.errors import SettingsError
     from heatkp.sweeps import study as studies
-    from heatkp.sweeps.search import Search
+    from heatkp.sweeps.search import Search, demand_validation
 
+    demand_validation(space.settings({}))
     grid = sampler == "grid"
     count = sum(1 for _ in space.grid()) if grid else None
     pruning = pruner or ("none" if grid else "median")

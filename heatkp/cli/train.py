@@ -21,6 +21,7 @@ Examples:
   heatkp train --config configs/part1_nose.yaml --data imm/
   heatkp train --set model.encoder=mobilenet_v2 --set augmentation.rotation=30
   heatkp train --resume runs/softargmax-1
+  heatkp train --resume runs/softargmax-1 --epochs 40
 """
 
 
@@ -41,7 +42,12 @@ Examples:
     "--set", "assignments", multiple=True, metavar="KEY=VALUE",
     help="Any other setting, as in model.stride=1; may be repeated.",
 )  # fmt: skip
-@click.option("--resume", type=click.Path(), metavar="RUN", help="Continue a run that was stopped.")
+@click.option(
+    "--resume",
+    type=click.Path(),
+    metavar="RUN",
+    help="Continue a run that was stopped; with --epochs also one that is finished.",
+)
 def train(
     config: str | None,
     out: str | None,
@@ -53,17 +59,18 @@ def train(
     from heatkp.errors import SettingsError
 
     given = {name: value for name, value in flags.items() if value is not None}
-    if resume is not None and (given or assignments or config or out):
-        raise SettingsError("--resume takes everything from the run: leave out the other options")
+    if resume is not None and (config or out):
+        raise SettingsError("--resume takes folder and settings from the run: leave out --config "
+                            "and --out")  # fmt: skip
 
     from rich.console import Console
 
     console = Console(markup=False)
     if resume is not None:
-        from heatkp.training import fit
+        from heatkp.training import resuming
 
         run = Path(resume)
-        report(console, run, fit.resume(run, console))
+        report(console, run, resuming.resume(run, console, changes=changes(given, assignments)))
         return
 
     from heatkp.config import expand_path, ignored, read_yaml
@@ -86,10 +93,50 @@ def train(
     report(console, *fit.train(settings, out, console))
 
 
+def changes(flags: dict[str, object], assignments: tuple[str, ...]) -> dict[str, object]:
+    """Settings by `section.key` that flags and `--set` give to a run that goes on.
+
+    Raises `SettingsError` where they contradict each other.
+    """
+    from heatkp.cli.common import FLAGS
+    from heatkp.config import assign
+    from heatkp.errors import SettingsError
+
+    found: dict[str, object] = {}
+    for assignment in assignments:
+        values: dict[str, Any] = {}
+        assign(values, assignment)
+        key = assignment.partition("=")[0].strip()
+        for part in key.split("."):
+            values = values[part]
+        found[key] = values
+    for flag, value in flags.items():
+        key = FLAGS[flag]
+        if found.get(key, value) != value:
+            raise SettingsError(
+                f"--{flag.replace('_', '-')} {value} and --set {key}={found[key]} contradict each "
+                "other: leave one out"
+            )
+        found[key] = value
+    return found
+
+
 def report(console: Console, run: Path, metrics: dict[str, Any]) -> None:
     """Print the table of errors and where everything is."""
     from heatkp.evaluation.evaluate import metrics_table, worst_points
 
+    if metrics["split"] is None:
+        console.print(
+            f"{run}: trained on all {metrics['samples']} samples, loss "
+            f"{metrics['train_loss']:.4g} in epoch {metrics['epochs']}; no error was measured. "
+            f"Measure it on images that it has not seen: heatkp eval {run} --data FILE",
+            highlight=False, soft_wrap=True,
+        )  # fmt: skip
+        console.print(
+            f"Look at {run / 'predictions.png'} (training samples); everything else is in {run}",
+            highlight=False, soft_wrap=True,
+        )  # fmt: skip
+        return
     console.print(metrics_table(metrics, f"{run}: {metrics['images']} validation images"))
     console.print(f"Largest errors (photo pixels): {worst_points(metrics)}", highlight=False)
     console.print(

@@ -74,14 +74,17 @@ def _measure(
     Without `normaliser` it is the first that has the `ending`, or the first of all. Raises
     `SettingsError` where there is none, or what `check` does of a run's skeleton.
     """
+    from heatkp.cli.eval import demand_validation
     from heatkp.errors import SettingsError
     from heatkp.evaluation.metrics import normaliser_lengths
     from heatkp.runs import load_run
 
     names = labels(runs)
     opened = [load_run(run) for run in runs]  # all of them before the first is measured
-    for loaded in opened:
+    for run, loaded in zip(runs, opened):
         check(loaded.skeleton)
+        if split == "val":
+            demand_validation(run, loaded, ", or look at what it has seen with --split all")
     found = {}
     for name, run, loaded in zip(names, runs, opened):
         _, errors = validation(console, run, loaded, batch_size, split)

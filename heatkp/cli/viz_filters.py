@@ -85,6 +85,7 @@ def _inputs(run: str, loaded: Loaded, images: Sequence[str]) -> list[tuple[str, 
     """Names and network inputs of photos and validation samples. Raises `SettingsError`."""
     import re
 
+    from heatkp.cli.eval import demand_validation
     from heatkp.data.dataset import KeypointDataset
     from heatkp.data.transforms import Framing
     from heatkp.errors import SettingsError
@@ -99,6 +100,7 @@ def _inputs(run: str, loaded: Loaded, images: Sequence[str]) -> list[tuple[str, 
             inputs.append((image, item["image"]))
             continue
         if own is None:
+            demand_validation(run, loaded, "; here name images instead")
             samples = own_data(run, settings, "val").val
             own = KeypointDataset(
                 samples, loaded.skeleton, Framing.of(settings), grey=settings.grey

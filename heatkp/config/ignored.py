@@ -46,7 +46,8 @@ def _initialises(settings: Settings) -> bool:
 
 def _draws_lots(settings: Settings) -> bool:
     data = settings.data
-    return data.train_limit > 0 or (data.path is not None and data.split == "random")
+    chosen = data.path is not None and data.split == "random" and data.validates
+    return data.train_limit > 0 or chosen
 
 
 RULES = (
@@ -90,6 +91,11 @@ RULES = (
         "data.split data.validation data.pairs data.leave_out_lookalikes",
         lambda s: s.data.path is not None,
         "without data.path faces are drawn",
+    ),
+    Rule(
+        "data.split data.leave_out_lookalikes trainer.validate_every",
+        lambda s: s.data.validates,
+        "no sample is kept for validation",
     ),
     Rule("data.split_seed", _draws_lots, "nothing is chosen at random"),
     Rule(

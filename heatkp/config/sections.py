@@ -74,8 +74,9 @@ class Data(Section):
     """Layout that drawn faces are labelled in; files know their own."""
     split: Literal["person", "random"] = "random"
     """`random` shuffles photos: samples from one photo stay on one side."""
-    validation: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.2
-    """Share of the photos (or of the persons) that validation gets."""
+    validation: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.2
+    """Fraction of the photos (or of the persons) that validation gets. 0: all samples train, no
+    error is measured, and the weights of the last epoch are kept."""
     split_seed: int = 0
     leave_out_lookalikes: bool = False
     """Leave training samples out that show the photo of a validation sample again, under another
@@ -84,8 +85,8 @@ class Data(Section):
     """Train on so many samples at most, chosen at random with `split_seed`; 0: on all."""
     train_count: Count = 1000
     """Drawn faces to train on."""
-    val_count: Count = 150
-    """Drawn faces to validate on."""
+    val_count: Place = 150
+    """Drawn faces to validate on; 0 as for `validation`."""
     drawn_seed: int = 0
     size: Annotated[list[Annotated[int, Field(ge=8, le=4096)]], Field(min_length=2, max_length=2)]
     """Width and height of the network's input, in pixels."""
@@ -119,6 +120,11 @@ class Data(Section):
     def __init__(self, **values: Any) -> None:
         values.setdefault("size", [96, 96])
         super().__init__(**values)
+
+    @property
+    def validates(self) -> bool:
+        """Whether samples are kept for validation."""
+        return bool(self.val_count if self.path is None else self.validation)
 
     @model_validator(mode="after")
     def _consistent(self) -> Data:
@@ -352,6 +358,12 @@ class Settings(Section):
             raise ValueError(
                 "augmentation.box_jitter moves the edges of boxes, but data.crop: image uses "
                 "none: set data.crop: box, or leave it out"
+            )
+        if self.trainer.early_stopping and not self.data.validates:
+            key = "val_count" if self.data.path is None else "validation"
+            raise ValueError(
+                f"trainer.early_stopping watches the validation error, and data.{key}: 0 leaves "
+                "none: leave it out, or keep samples for validation"
             )
         return self
 

@@ -73,6 +73,11 @@ class KeypointDataset(Dataset[dict[str, Any]]):
     def __len__(self) -> int:
         return len(self.samples)
 
+    def take(self, indices: Sequence[int]) -> KeypointDataset:
+        """Some of the samples, without augmentation."""
+        samples = [self.samples[i] for i in indices]
+        return KeypointDataset(samples, self.skeleton, self.framing, grey=self.grey)
+
     def inside(self, index: int) -> npt.NDArray[np.bool_]:
         """Which points (K,) of a sample lie in the input when nothing is augmented."""
         sample = self.samples[index]

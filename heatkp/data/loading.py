@@ -67,9 +67,13 @@ def split(samples: list[Sample], data: Data) -> tuple[list[Sample], list[Sample]
 
     `person` keeps the persons whose names sort last (a `validation` share of them) for
     validation; a photo is a person where none is named, and persons in one photo are together.
-    `random` shuffles photos with `split_seed`, and all samples of a photo go with it. Raises
-    `DataError` where a part would be empty.
+    `random` shuffles photos with `split_seed`, and all samples of a photo go with it. With a
+    `validation` of 0 all samples train. Raises `DataError` where a part would be empty.
     """
+    if not samples:
+        raise DataError(f"{data.path} holds no sample: there is nothing to train on")
+    if not data.validates:
+        return list(samples), []
     if data.split == "person":
         of = _persons(samples)
         distinct = sorted(set(of), key=_natural)
@@ -91,10 +95,10 @@ def _why_empty(groups: int, data: Data) -> str:
     """What leaves a part of a split without samples: too few groups, or the fraction of them."""
     what = "persons" if data.split == "person" else "images"
     if groups < 2:
-        return f"the data has {groups} {what} to split; wanted two or more"
+        return f"the data has {groups} {what}; two or more can be split, or data.validation=0"
     return (
         f"data.validation={data.validation:g} of {groups} {what} leaves none of them there; "
-        f"choose a fraction from {1 / groups:.3g} to {1 - 1 / groups:.3g}"
+        f"choose a fraction from {1 / groups:.3g} to {1 - 1 / groups:.3g}, or 0 to train on all"
     )
 
 
@@ -198,7 +202,7 @@ def load_data(data: Data, chosen: bool = True) -> KeypointData:
             together = f"{len(pictures)} pictures are of {len(photos)} photos, by their names: "
             notes = (*notes, together + "those of one photo are on one side of the split")
         loaded = KeypointData(skeleton, *split(samples, data), notes)
-        if chosen and data.leave_out_lookalikes:
+        if chosen and data.leave_out_lookalikes and loaded.val:
             loaded = without_lookalikes(loaded)
     if data.points != "all":
         try:

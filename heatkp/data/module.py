@@ -49,6 +49,12 @@ class KeypointDataModule(pl.LightningDataModule):
                 f"no picture is mirrored (augmentation.flip): {unmirrored}; take both sides, or "
                 "say with data.pairs which points change places"
             )
+        homeless = settings.data.cache == "auto" and default_folder() is None
+        if homeless and any(sample.file is not None for sample in data.train):
+            self.notes.append(
+                "no cache of images: the user has no home folder; name one with data.cache or "
+                "$HEATKP_CACHE"
+            )
         self.train_set = self._dataset(data.train, settings.augmentation)
         self.val_set = self._dataset(data.val, None)
 
@@ -64,6 +70,11 @@ class KeypointDataModule(pl.LightningDataModule):
             cache=cache_folder(s.data),
             cache_limit=s.data.cache_mb * 2**20,
         )
+
+    def shown(self) -> KeypointDataset:
+        """The validation samples, or the training samples without augmentation where there are
+        none: what pictures of a training show."""
+        return self.val_set if len(self.val_set) else self._dataset(self.data.train, None)
 
     def preload(self, progress: Callable[[int, int], None] = lambda done, total: None) -> None:
         """Open or make the caches of photos, and count which points the inputs can hold.

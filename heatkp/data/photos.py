@@ -70,11 +70,14 @@ def crop_photo(sample: Sample, framing: Framing, reach: float) -> Photo:
     return Photo(small, co.compose(co.translation(-low[0], -low[1]), shrinking), size)
 
 
-def default_folder() -> Path:
-    """$HEATKP_CACHE, or `heatkp` in the user's cache folder."""
+def default_folder() -> Path | None:
+    """$HEATKP_CACHE, or `heatkp` in the user's cache folder; None for a user without home."""
     if os.environ.get("HEATKP_CACHE"):
         return Path(os.environ["HEATKP_CACHE"])
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "heatkp"
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "heatkp"
+    except RuntimeError:  # no $HOME, and the user is not known to the system
+        return None
 
 
 class Crops(NamedTuple):

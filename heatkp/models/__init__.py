@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from heatkp.config import Settings, parse_settings
-from heatkp.models.base import KeypointModel, Prediction
+from heatkp.models.base import KeypointModel, Prediction, in_order
 from heatkp.models.dense import DenseModel
 from heatkp.models.heads import Head, head_names, heads_alike, make_model, register_head
 from heatkp.models.regression import RegressionModel
@@ -20,6 +20,7 @@ __all__ = [
     "create_model",
     "head_names",
     "heads_alike",
+    "in_order",
     "register_head",
 ]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
 import torch
@@ -27,6 +27,21 @@ class Prediction(NamedTuple):
     points: Tensor
     scores: Tensor
     covariance: Tensor | None
+
+
+def in_order(
+    state: Mapping[str, Tensor], rows: Mapping[str, int], order: Sequence[int]
+) -> dict[str, Tensor]:
+    """A model's state with its points in another order: the new point i is the old `order[i]`.
+
+    `rows` is the model's `point_rows`; tensors that do not have so many are left as they are.
+    """
+    found = dict(state)
+    for name, count in rows.items():
+        tensor = state.get(name)
+        if tensor is not None and tensor.ndim and len(tensor) == count * len(order):
+            found[name] = tensor.unflatten(0, (len(order), count))[list(order)].flatten(0, 1)
+    return found
 
 
 class KeypointModel(nn.Module):
@@ -81,6 +96,11 @@ class KeypointModel(nn.Module):
         height, width = x.shape[-2:]
         right, below = -width % multiple, -height % multiple
         return F.pad(x, (0, right, 0, below)) if right or below else x
+
+    def point_rows(self) -> dict[str, int]:
+        """Tensors of the state that hold rows for each point, one point after the other, and
+        how many rows a point has."""
+        return {}
 
     def rates(self) -> dict[str, float]:
         """Parameters that learn at a share of the learning rate, by name."""

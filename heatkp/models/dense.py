@@ -172,6 +172,11 @@ class DenseModel(KeypointModel):
             None if covariance is None else covariance * self.stride**2,
         )
 
+    def point_rows(self) -> dict[str, int]:
+        own = self.head.state_dict(prefix="head.")
+        rows = {name: 1 for name, v in own.items() if v.ndim and len(v) == self.points}
+        return {"map_layer.convolution.weight": 1, "map_layer.convolution.bias": 1, **rows}
+
     def set_progress(self, fraction: float) -> None:
         super().set_progress(fraction)
         self.head.progress = fraction

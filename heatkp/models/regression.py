@@ -82,6 +82,10 @@ class RegressionModel(KeypointModel):
         flattened = features.ndim == 4 and self.pooling == "flatten"
         return width, features[0, 0].numel() if flattened else 1
 
+    def point_rows(self) -> dict[str, int]:
+        last = len(self.layers) - 1
+        return {f"layers.{last}.weight": 2, f"layers.{last}.bias": 2}
+
     def rates(self) -> dict[str, float]:
         # Adam moves each weight by the rate. Those of all places of a map that was flattened move
         # the output together, and at the rate that suits averages they overshoot.

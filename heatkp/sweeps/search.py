@@ -18,10 +18,11 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from rich.console import Console
 
 from heatkp import runs
+from heatkp.config import Settings
 from heatkp.data.loading import load_data
 from heatkp.data.photos import crop_photo
 from heatkp.data.transforms import Framing
-from heatkp.errors import DataError, DivergedError, HeatkpError
+from heatkp.errors import DataError, DivergedError, HeatkpError, SettingsError, StorageError
 from heatkp.sweeps import results
 from heatkp.sweeps.space import Space
 from heatkp.sweeps.study import (
@@ -32,7 +33,7 @@ from heatkp.sweeps.study import (
     take_up_lost,
     trials,
 )
-from heatkp.training import fit
+from heatkp.training import fit, resuming
 from heatkp.training.module import KeypointModule
 
 TIME_UP = "the time is up; the same command goes on"
@@ -48,6 +49,15 @@ class _Pruned(_Ended):
 
 class _TimeUp(_Ended):
     pass
+
+
+def demand_validation(settings: Settings) -> None:
+    """Raises `SettingsError` for settings under which trials have no error to compare."""
+    if not settings.data.validates:
+        raise SettingsError(
+            "a sweep compares validation errors, and data.validation: 0 (of drawn faces "
+            "data.val_count: 0) leaves none: keep samples for validation"
+        )
 
 
 class Monitor(Callback):
@@ -173,7 +183,7 @@ class Search:
                 diverged = isinstance(end, DivergedError)
                 self._say(f"{'diverged' if diverged else 'pruned'}: {end}")
                 self._tell(trial, run, TrialState.PRUNED, reason=str(end), diverged=diverged)
-            except (_TimeUp, KeyboardInterrupt):
+            except (_TimeUp, StorageError, KeyboardInterrupt):  # it goes on when there is room
                 put_back(self.study, self._frozen(trial))
                 raise
             except Exception as error:  # settings that cannot be together, too little memory
@@ -223,8 +233,9 @@ class Search:
             return json.loads((run / runs.METRICS).read_text(encoding="utf-8"))
         monitor = Monitor(trial, self.deadline, self.prune)
         settings = self.space.settings(trial.params)
+        demand_validation(settings)
         if (run / runs.SETTINGS).is_file():
-            return fit.resume(run, self.console, [monitor], machine_settings(settings))
+            return resuming.resume(run, self.console, [monitor], machine_settings(settings))
         shutil.rmtree(run, ignore_errors=True)
         return fit.train(settings, run, self.console, [monitor])[1]
 

@@ -7,7 +7,7 @@ import io
 import math
 import time
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 import lightning.pytorch as pl
 import torch
@@ -22,6 +22,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from torch import Tensor
+from torch.optim.lr_scheduler import LRScheduler
 
 from heatkp.errors import DivergedError
 from heatkp.files import replacing, write_text
@@ -34,6 +35,24 @@ WAIT_TOO_LONG = 0.05
 """Share of the training steps' time."""
 
 
+class _Told:
+    """A file that remembers why it could not be written: torch only says that it was not."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.error: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        try:
+            return self._file.write(data)
+        except OSError as error:
+            self.error = error
+            raise
+
+    def flush(self) -> None:
+        self._file.flush()
+
+
 class SafeCheckpointIO(TorchCheckpointIO):
     """Writes a checkpoint beside its place and moves it there, so a kill leaves the old one."""
 
@@ -42,8 +61,14 @@ class SafeCheckpointIO(TorchCheckpointIO):
     ) -> None:
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(target) as part:
-            torch.save(checkpoint, part)
+        with replacing(target) as part, part.open("wb") as file:
+            told = _Told(file)
+            try:
+                torch.save(checkpoint, cast(IO[bytes], told))
+            except RuntimeError:
+                if told.error is not None:
+                    raise told.error from None
+                raise
 
 
 class LastCheckpoint(Callback):
@@ -58,20 +83,63 @@ class LastCheckpoint(Callback):
 
 class StopEarly(EarlyStopping):
     """Ends a run after so many epochs without a smaller error, a resumed one too; of them, every
-    `period`-th is validated."""
+    `period`-th is validated. `anew` counts from the start where a checkpoint's count was enough:
+    a run that is to go on."""
 
-    def __init__(self, epochs: int, period: int = 1) -> None:
+    def __init__(self, epochs: int, period: int = 1, anew: bool = False) -> None:
         patience = -(-epochs // period)
         super().__init__("val_mae", patience=patience, check_on_train_epoch_end=False)
+        self._anew = anew
 
     @property
     def state_key(self) -> str:
         return EarlyStopping("val_mae").state_key  # as older checkpoints have it
 
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        super().load_state_dict({**state_dict, "patience": self.patience})
+
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         # A checkpoint keeps the count, but not that it was enough.
-        if self.wait_count >= self.patience:
+        if self.wait_count >= self.patience and not self._anew:
             trainer.should_stop = True
+        elif self.wait_count >= self.patience:
+            self.wait_count = 0
+
+
+class Stretched(Callback):
+    """Gives a resumed run whose number of epochs was changed the learning rates of a run that had
+    that number from the beginning, from the step on at which it goes on; says so."""
+
+    def __init__(self, console: Console) -> None:
+        self._console, self._before = console, 0
+
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        self._before = int(checkpoint["heatkp"]["settings"]["trainer"]["epochs"])
+        if self._before != trainer.max_epochs:
+            for state in checkpoint["lr_schedulers"]:  # lengths of the one-cycle schedule
+                state.pop("total_steps", None)
+                state.pop("_schedule_phases", None)
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self._before == trainer.max_epochs:
+            return
+        assert isinstance(pl_module, KeypointModule)
+        optimiser = trainer.optimizers[0]
+        ended = optimiser.param_groups[0]["lr"]
+        for config in trainer.lr_scheduler_configs:
+            assert isinstance(config.scheduler, LRScheduler)
+            config.scheduler.last_epoch -= 1  # what the last step computed is computed again
+            config.scheduler.step()
+        begins = optimiser.param_groups[0]["lr"]
+        self._console.print(
+            f"goes on after epoch {trainer.current_epoch}, to {trainer.max_epochs} epochs instead "
+            f"of {self._before}, with the optimiser as it was; the learning rate is now that of "
+            f"schedule {pl_module.settings.optimiser.schedule} over {trainer.max_epochs} epochs: "
+            f"{begins:.2g} (was {ended:.2g})",
+            highlight=False, soft_wrap=True,
+        )  # fmt: skip
 
 
 class Diverged(Callback):

@@ -5,25 +5,27 @@ from __future__ import annotations
 import json
 import logging
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
+import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback
 from rich.console import Console
 from rich.progress import Progress
 
-from heatkp import runs
-from heatkp.config import Settings, parse_settings, put, read_yaml
+from heatkp import runs, starting
+from heatkp.config import Settings
 from heatkp.data.boxes import BoxStyle
 from heatkp.data.loading import load_data
+from heatkp.data.matching import in_order_of, whole
 from heatkp.data.module import KeypointDataModule
-from heatkp.errors import CheckpointError, SettingsError
+from heatkp.errors import SettingsError, StorageError
 from heatkp.evaluation.evaluate import predict_dataset
 from heatkp.evaluation.metrics import summarise
 from heatkp.files import write_text
@@ -38,9 +40,14 @@ from heatkp.training.callbacks import (
     ProgressLine,
     SafeCheckpointIO,
     StopEarly,
+    Stretched,
     moving_average,
 )
 from heatkp.training.module import KeypointModule
+from heatkp.training.storage import resumable
+
+UNMEASURED_SHOWN = 12
+"""Training samples that a run without validation shows in predictions.png."""
 
 
 @dataclass
@@ -61,10 +68,10 @@ def _preload(data: KeypointDataModule, console: Console) -> None:
             bar.update(task, completed=done, total=total, visible=True)
 
         data.preload(progress)
-    console.print(
-        f"{len(data.train_set)} training and {len(data.val_set)} validation samples",
-        highlight=False,
-    )
+    counts = f"{len(data.train_set)} training and {len(data.val_set)} validation samples"
+    if not len(data.val_set):
+        counts = f"{len(data.train_set)} training samples, none for validation"
+    console.print(counts, highlight=False)
     for note in data.notes:
         console.print(f"  {note}", highlight=False, style="dim", soft_wrap=True)
 
@@ -87,31 +94,45 @@ def _step_notes(settings: Settings, model: KeypointModel, samples: int) -> list[
     return notes
 
 
-def prepare(settings: Settings, console: Console, filled: bool = True) -> Prepared:
+def prepare(
+    settings: Settings, console: Console, begun: runs.Loaded | None = None, run: str = "the run"
+) -> Prepared:
     """Read the data and build the model, or raise what is wrong with them.
 
-    `filled=False` leaves out the weights that a new run begins with, for a checkpoint holds all.
+    `begun` is what the checkpoint of `run` holds: the weights that a new run begins with are left
+    out, and points are in its order.
     """
     settings = settings.model_copy(deep=True)
     if (settings.model.mean is None) != (settings.model.std is None):
         raise SettingsError("model.mean and model.std: give both, with one number per channel")
     if settings.trainer.threads:
         torch.set_num_threads(settings.trainer.threads)
-    loaded = load_data(settings.data)
-    for part, samples in (("training", loaded.train), ("validation", loaded.val)):
+    if begun is None:
+        loaded = load_data(settings.data)
+    else:
+        loaded = load_data(whole(settings.data))
+        loaded = in_order_of(begun.skeleton, run, settings.data, loaded)
+        # As it was begun, also where another version would tell left from right otherwise.
+        loaded = replace(loaded, skeleton=begun.skeleton)
+    parts = {"training": loaded.train, "validation": loaded.val}
+    if not settings.data.validates:
+        del parts["validation"]
+    for part, samples in parts.items():
         if not any((s.visibility > 0).any() for s in samples):
             raise SettingsError(f"no {part} sample has a labelled point: nothing to learn from")
     if settings.model.mean is None or settings.model.std is None:
-        mean, std = runs.source_statistics(settings) or input_statistics(settings.model)
+        mean, std = starting.source_statistics(settings) or input_statistics(settings.model)
         settings.model.mean, settings.model.std = mean, std
     torch.manual_seed(settings.trainer.seed)
     blank = settings.model_copy(deep=True)
-    if settings.model.init or settings.model.transfer or not filled:  # about to be overwritten
+    if (
+        settings.model.init or settings.model.transfer or begun is not None
+    ):  # about to be overwritten
         blank.model.encoder_weights = "none"
     model = build_model(blank, len(loaded.skeleton))
-    if filled:
-        runs.start_from(model, settings, loaded.skeleton)
-        transferred = runs.transfer_to(model, settings)
+    if begun is None:
+        starting.start_from(model, settings, loaded.skeleton)
+        transferred = starting.transfer_to(model, settings)
         if transferred is not None:
             console.print(transferred, highlight=False, style="dim", soft_wrap=True)
     model.to(memory_format=torch.channels_last)  # faster on CPUs and GPUs alike
@@ -151,19 +172,26 @@ def _accelerator(device: str) -> str:
     return "gpu" if device == "cuda" else device
 
 
-def _callbacks(prepared: Prepared, run: Path, console: Console) -> list[Callback]:
+def _callbacks(
+    prepared: Prepared, run: Path, console: Console, resumed: bool, further: bool
+) -> list[Callback]:
     settings = prepared.settings
-    found: list[Callback] = [Diverged(), BestWeights(run / runs.WEIGHTS)]
+    found: list[Callback] = [Diverged()]
+    if settings.data.validates:
+        found.append(BestWeights(run / runs.WEIGHTS))
+    if resumed:
+        found.append(Stretched(console))
     if settings.trainer.animation_every:
         from heatkp.training.animation import Animation
 
         every, faces = settings.trainer.animation_every, settings.trainer.animation_faces
         # Before the moving average, which takes the weights' place at the end.
-        found.append(Animation(run / "settling.gif", every, faces, prepared.data.val_set))
+        found.append(Animation(run / "settling.gif", every, faces, prepared.data.shown()))
     if settings.trainer.ema:
         found.append(moving_average(settings.trainer.ema))
     if settings.trainer.early_stopping:
-        found.append(StopEarly(settings.trainer.early_stopping, settings.trainer.validate_every))
+        patience, period = settings.trainer.early_stopping, settings.trainer.validate_every
+        found.append(StopEarly(patience, period, further))
     wait = DataWait()
     history = History(run / runs.HISTORY, wait)
     return [*found, wait, history, ProgressLine(console, wait), LastCheckpoint(run / runs.LAST)]
@@ -177,10 +205,10 @@ def _loggers(run: Path) -> Any:
     return TensorBoardLogger(run, name="tensorboard", version="")
 
 
-def _validation_epochs(settings: Settings) -> int:
+def validation_epochs(settings: Settings) -> int:
     # Lightning counts from the first epoch; a period that divides the run validates its last.
     period, epochs = settings.trainer.validate_every, settings.trainer.epochs
-    if epochs % period:
+    if epochs % period and settings.data.validates:
         raise SettingsError(
             f"trainer.validate_every: {period} does not divide the {epochs} epochs, "
             "so the last one would not be validated"
@@ -194,13 +222,16 @@ def fit(
     console: Console,
     resume: Path | None = None,
     callbacks: Sequence[Callback] = (),
+    further: bool = False,
 ) -> None:
     """Train in a run folder, from the beginning or from a checkpoint of its last epoch.
 
     `callbacks` come after heatkp's own: an epoch is in the checkpoint when they see its end.
+    `further` trains on a run that had ended, also where it had stopped early.
     """
     settings = prepared.settings
-    period = _validation_epochs(settings)
+    period = validation_epochs(settings)
+    own = _callbacks(prepared, run, console, resume is not None, further)
     pl.seed_everything(settings.trainer.seed, workers=True, verbose=False)
     with _quiet():
         trainer = pl.Trainer(
@@ -211,7 +242,8 @@ def fit(
             accumulate_grad_batches=settings.optimiser.accumulate,
             check_val_every_n_epoch=period,
             deterministic="warn" if settings.trainer.deterministic else None,
-            callbacks=[*_callbacks(prepared, run, console), *callbacks],
+            callbacks=[*own, *callbacks],
+            limit_val_batches=1.0 if settings.data.validates else 0,
             logger=_loggers(run),
             plugins=[SafeCheckpointIO()],
             enable_progress_bar=False,
@@ -235,11 +267,17 @@ def fit(
 
 
 def finish(prepared: Prepared, run: Path) -> dict[str, Any]:
-    """Evaluate the best weights on the validation samples; write weights, metrics, pictures."""
+    """Evaluate the best weights on the validation samples; write metrics and pictures.
+
+    Without validation samples the last weights are kept, nothing is measured, and pictures are
+    of training samples.
+    """
     from heatkp.viz import figures
     from heatkp.viz.curves import run_curves
 
     settings, skeleton = prepared.settings, prepared.data.data.skeleton
+    if not settings.data.validates:
+        return _finish_unmeasured(prepared, run)
     best = runs.load_run(run)
     errors = predict_dataset(best.model, prepared.data.val_set, settings.trainer.batch_size)
     metrics = summarise(errors, skeleton)
@@ -249,6 +287,42 @@ def finish(prepared: Prepared, run: Path) -> dict[str, Any]:
     figures.predictions(errors, prepared.data.val_set, run / "predictions.png")
     write_text(run / runs.METRICS, json.dumps(metrics, indent=1) + "\n")
     return metrics
+
+
+def _finish_unmeasured(prepared: Prepared, run: Path) -> dict[str, Any]:
+    """The end of a run without validation samples."""
+    from heatkp.viz import figures
+    from heatkp.viz.curves import read_history, run_curves
+
+    last = runs.load_run(run / runs.LAST)
+    description = runs.read_weights(run / runs.LAST)[1]
+    runs.save_weights(run / runs.WEIGHTS, last.model, description)
+    run_curves(run / runs.HISTORY, run / "curves.png")
+    every = prepared.data.shown()
+    places = np.linspace(0, len(every) - 1, min(UNMEASURED_SHOWN, len(every))).round()
+    some = every.take([int(i) for i in places])
+    errors = predict_dataset(last.model, some, prepared.settings.trainer.batch_size)
+    figures.predictions(errors, some, run / "predictions.png", what="Training samples")
+    epochs, losses = read_history(run / runs.HISTORY)["train_loss"]
+    metrics = {
+        "split": None, "images": 0, "samples": len(prepared.data.train_set),
+        "epochs": epochs[-1], "train_loss": losses[-1],
+    }  # fmt: skip
+    write_text(run / runs.METRICS, json.dumps(metrics, indent=1) + "\n")
+    return metrics
+
+
+def begin(prepared: Prepared, run: Path, settings: bool = True) -> None:
+    """Write what a run folder holds before its first epoch, where it is not there yet; the
+    `settings` in any case."""
+    from heatkp.viz import figures
+
+    if settings:
+        write_text(run / runs.SETTINGS, prepared.settings.to_yaml())
+    if not (run / runs.ENVIRONMENT).is_file():
+        write_text(run / runs.ENVIRONMENT, json.dumps(runs.environment(), indent=1) + "\n")
+    if not (run / "samples.png").is_file():
+        figures.training_samples(prepared.data.train_set, run / "samples.png")
 
 
 def train(
@@ -261,46 +335,17 @@ def train(
 
     Raises `SettingsError`, `DataError` or `CheckpointError` before anything is written.
     """
-    from heatkp.viz import figures
-
     _accelerator(settings.trainer.device)
-    _validation_epochs(settings)
+    validation_epochs(settings)
+    runs.check_run(out)  # before minutes of work
     prepared = prepare(settings, console)
     run = runs.create_run(out, settings.head.name)
-    write_text(run / runs.SETTINGS, prepared.settings.to_yaml())
-    write_text(run / runs.ENVIRONMENT, json.dumps(runs.environment(), indent=1) + "\n")
-    figures.training_samples(prepared.data.train_set, run / "samples.png")
-    fit(prepared, run, console, callbacks=callbacks)
-    return run, finish(prepared, run)
-
-
-def resume(
-    run: Path,
-    console: Console,
-    callbacks: Sequence[Callback] = (),
-    overrides: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:
-    """Continue a run that was stopped, to the result of one that was not; gives its metrics.
-
-    `callbacks` as in `fit`; `overrides` are settings by `section.key` that are used instead of
-    the run's own, which another machine may have begun.
-
-    Raises `CheckpointError` for what is no run folder, or a run that is finished.
-    """
-    if not (run / runs.SETTINGS).is_file():
-        raise CheckpointError(f"{run} is not a run folder: it has no {runs.SETTINGS}")
-    if (run / runs.METRICS).is_file():
-        raise CheckpointError(f"the run {run} is finished; evaluate it with: heatkp eval {run}")
-    values = read_yaml(run / runs.SETTINGS)
-    for key, value in (overrides or {}).items():
-        put(values, key, value)
-    last = run / runs.LAST
-    settings = parse_settings(values, str(run / runs.SETTINGS))
-    prepared = prepare(settings, console, filled=not last.is_file())
-    if last.is_file():
-        # Says plainly what is wrong with a checkpoint that does not fit.
-        loaded, data = runs.load_run(last), prepared.data.data
-        loaded.demand_same_split(run, data.val)
-        loaded.demand_same_training(run, data.train)
-    fit(prepared, run, console, last if last.is_file() else None, callbacks)
-    return finish(prepared, run)
+    try:
+        with resumable(run):
+            begin(prepared, run)
+            fit(prepared, run, console, callbacks=callbacks)
+            return run, finish(prepared, run)
+    except StorageError:
+        with suppress(OSError):
+            run.rmdir()  # goes where nothing was begun
+        raise

@@ -68,19 +68,19 @@ def finish_curves(axes: Mapping[Axes, str]) -> None:
 def run_curves(history: Path, path: Path) -> None:
     """Losses, validation error and learning rate over the epochs of metrics.csv."""
     columns = read_history(history)
-    figure = Figure((10.5, 3.2), layout="constrained")
-    loss, error, rate = figure.subplots(1, 3)
+    validated = bool(columns["val_mae"][0])
+    panels = 3 if validated else 2
+    figure = Figure((3.5 * panels, 3.2), layout="constrained")
+    loss, *error, rate = figure.subplots(1, panels)
     loss.plot(*columns["train_loss"], color="#555555", label="training")
-    loss.plot(*columns["val_loss"], color=PREDICTED, label="validation")
-    loss.legend(fontsize=8)
-    error.plot(*columns["val_mae"], color=PREDICTED)
     rate.plot(*columns["lr"], color="#555555")
-    titles = {
-        loss: "loss",
-        error: "validation MAE, input pixels",
-        rate: "learning rate at the epoch's end",
-    }
-    finish_curves(titles)
+    titles = {loss: "loss" if validated else "training loss"}
+    if validated:
+        loss.plot(*columns["val_loss"], color=PREDICTED, label="validation")
+        loss.legend(fontsize=8)
+        error[0].plot(*columns["val_mae"], color=PREDICTED)
+        titles[error[0]] = "validation MAE, input pixels"
+    finish_curves({**titles, rate: "learning rate at the epoch's end"})
     save(figure, path)
 
 

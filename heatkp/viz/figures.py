@@ -62,8 +62,11 @@ def mean_distance(errors: Errors) -> npt.NDArray[np.float64]:
     return np.where(counted > 0, sums / np.maximum(counted, 1), np.nan)
 
 
-def predictions(errors: Errors, dataset: KeypointDataset, path: Path, count: int = 6) -> None:
-    """The validation samples with the smallest and largest mean error, truth and prediction."""
+def predictions(
+    errors: Errors, dataset: KeypointDataset, path: Path, count: int = 6, what: str = "Validation"
+) -> None:
+    """The samples with the smallest and largest mean error, truth and prediction; `what` they
+    are, for the title."""
     mean = mean_distance(errors)
     order = [int(i) for i in np.argsort(mean) if np.isfinite(mean[i])]
     count = min(count, len(order))
@@ -86,7 +89,7 @@ def predictions(errors: Errors, dataset: KeypointDataset, path: Path, count: int
             axis.scatter(x, y, s=size, c=TRUTH, linewidths=0)
             axis.scatter(u, v, s=size, c=PREDICTED, linewidths=0)
     figure.suptitle(
-        "Validation, best above and worst below; green truth, pink prediction; "
+        f"{what}, best above and worst below; green truth, pink prediction; "
         "mean distance in input pixels",
         fontsize=8,
     )

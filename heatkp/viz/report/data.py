@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from heatkp.data.dataset import KeypointDataset
+from heatkp.data.matching import difference
 from heatkp.errors import DataError, SettingsError
 from heatkp.evaluation.metrics import Errors, image_nme, normaliser_lengths, summarise
 from heatkp.runs import Loaded
@@ -76,10 +77,10 @@ def on_common_samples(runs: Sequence[ReportRun]) -> list[ReportRun]:
     first = runs[0]
     for other in runs[1:]:
         if other.skeleton.point_names != first.skeleton.point_names:
+            names = first.skeleton.point_names, other.skeleton.point_names
             raise SettingsError(
-                f"{first.name} finds the points of {first.skeleton.name!r} "
-                f"({len(first.skeleton)}), {other.name} those of {other.skeleton.name!r} "
-                f"({len(other.skeleton)}): compare runs that find the same points"
+                f"{difference(first.name, names[0], other.name, names[1])}: compare runs that find "
+                "the same points"
             )
     places = [{s.id: i for i, s in enumerate(run.dataset.samples)} for run in runs]
     common = [id_ for id_ in places[0] if all(id_ in other for other in places[1:])]

@@ -1,0 +1,120 @@
+"""Runs that go on: those that were stopped, and finished ones that are to be trained further."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.callbacks import Callback
+from rich.console import Console
+
+from heatkp import runs
+from heatkp.config import Settings, parse_settings, put, read_yaml
+from heatkp.errors import CheckpointError, SettingsError
+from heatkp.files import check_folder, write_text
+from heatkp.training import fit
+from heatkp.training.storage import epochs_done, resumable
+
+MAY_CHANGE = (
+    "trainer.epochs", "trainer.early_stopping", "trainer.device", "trainer.threads", "data.path",
+    "data.workers", "data.cache", "data.cache_mb",
+)  # fmt: skip
+"""Settings that may be given to a run that goes on."""
+
+
+def resume(
+    run: Path,
+    console: Console,
+    callbacks: Sequence[Callback] = (),
+    overrides: Mapping[str, Any] | None = None,
+    changes: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Continue a run that was stopped, to the result of one that was not; gives its metrics.
+
+    `callbacks` as in `fit`; `overrides` are settings by `section.key` that are used instead of
+    the run's own, which another machine may have begun. `changes` are settings of `MAY_CHANGE`
+    that become the run's own: with more `trainer.epochs` a finished run goes on too, and its
+    learning rates from there are those of a run of so many epochs.
+
+    Raises `CheckpointError` for what is no run folder, or a run that is finished, and
+    `SettingsError` for changes that cannot be.
+    """
+    if not (run / runs.SETTINGS).is_file():
+        raise CheckpointError(f"{run} is not a run folder: it has no {runs.SETTINGS}")
+    changes = changes or {}
+    refused = [key for key in changes if key not in MAY_CHANGE]
+    if refused:
+        raise SettingsError(
+            f"{refused[0]}: a run that goes on keeps its settings, except {', '.join(MAY_CHANGE)}; "
+            f"for others start a new run from its weights with --set model.init={run}"
+        )
+    values = read_yaml(run / runs.SETTINGS)
+    for key, value in {**(overrides or {}), **changes}.items():
+        put(values, key, value)
+    settings = parse_settings(values, str(run / runs.SETTINGS))
+    finished = (run / runs.METRICS).is_file()
+    _demand_epochs(run, settings, finished, changes)
+    fit.validation_epochs(settings)
+    with resumable(run):
+        check_folder(run)
+    last = run / runs.LAST
+    # Says plainly what is wrong with a checkpoint that does not fit.
+    begun = runs.load_run(last) if last.is_file() else None
+    prepared = fit.prepare(settings, console, begun, str(run))
+    if begun is not None:
+        begun.demand_same_split(run, prepared.data.data.val)
+        begun.demand_same_training(run, prepared.data.data.train)
+    with resumable(run):
+        if finished:  # until it ends again
+            (run / runs.METRICS).unlink()
+            if not settings.data.validates:
+                (run / runs.WEIGHTS).unlink(missing_ok=True)  # those of then, not of now
+        if changes:
+            _record(run)
+        fit.begin(prepared, run, settings=bool(changes))
+        fit.fit(prepared, run, console, last if last.is_file() else None, callbacks, finished)
+        return fit.finish(prepared, run)
+
+
+def _demand_epochs(
+    run: Path, settings: Settings, finished: bool, changes: Mapping[str, Any]
+) -> None:
+    """Raises `CheckpointError` or `SettingsError` where no epoch is left to train."""
+    done, epochs = epochs_done(run), settings.trainer.epochs
+    if not finished:
+        if done is not None and epochs < done:
+            raise SettingsError(
+                f"trainer.epochs: {run} has trained {done} epochs, which are more than {epochs}; "
+                f"give {done} to end it there, or more"
+            )
+        return
+    further = {"trainer.epochs", "trainer.early_stopping"} & changes.keys()
+    if done is None and further:
+        raise CheckpointError(
+            f"{run} holds no checkpoint ({runs.LAST}) to train further from: start a new run from "
+            f"its weights with --set model.init={run}"
+        )
+    if not further or epochs <= (done or 0):
+        early = f" of {epochs}" if done is not None and done < epochs else ""
+        count = "" if done is None else f", after {done}{early} epochs"
+        raise CheckpointError(
+            f"the run {run} is finished{count}; evaluate it with: heatkp eval {run}, or train it "
+            f"further with: heatkp train --resume {run} --epochs {2 * max(done or 0, epochs)}"
+        )
+
+
+def _record(run: Path) -> None:
+    """Note in environment.json that a run goes on with other settings, and from where."""
+    path = run / runs.ENVIRONMENT
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return  # made anew, with this command
+    if isinstance(content, dict):
+        told = f"after {epochs_done(run) or 0} epochs: {shlex.join(sys.argv)}"
+        content["continued"] = [*content.get("continued", []), told]
+        write_text(path, json.dumps(content, indent=1) + "\n")
