@@ -35,6 +35,7 @@ def submit(
     import numpy as np
 
     from heatkp.config import expand_path
+    from heatkp.data.images import ImageOptions
     from heatkp.data.readers import read, recognise
     from heatkp.data.samples import Labels
     from heatkp.errors import SettingsError
@@ -47,7 +48,8 @@ def submit(
     skeleton = models[0].skeleton
     source = expand_path(data, "--data")
     format = recognise(source)
-    labels = read(source, format)
+    # As the first run reads images; each reads them in its own way later.
+    labels = read(source, format, options=ImageOptions.of(models[0].settings.data))
     for note in labels.notes:
         console.print(note, highlight=False, soft_wrap=True)
     samples = fitting(names[0], skeleton, labels, format)

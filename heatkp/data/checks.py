@@ -17,15 +17,17 @@ SHOWN = 3
 
 
 def _turned(samples: Sequence[Sample]) -> list[str]:
-    files = list(dict.fromkeys(s.file for s in samples if s.file is not None))
+    stored = (s for s in samples if s.file is not None and not s.options.orient)
+    files = list(dict.fromkeys(s.file for s in stored))
     places = np.linspace(0, len(files) - 1, min(LOOKED_AT, len(files))).round().astype(int)
     turned = [files[i] for i in places if orientation(files[i]) != 1]
     if not turned:
         return []
     return [
         f"{len(turned)} of {len(places)} pictures have an EXIF entry that turns them, such as "
-        f"{turned[0]}; labels must be of the pixels as stored, but most labelling tools show the "
-        "turned picture: look at the contact sheet of heatkp data info, or turn the files first"
+        f"{turned[0]}; labels are taken to be of the pixels as stored, but most labelling tools "
+        "show the turned picture: compare the contact sheets of heatkp data info with and without "
+        "--orient, and set data.orient=true where that one is right"
     ]
 
 

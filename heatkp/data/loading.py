@@ -12,9 +12,11 @@ from scipy.sparse.csgraph import connected_components
 
 from heatkp.config import Data, expand_path
 from heatkp.data.checks import crowded_notes, label_notes, unlabelled_notes
+from heatkp.data.depth import depth_notes
+from heatkp.data.images import Image, ImageOptions
 from heatkp.data.lookalikes import without_lookalikes
 from heatkp.data.readers import read
-from heatkp.data.samples import Image, KeypointData, Sample
+from heatkp.data.samples import KeypointData, Sample
 from heatkp.data.synthetic import MAX_SIZE, MIN_SIZE, draw_face
 from heatkp.errors import DataError, SettingsError
 from heatkp.skeletons import SKELETONS, Skeleton, select
@@ -146,7 +148,8 @@ def load_data(data: Data, chosen: bool = True) -> KeypointData:
             drawn, _ = with_boxes(drawn, data.box)
         loaded = KeypointData(skeleton, drawn[: data.train_count], drawn[data.train_count :])
     else:
-        skeleton, samples, notes = read(expand_path(data.path, "data.path"), data.format)
+        source = expand_path(data.path, "data.path")
+        skeleton, samples, notes = read(source, data.format, options=ImageOptions.of(data))
         if data.pairs is not None:
             try:
                 skeleton = skeleton.with_pairs(data.pairs)
@@ -156,6 +159,7 @@ def load_data(data: Data, chosen: bool = True) -> KeypointData:
             samples, boxed = with_boxes(samples, data.box)
             notes = (*notes, *boxed)
         notes = (*notes, *label_notes(samples, skeleton), *unlabelled_notes(samples))
+        notes = (*notes, *depth_notes(samples))
         if data.crop == "image":
             notes = (*notes, *crowded_notes(samples))
         pictures = {s.file for s in samples} - {None}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from heatkp.data.images import STORED, ImageOptions
 from heatkp.data.readers.coco import read_coco
 from heatkp.data.readers.common import files_of_type, walk
 from heatkp.data.readers.csv_table import read_csv
@@ -25,6 +26,10 @@ READERS: dict[str, Callable[[Path, bool], Labels]] = {
 }
 _SUFFIXES = {".json": "coco", ".xml": "imglab", ".csv": "csv"}
 """Formats of one file, in the order in which a folder is searched for it."""
+
+
+_OF_SIZE: dict[str, Callable[[Path, bool, ImageOptions], Labels]] = {"imm": read_imm}
+"""Those whose coordinates are fractions of the image, so that its size as it is read counts."""
 
 
 def recognise(path: Path) -> str:
@@ -59,12 +64,17 @@ def recognise(path: Path) -> str:
     )
 
 
-def read(path: Path, format: str = "auto", strict: bool = True) -> Labels:
+def read(
+    path: Path, format: str = "auto", strict: bool = True, options: ImageOptions = STORED
+) -> Labels:
     """The labels of a path in one of `READERS`' formats, or in whatever it holds.
 
-    Raises `DataError` for what does not fit. Without `strict`, samples whose picture is
-    missing are read, too: the picture then fails when it is asked for.
+    `options` say how the images will be read. Raises `DataError` for what does not fit. Without
+    `strict`, samples whose image is missing are read, too: it then fails when it is asked for.
     """
     if not path.exists():
         raise DataError(f"there is no file or folder {path}")
-    return READERS[recognise(path) if format == "auto" else format](path, strict)
+    name = recognise(path) if format == "auto" else format
+    of_size = _OF_SIZE.get(name)
+    labels = of_size(path, strict, options) if of_size else READERS[name](path, strict)
+    return labels._replace(samples=[s.read_with(options) for s in labels.samples])
