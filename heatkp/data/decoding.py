@@ -189,10 +189,9 @@ def tiff_tags(file: BinaryIO) -> Mapping[int, Any] | None:
     if start[:4] not in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
         return None
     try:
-        # Pillow looks for the + of large files in one place for both orders of bytes.
-        big = b"+" in start[:4]
-        header = start[:2] + b"+\0" + start[4:] if big else start[:8]
-        tags = TiffImagePlugin.ImageFileDirectory_v2(header)
+        # Of large files Pillow knows one order of bytes by itself, the other by its prefix.
+        header = b"II+\0" + start[4:] if b"+" in start[:4] else start[:8]
+        tags = TiffImagePlugin.ImageFileDirectory_v2(header, prefix=start[:2])
         file.seek(tags.next)
         tags.load(file)
         return {**tags, _NEXT: tags.next}

@@ -52,12 +52,13 @@ def opened(file: Path | BinaryIO) -> Iterator[PillowImage.Image]:
 
 def orientation_of(image: PillowImage.Image) -> int:
     """`orientation` of what `opened` gives."""
+    if image.format == _TURNED_BY_DECODERS:
+        return 1  # the entry is a part of the format: whoever reads it, turns it
     try:
         code = image.getexif().get(_ORIENTATION, 1)
     except Exception:  # whatever Pillow makes of a damaged entry
         return 1
-    # A TIFF file's is a part of the format: whoever reads it, turns it.
-    return code if code in _TURNS and image.format != _TURNED_BY_DECODERS else 1
+    return code if code in _TURNS else 1
 
 
 def orientation(path: Path) -> int:
