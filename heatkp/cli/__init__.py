@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
+import warnings
 
 import click
 
@@ -79,6 +81,11 @@ class _Commands(click.Group):
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def main(debug: bool) -> None:
     """Find keypoints by dense prediction: heatmaps on segmentation backbones."""
+    # What libraries cannot read is said in heatkp's own words. By variables, which OpenCV looks at
+    # when it is loaded: its functions for this have other names in each version.
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    warnings.filterwarnings("ignore", module=r"PIL\b")
 
 
 main.add_command(train)

@@ -153,12 +153,11 @@ def photos(
     loaded: Loaded, images: Sequence[str], boxes: Sequence[Sequence[float]] | None
 ) -> KeypointDataset:
     """Pictures without labels, framed as the run's own. Raises `DataError`, `SettingsError`."""
-    from functools import partial
-
     import numpy as np
 
     from heatkp.data.dataset import KeypointDataset
-    from heatkp.data.samples import Sample, read_image
+    from heatkp.data.images import ImageFile, ImageOptions
+    from heatkp.data.samples import Sample
     from heatkp.data.transforms import Framing
     from heatkp.errors import SettingsError
 
@@ -169,10 +168,11 @@ def photos(
             "pictures instead"
         )
     count = len(loaded.skeleton)
+    options = ImageOptions.of(loaded.settings.data).upright
     samples = [
         Sample(
             id=f"{i}:{image}",
-            image=partial(read_image, image, orient=True),
+            image=ImageFile(Path(image), options),
             points=np.full((count, 2), np.nan, np.float32),
             visibility=np.zeros(count, np.uint8),
             box=None if boxes is None else np.array(boxes[i], np.float32),

@@ -95,14 +95,20 @@ def synth(out: str, count: int, size: int, seed: int, skeleton: str) -> None:
 @click.option("--out", type=click.Path(), metavar="PNG",
               help="Where samples are drawn with their points.  [default: contact-NAME.png; "
               "with --json: nowhere]")  # fmt: skip
+@click.option(
+    "--orient",
+    is_flag=True,
+    help="The labels are of images turned upright as EXIF entries say (data.orient).",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print all numbers and files as JSON.")
-def info(path: str, format_: str, out: str | None, as_json: bool) -> None:
+def info(path: str, format_: str, out: str | None, orient: bool, as_json: bool) -> None:
     """Count and measure the labelled photos in PATH, look for faults, and draw some samples."""
     import json
 
     from rich.console import Console
     from rich.progress import Progress
 
+    from heatkp.data.images import ImageOptions
     from heatkp.data.inspection import inspect
     from heatkp.data.readers import read, recognise
     from heatkp.errors import SettingsError
@@ -112,13 +118,14 @@ def info(path: str, format_: str, out: str | None, as_json: bool) -> None:
     if out or not as_json:
         png(str(sheet))
     name = recognise(source) if format_ == "auto" else format_
-    labels = read(source, name, strict=False)
+    labels = read(source, name, strict=False, options=ImageOptions(orient))
     with Progress(console=Console(stderr=True, markup=False), transient=True) as progress:
         task = progress.add_task("looking at pictures", total=None)
         found = inspect(
             labels,
             format=name,
             path=path,
+            orient=orient,
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
     faulty = {*found.missing, *(file for file, _ in found.unreadable)}

@@ -262,11 +262,13 @@ def predict(
     from rich.progress import Progress
 
     from heatkp.data.dataset import KeypointDataset
+    from heatkp.data.images import ImageOptions
     from heatkp.data.transforms import Framing
     from heatkp.evaluation.evaluate import predict_dataset
     from heatkp.inference.twice import predict_twice
 
     settings = loaded.settings.data
+    samples = [sample.read_with(ImageOptions.of(settings)) for sample in samples]
     dataset = KeypointDataset(samples, loaded.skeleton, Framing.of(settings), grey=settings.grey)
     with Progress(console=console, transient=True) as progress:
         task = progress.add_task("evaluating", total=len(dataset))

@@ -35,6 +35,7 @@ def submit(
     import numpy as np
 
     from heatkp.config import expand_path
+    from heatkp.data.images import ImageOptions
     from heatkp.data.readers import read, recognise
     from heatkp.data.samples import Labels
     from heatkp.errors import SettingsError
@@ -46,7 +47,8 @@ def submit(
     models = open_runs(names, how)
     source = expand_path(data, "--data")
     format = recognise(source)
-    labels = read(source, format)
+    # As the first run reads images; each reads them in its own way later.
+    labels = read(source, format, options=ImageOptions.of(models[0].settings.data))
     for note in labels.notes:
         console.print(note, highlight=False, soft_wrap=True)
     skeleton = wanted(names[0], models[0].skeleton, labels, format)

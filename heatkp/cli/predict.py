@@ -34,8 +34,9 @@ DEFAULT = "predictions"
               "heatkp.")  # fmt: skip
 @click.option("--boxes", "where", metavar="HOW",
               help="Where the objects are: `faces` finds faces, `image` takes the whole picture, a "
-              "FILE with boxes (imglab .xml, COCO .json) says so, in pixels as stored, as for "
-              "training; `auto` is `faces` for a model of faces in boxes, else `image`.  "
+              "FILE with boxes (imglab .xml, COCO .json) says so, in pixels as for training (as "
+              "stored, unless data.orient); `auto` is `faces` for a model of faces in boxes, else "
+              "`image`.  "
               "[default: auto]")  # fmt: skip
 @click.option("--box", "edges", multiple=True, metavar="X0,Y0,X1,Y1",
               help="Edges of the object: one for each of several pictures, in their order, or any "
@@ -79,7 +80,6 @@ def predict(
     from heatkp.errors import DataError
     from heatkp.inference.sources import find_sources
 
-    _silence_opencv()
     kinds = tuple(dict.fromkeys(formats)) or ("json",)
     piped = out == "-"
     if piped:
@@ -144,16 +144,6 @@ def _demand_one_table(kinds: Sequence[str]) -> None:
         )
 
 
-def _silence_opencv() -> None:
-    """What it cannot read is said in heatkp's own words."""
-    import os
-
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-    import cv2
-
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-
-
 def _terms(model: str) -> str:
     """What the card of a model that comes with heatkp says of its terms; empty for others."""
     import re
@@ -199,8 +189,8 @@ def _asked(found: Found, options: Options) -> Asked:
 
     if options.edges and options.where is not None:
         raise SettingsError("--box says where the objects are: leave out --boxes")
-    boxes = _given_boxes(found, options)
     predictor = load_model(options.model)
+    boxes = _given_boxes(found, options, predictor.image_options.orient)
     if predictor.framing.box_scale is None and (callable(boxes) or boxes == "faces"):
         raise SettingsError(
             f"{options.model} was trained on whole pictures and takes no boxes: leave them out"
@@ -227,8 +217,9 @@ def _asked(found: Found, options: Options) -> Asked:
     return Asked(options, predictor, boxes)
 
 
-def _given_boxes(found: Found, options: Options) -> Boxes | str:
-    """`auto`, `faces`, `image`, or what gives the boxes of --box or of a file."""
+def _given_boxes(found: Found, options: Options, upright: bool) -> Boxes | str:
+    """`auto`, `faces`, `image`, or what gives the boxes of --box or of a file, which are
+    `upright` where the model's labels were."""
     from heatkp.errors import SettingsError
     from heatkp.inference.box_files import BoxFile
 
@@ -242,7 +233,7 @@ def _given_boxes(found: Found, options: Options) -> Boxes | str:
         raise SettingsError(
             f"--boxes {where}: there is no such file; give auto, faces, image, or a file"
         )
-    file = BoxFile(path, [source.path for source in found.sources])
+    file = BoxFile(path, [source.path for source in found.sources], upright)
     return file.find
 
 

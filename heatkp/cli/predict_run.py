@@ -160,7 +160,7 @@ def _work(
     start = time.perf_counter()
     results = answers(
         asked.predictor,
-        read_pictures(found.sources, every),
+        read_pictures(found.sources, every, asked.predictor.image_options),
         asked.boxes,
         options.batch_size,
         passes=options.passes,
@@ -249,7 +249,7 @@ def _tell(console: Console, tally: Tally, output: Output, written: Sequence[Path
         say(
             console,
             f"photos that are stored turned (EXIF): {tally.turned}; points are of the upright "
-            "picture: before training on these tables, turn the files themselves",
+            "picture: train on these tables with data.orient=true",
         )
     _list(console, "could not be used", [f"{f.name}: {f.reason}" for f in tally.faults], MOST)
     if output.folder is not None:

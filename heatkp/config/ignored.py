@@ -88,7 +88,7 @@ RULES = (
         "it is for model.layers, model.hidden and plain_unet",
     ),
     Rule(
-        "data.split data.validation data.pairs data.leave_out_lookalikes",
+        "data.split data.validation data.pairs data.leave_out_lookalikes data.orient",
         lambda s: s.data.path is not None,
         "without data.path faces are drawn",
     ),

@@ -24,9 +24,22 @@ Count = Annotated[int, Field(ge=1)]
 Place = Annotated[int, Field(ge=0)]
 
 
+Intensity = Literal["range", "percentile"] | int
+"""How images of more than 8 bits become 256 levels: `data.intensity`."""
+
+
 def _number_as_text(value: Any) -> Any:
     """YAML reads 32 as a number where it is one of several words."""
     return str(value) if type(value) is int else value
+
+
+def _as_intensity(value: Any) -> Any:
+    bits = type(value) is int and 8 <= value <= 16
+    if not bits and value not in ("range", "percentile"):
+        raise ValueError(
+            "choose range, percentile, or the bits of the values, a whole number from 8 to 16"
+        )
+    return value
 
 
 def _encoder(value: Any) -> Any:
@@ -110,6 +123,16 @@ class Data(Section):
     skip_outside: bool = False
     """Leave out training samples of which a labelled point lies outside the region."""
     grey: bool = False
+    orient: bool = False
+    """Whether labels were made on images turned upright, as their EXIF entry says, which most
+    labelling tools show. By default labels refer to the pixels as stored. Prediction turns
+    images in any case."""
+    intensity: Annotated[Intensity, BeforeValidator(_as_intensity)] = "range"
+    """How images that hold more than 8 bits a value (PNG, TIFF) become the 256 levels that the
+    network sees. `range`: each from its own least to its greatest value. `percentile`: from its
+    0.5th to its 99.5th percentile, where single pixels are far off. A number of bits, 8 to 16:
+    the same for all images, as 12 for values from 0 to 4095. Prediction does as training did;
+    images of 8 bits stay as they are."""
     workers: Annotated[int, Field(ge=0)] = 1
     cache: str = "auto"
     """Folder for shrunk crops of the photos, which spare decoding them in each epoch; `auto`

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from threading import Lock
+from typing import Any, BinaryIO
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 from PIL import Image as PillowImage
 
+FORMATS = (
+    "AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "SUN", "TIFF", "WEBP",
+)  # fmt: skip
+"""Of files that Pillow is asked to open: no documents (EPS, PDF), which start other programs."""
 _ORIENTATION = 0x0112
 _TURNED_BY_DECODERS = "TIFF"
 _TURNS = {
@@ -22,26 +29,50 @@ _TURNS = {
     7: ("mirror", "right"),
     8: ("left",),
 }  # EXIF 2.32, tag 274
+_OPENING = Lock()
+
+
+@contextmanager
+def opened(file: Path | BinaryIO) -> Iterator[PillowImage.Image]:
+    """An image file as Pillow opens it: its header is read, its pixels are not yet.
+
+    Raises `OSError` for what is none of `FORMATS`, and what else Pillow raises.
+    """
+    PillowImage.init()
+    known = [name for name in FORMATS if name in PillowImage.OPEN]  # AVIF not everywhere
+    with _OPENING:  # Pillow refuses large images, and its limit is the whole process's
+        limit, PillowImage.MAX_IMAGE_PIXELS = PillowImage.MAX_IMAGE_PIXELS, None
+        try:
+            image = PillowImage.open(file, formats=known)
+        finally:
+            PillowImage.MAX_IMAGE_PIXELS = limit
+    with image:
+        yield image
+
+
+def orientation_of(image: PillowImage.Image) -> int:
+    """`orientation` of what `opened` gives."""
+    if image.format == _TURNED_BY_DECODERS:
+        return 1  # the entry is a part of the format: whoever reads it, turns it
+    try:
+        code = image.getexif().get(_ORIENTATION, 1)
+    except Exception:  # whatever Pillow makes of a damaged entry
+        return 1
+    return code if code in _TURNS else 1
 
 
 def orientation(path: Path) -> int:
     """The EXIF orientation of a file, 1 to 8: how its pixels, as heatkp reads them, must be
     turned to be upright; 1 where it does not say."""
-    # Pillow refuses large pictures even where only the header is read.
-    limit, PillowImage.MAX_IMAGE_PIXELS = PillowImage.MAX_IMAGE_PIXELS, None
     try:
-        with PillowImage.open(path) as file:
-            code = file.getexif().get(_ORIENTATION, 1)
-            # A TIFF file's is a part of the format: whoever reads it, turns it.
-            return code if code in _TURNS and file.format != _TURNED_BY_DECODERS else 1
-    except Exception:  # whatever Pillow makes of a file that OpenCV has read
+        with opened(path) as image:
+            return orientation_of(image)
+    except Exception:  # whatever Pillow makes of a file that OpenCV may read
         return 1
-    finally:
-        PillowImage.MAX_IMAGE_PIXELS = limit
 
 
 def upright(image: npt.NDArray[Any], code: int) -> npt.NDArray[Any]:
-    """A picture (H, W, ...) as stored, turned as an orientation says."""
+    """An image (H, W, ...) as stored, turned as an orientation says."""
     for turn in _TURNS[code]:
         if turn == "mirror":
             image = cv2.flip(image, 1)

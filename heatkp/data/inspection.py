@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from heatkp.coordinates import image_box
 from heatkp.data.checks import label_notes
+from heatkp.data.depth import depth_notes
 from heatkp.data.lookalikes import find_lookalikes, groups_of, label_gap
 from heatkp.data.samples import Labels, Sample, Visibility
 from heatkp.data.transforms import Framing
@@ -287,5 +288,9 @@ def inspect(
         same_id=tuple(i for i, count in Counter(s.id for s in samples).items() if count > 1),
         lookalikes=tuple(tuple(samples[i].id for i in group) for group in groups),
         label_gap=label_gap(samples, pairs, lengths),
-        notes=(*labels.notes, *label_notes(samples, labels.skeleton, orient, limit=None)),
+        notes=(
+            *labels.notes,
+            *label_notes(samples, labels.skeleton, orient, limit=None),
+            *depth_notes(samples),
+        ),
     )

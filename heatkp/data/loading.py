@@ -12,9 +12,11 @@ from scipy.sparse.csgraph import connected_components
 
 from heatkp.config import Data, expand_path
 from heatkp.data.checks import crowded_notes, demand_meant
+from heatkp.data.depth import depth_notes
+from heatkp.data.images import Image, ImageOptions
 from heatkp.data.lookalikes import without_lookalikes
 from heatkp.data.readers import read
-from heatkp.data.samples import Image, KeypointData, Sample
+from heatkp.data.samples import KeypointData, Sample
 from heatkp.data.synthetic import MAX_SIZE, MIN_SIZE, draw_face
 from heatkp.errors import DataError, SettingsError
 from heatkp.skeletons import SKELETONS, Skeleton, select
@@ -178,7 +180,7 @@ def load_data(data: Data, chosen: bool = True) -> KeypointData:
         loaded = KeypointData(skeleton, drawn[: data.train_count], drawn[data.train_count :])
     else:
         source = expand_path(data.path, "data.path")
-        skeleton, samples, notes = read(source, data.format)
+        skeleton, samples, notes = read(source, data.format, options=ImageOptions.of(data))
         if not any((s.visibility > 0).any() for s in samples):
             raise DataError(
                 f"{source} holds no labelled object: none of its {len(samples)} samples has a "
@@ -189,11 +191,11 @@ def load_data(data: Data, chosen: bool = True) -> KeypointData:
                 skeleton = skeleton.with_pairs(data.pairs)
             except ValueError as error:
                 raise SettingsError(f"data.pairs: {error}") from None
-        orient = bool(getattr(data, "orient", False))
-        notes = (*notes, *demand_meant(samples, skeleton, source, orient))
+        notes = (*notes, *demand_meant(samples, skeleton, source, data.orient))
         if data.crop == "box":
             samples, boxed = with_boxes(samples, data.box)
             notes = (*notes, *boxed)
+        notes = (*notes, *depth_notes(samples))
         if data.crop == "image":
             notes = (*notes, *crowded_notes(samples))
         pictures = {s.file for s in samples} - {None}

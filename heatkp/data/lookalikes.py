@@ -96,8 +96,7 @@ def _frames(samples: Sequence[Sample]) -> list[co.Matrix | None]:
 def _patch(sample: Sample, matrix: co.Matrix | None) -> tuple[Patch, co.Matrix] | None:
     """What a sample looks like, grey (SIDE, SIDE), and its affine; None where it can't be read."""
     try:
-        image = sample.image()
-        grey = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+        grey = cv2.cvtColor(sample.rgb(), cv2.COLOR_RGB2GRAY)
         if matrix is None:
             height, width = grey.shape[:2]
             box = co.image_box(width, height) if sample.box is None else sample.box

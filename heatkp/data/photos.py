@@ -20,13 +20,15 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 import numpy.typing as npt
+import PIL
 
 from heatkp import coordinates as co
-from heatkp.data.samples import Image, Sample, as_rgb
+from heatkp.data.images import Image
+from heatkp.data.samples import Sample
 from heatkp.data.transforms import Framing, shrink, shrink_factor
 from heatkp.errors import DataError
 
-VERSION = 1
+VERSION = 2
 """Of the files; part of their name."""
 UNUSED_DAYS = 30
 """Crops in the user's cache folder that no run has opened for so long are deleted."""
@@ -51,7 +53,7 @@ def crop_photo(sample: Sample, framing: Framing, reach: float) -> Photo:
 
     Raises `DataError` for a picture or a box that is not one.
     """
-    image = as_rgb(sample.image())
+    image = sample.rgb()
     size = (image.shape[1], image.shape[0])
     try:
         region = framing.region(size, sample.box)
@@ -146,13 +148,16 @@ class PhotoSource:
         return crop_photo(self.samples[index], self.framing, self.reach)
 
     def _key(self) -> str:
-        """Changes with whatever the crops depend on: files, boxes, framing, this code."""
-        seen: list[Any] = [VERSION, cv2.__version__, repr(self.framing), self.reach]
+        """Changes with whatever the crops depend on: files and how they are read, boxes, framing,
+        this code."""
+        seen: list[Any] = [VERSION, cv2.__version__, PIL.__version__]
+        seen += [repr(self.framing), self.reach]
         for s in self.samples:
             assert s.file is not None
             status = s.file.stat()
             box = None if s.box is None else [float(v) for v in s.box]
-            seen.append([str(s.file.resolve()), status.st_size, status.st_mtime_ns, box])
+            file = [str(s.file.resolve()), status.st_size, status.st_mtime_ns]
+            seen.append([*file, box, repr(s.options)])
         return hashlib.sha256(json.dumps(seen).encode()).hexdigest()[:24]
 
     def prepare(self, progress: Callable[[int], None] = lambda done: None) -> str | None:

@@ -7,17 +7,25 @@ from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
-from heatkp.data.exif import orientation, upright
+from heatkp.data.images import STORED, Image, ImageFile, ImageOptions, as_rgb, read_image
 from heatkp.errors import DataError
 from heatkp.skeletons import Skeleton
 
-Image = npt.NDArray[np.uint8]
+__all__ = [
+    "Image",
+    "KeypointData",
+    "Labels",
+    "Sample",
+    "Visibility",
+    "as_rgb",
+    "fingerprint",
+    "read_image",
+]
 
 
 class Visibility(IntEnum):
@@ -28,71 +36,13 @@ class Visibility(IntEnum):
     VISIBLE = 2
 
 
-def read_image(path: str | Path, orient: bool = False) -> Image:
-    """A picture file as RGB, uint8 (H, W, 3).
-
-    `orient` shows it as a person sees it, for pictures without labels: turned as its EXIF entry
-    says, and on white where it is transparent. Labels refer to the pixels as stored. Raises
-    `DataError` for a file that is missing or is no picture.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise DataError(f"image {path} does not exist")
-    content = np.fromfile(path, np.uint8)
-    image = _decode(content, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
-    if image is None:
-        raise DataError(f"{path} is not an image that can be read (damaged, or not a picture)")
-    image = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image), np.uint8)
-    jpeg = content[:2].tobytes() == b"\xff\xd8"
-    if orient and not jpeg:  # JPEG files hold no transparency
-        stored = _decode(content, cv2.IMREAD_UNCHANGED)
-        if stored is not None and stored.ndim == 3 and stored.shape[:2] == image.shape[:2]:
-            image = _on_white(image, stored[:, :, 3:])
-    # Not by OpenCV, which does so for some formats only.
-    return upright(image, orientation(path)) if orient else image
-
-
-def _decode(content: npt.NDArray[np.uint8], flags: int) -> npt.NDArray[Any] | None:
-    try:
-        return cv2.imdecode(content, flags) if len(content) else None
-    except cv2.error:  # more pixels than OpenCV reads
-        return None
-
-
-def _on_white(image: Image, alpha: npt.NDArray[Any]) -> Image:
-    """(H, W, 3) blended on white by alpha (H, W, 1), or (H, W, 0) for none."""
-    if not alpha.size or not np.issubdtype(alpha.dtype, np.integer):
-        return image
-    full = np.iinfo(alpha.dtype).max
-    if (alpha == full).all():
-        return image
-    share = alpha.astype(np.float32) / full
-    return np.asarray(np.rint(image * share + 255 * (1 - share)), np.uint8)
-
-
-def as_rgb(image: Image) -> Image:
-    """(H, W), (H, W, 1), (H, W, 3) or (H, W, 4) uint8 as (H, W, 3), what is transparent on white.
-
-    Raises `DataError` for anything else.
-    """
-    if image.dtype != np.uint8 or image.ndim not in (2, 3) or 0 in image.shape:
-        raise DataError(f"an image is uint8 (H, W) or (H, W, C), not {image.dtype} {image.shape}")
-    if image.ndim == 2:
-        image = image[:, :, None]
-    if image.shape[2] == 1:
-        return np.repeat(image, 3, axis=2)
-    if image.shape[2] not in (3, 4):
-        raise DataError(f"an image has 1, 3 or 4 channels, not {image.shape[2]}")
-    return _on_white(image[:, :, :3], image[:, :, 3:])
-
-
 @dataclass(frozen=True)
 class Sample:
     """An image with K labelled points.
 
     Attributes:
         id: distinct within a data set.
-        image: returns the picture, uint8 (H, W, 3) RGB or (H, W) grey, when called.
+        image: returns the image when called: an array that `as_rgb` takes.
         points: float32 (K, 2), pixels of the picture; NaN where not labelled.
         visibility: uint8 (K,), codes of `Visibility`.
         box: edges (x0, y0, x1, y1) of the object in the picture, or None.
@@ -103,6 +53,7 @@ class Sample:
             part them. None: a photo of its own.
         file: the file that the picture is read from, or None for a picture made in memory.
         declared_size: width and height of the image in pixels as the labels give them, or None.
+        options: how the image is read: `read_with` changes it.
     """
 
     id: str
@@ -116,6 +67,7 @@ class Sample:
     box_from_points: bool = False
     given_box: npt.NDArray[np.float32] | None = field(default=None, repr=False)
     declared_size: tuple[int, int] | None = field(default=None, repr=False)
+    options: ImageOptions = STORED
 
     def __post_init__(self) -> None:
         k = len(self.visibility)
@@ -130,6 +82,15 @@ class Sample:
     def labelled_box(self) -> npt.NDArray[np.float32] | None:
         """The box that the labels gave, whichever the sample is framed by."""
         return self.given_box if self.box_from_points else self.box
+
+    def rgb(self) -> Image:
+        """The image as networks see it, uint8 (H, W, 3). Raises `DataError`."""
+        return as_rgb(self.image(), self.options.intensity)
+
+    def read_with(self, options: ImageOptions) -> Sample:
+        """The sample with its image, of a file or an array, read in another way."""
+        image = self.image if self.file is None else ImageFile(self.file, options)
+        return replace(self, image=image, options=options)
 
     def take(self, indices: Sequence[int]) -> Sample:
         """The sample with only the given points, in that order."""

@@ -27,10 +27,13 @@ def _of_upright_pictures(path: Path) -> bool:
 class BoxFile:
     """The boxes of a file in one of the formats that have boxes, for some pictures."""
 
-    def __init__(self, path: Path, pictures: Sequence[Path]) -> None:
-        """Raises `DataError` for a file that is none, `SettingsError` for one without boxes."""
+    def __init__(self, path: Path, pictures: Sequence[Path], upright: bool = False) -> None:
+        """`upright`: the boxes are of images turned upright, as heatkp's own tables are anyway.
+
+        Raises `DataError` for a file that is none, `SettingsError` for one without boxes.
+        """
         labels = read(path, strict=False)
-        self._upright = _of_upright_pictures(path)
+        self._upright = upright or _of_upright_pictures(path)
         self._boxes: dict[Path, list[npt.NDArray[np.float64]]] = {}
         for sample in labels.samples:
             if sample.file is None or sample.box is None:
@@ -52,7 +55,7 @@ class BoxFile:
     def find(self, picture: Picture) -> npt.NDArray[np.float64]:
         """The boxes of a picture, edges (N, 4) in it; N is 0 where there is none.
 
-        They are of the pixels as stored, as in training, and are turned with the picture.
+        Those of the pixels as stored are turned with the picture.
         """
         boxes = self._find(picture.file)
         if self._upright or picture.orientation == 1:

@@ -74,10 +74,11 @@ class DrawnPictures:
         if suffix.lower() not in (".jpg", ".jpeg", ".png"):
             stem, suffix = picture.name, ".png"
         try:
-            kind = ".png" if suffix.lower() == ".png" else ".jpg"
-            good, content = cv2.imencode(
-                kind, image[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, QUALITY]
-            )
+            if suffix.lower() == ".png":
+                good, content = cv2.imencode(".png", image[:, :, ::-1])
+            else:
+                quality = [cv2.IMWRITE_JPEG_QUALITY, QUALITY]
+                good, content = cv2.imencode(".jpg", image[:, :, ::-1], quality)
         except cv2.error:
             good = False
         if not good:

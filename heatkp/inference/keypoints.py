@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from heatkp.data.samples import Image, Visibility, as_rgb, read_image
+from heatkp.data.samples import Image, Visibility
+from heatkp.inference.inputs import ImageLike, as_image
 from heatkp.skeletons import Skeleton
 
 Array = npt.NDArray[np.float64]
@@ -90,7 +90,7 @@ class Keypoints:
 
     def draw(
         self,
-        image: Image | str | Path,
+        image: ImageLike,
         box: bool = True,
         lines: bool = True,
         ellipses: bool = False,
@@ -100,8 +100,8 @@ class Keypoints:
         Sizes follow the face, and on large pictures what can be seen when they fill a screen.
 
         Args:
-            image: a file, or uint8 (H, W), (H, W, 3) RGB or (H, W, 4); usually the one predicted
-                on, or what `draw` gave for another face in it.
+            image: as `inputs.as_image` takes it; usually the one predicted on, or what `draw` gave
+                for another face in it.
             box: draw the box that the points were found from, too.
             lines: join the points as the skeleton says.
             ellipses: outline where each point lies with 86 % probability (two standard
@@ -110,8 +110,7 @@ class Keypoints:
         Raises:
             DataError: for a file or an array that is no picture.
         """
-        given = read_image(image, orient=True) if isinstance(image, str | Path) else image
-        canvas = as_rgb(given).copy()
+        canvas = as_image(image).copy()
         found = np.asarray(np.isfinite(self.points).all(axis=1))
         if found.any():
             _Pen(canvas, self.points[found]).draw(self, found, box, lines, ellipses)

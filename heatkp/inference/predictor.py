@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
@@ -16,17 +16,18 @@ import torch
 from heatkp import coordinates as co
 from heatkp.data.boxes import BoxStyle
 from heatkp.data.dataset import to_tensor
+from heatkp.data.images import ImageOptions
 from heatkp.data.photos import crop_photo
-from heatkp.data.samples import Image, Sample, as_rgb, read_image
+from heatkp.data.samples import Image, Sample
 from heatkp.data.transforms import Framing, warp
 from heatkp.errors import DataError, SettingsError
 from heatkp.evaluation.evaluate import demand_mirrored, mirrored_points
 from heatkp.inference.faces import Face, FaceDetector, create_detector
+from heatkp.inference.inputs import ImageLike, as_image, images_of, is_image
 from heatkp.inference.keypoints import Array, Keypoints
 from heatkp.runs import Loaded, load_run
 from heatkp.skeletons import SKELETONS
 
-Picture = Image | str | PathLike[str]
 Boxes = str | npt.ArrayLike | Sequence[npt.ArrayLike | None] | None
 
 HELD = 2**27
@@ -66,6 +67,11 @@ class Predictor:
         self.box_style = loaded.box_style
 
     @property
+    def image_options(self) -> ImageOptions:
+        """How the samples were read that the model was trained on."""
+        return ImageOptions.of(self.settings.data)
+
+    @property
     def finds_faces(self) -> bool:
         """Whether boxes are looked for where none are given: a model of face points, trained on
         crops of boxes."""
@@ -75,7 +81,7 @@ class Predictor:
     @torch.inference_mode()
     def predict(
         self,
-        images: Picture | Sequence[Picture],
+        images: ImageLike | Iterable[ImageLike],
         boxes: Boxes = None,
         batch_size: int = 16,
         passes: int | None = None,
@@ -88,8 +94,9 @@ class Predictor:
         short one.
 
         Args:
-            images: uint8 array (H, W), (H, W, 3) RGB or (H, W, 4), or path of a picture file,
-                turned as its EXIF entry says; or a list of them.
+            images: a path, an image of Pillow, an array or a tensor, as `inputs.as_image` takes
+                them; or a list of them, or a batch: array (B, H, W, C) or tensor (B, C, H, W).
+                Deeper images than 8 bits are scaled as in training (`data.intensity`).
             boxes: `faces`: a detector finds them. `image`: the whole picture is the box. Edges
                 (x0, y0, x1, y1), pixels of the picture: (4,) or (N, 4) for one picture; a list of
                 such arrays, or None for the whole picture, for a list of pictures. None: `faces`
@@ -101,7 +108,7 @@ class Predictor:
             flip_test: average with what is found in the mirror image.
 
         Raises:
-            DataError: for a file that is no picture, an array that is none, or a bad box.
+            DataError: for a file or an object that is no image, or a bad box.
             SettingsError: for two passes where `box_style` is not known, a flip test where points
                 have no known counterpart, and where the detector's package is missing.
         """
@@ -132,8 +139,9 @@ class Predictor:
 
     def _tasks(self, images: Any, boxes: Any) -> Iterator[_Task]:
         """The regions to look at, picture after picture."""
-        if isinstance(images, np.ndarray | str | PathLike):
-            images, boxes = [images], boxes if boxes is None or isinstance(boxes, str) else [boxes]
+        if is_image(images) and boxes is not None and not isinstance(boxes, str):
+            boxes = [boxes]
+        images = images_of(images)
         if boxes is None:
             boxes = "faces" if self.finds_faces else "image"
         if isinstance(boxes, str) and boxes not in ("faces", "image"):
@@ -143,14 +151,18 @@ class Predictor:
                 "this model was trained on whole pictures and cannot look at single faces in "
                 "them: leave out boxes='faces', or train with data.crop=box"
             )
-        if not isinstance(boxes, str) and len(boxes) != len(images):
-            raise DataError(f"boxes for {len(boxes)} pictures were given with {len(images)}")
+        if not isinstance(boxes, str):
+            images = list(images)
+            if len(boxes) != len(images):
+                raise DataError(f"boxes for {len(boxes)} pictures were given with {len(images)}")
         detector = self._detector() if isinstance(boxes, str) and boxes == "faces" else None
-        for i, picture in enumerate(images):
-            if isinstance(picture, np.ndarray):
-                image = as_rgb(picture)
-            else:
-                image = read_image(Path(picture), orient=True)
+        for i, given in enumerate(images):
+            try:
+                image = as_image(given, self.settings.data.intensity)
+            except DataError as error:
+                if isinstance(given, str | PathLike):  # says which
+                    raise
+                raise DataError(f"image {i}: {error}") from None
             if detector is not None:
                 for face in detector(image):
                     yield _Task(image, i, self._from_face(face), face)

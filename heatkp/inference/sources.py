@@ -13,10 +13,10 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from heatkp.data.exif import orientation
+from heatkp.data.exif import upright
+from heatkp.data.images import STORED, Image, ImageOptions, read_stored
 from heatkp.data.readers.common import walk
 from heatkp.data.readers.pts import PICTURES
-from heatkp.data.samples import Image, read_image
 from heatkp.errors import DataError, HeatkpError
 from heatkp.files import made_by_predict
 
@@ -182,9 +182,12 @@ def _own_output(folder: Path, base: Path, left_out: dict[Path, None]) -> bool:
     return False
 
 
-def read_pictures(sources: Sequence[Source], every: int = 1) -> Iterator[Picture | Fault]:
+def read_pictures(
+    sources: Sequence[Source], every: int = 1, options: ImageOptions = STORED
+) -> Iterator[Picture | Fault]:
     """The photos, and every so many frames of the videos, one at a time.
 
+    `options` are the model's; images are upright in any case.
     A file that cannot be read becomes a `Fault`, and the next ones follow.
     """
     for source in sources:
@@ -192,7 +195,7 @@ def read_pictures(sources: Sequence[Source], every: int = 1) -> Iterator[Picture
             if source.is_video:
                 yield from _frames(source, every)
             else:
-                yield _photo(source)
+                yield _photo(source, options)
         except HeatkpError as error:
             yield Fault(source.name, str(error).removeprefix(f"{source.path} "))
         except (OSError, MemoryError, cv2.error) as error:
@@ -200,16 +203,17 @@ def read_pictures(sources: Sequence[Source], every: int = 1) -> Iterator[Picture
             yield Fault(source.name, f"cannot be read ({reason or 'too large'})")
 
 
-def _photo(source: Source) -> Picture:
+def _photo(source: Source, options: ImageOptions) -> Picture:
     try:
-        image = read_image(source.path, orient=True)
+        image, code = read_stored(source.path, options.intensity)
     except DataError:
         if source.path.suffix.lower() in UNREADABLE:
             raise DataError(
                 f"{source.path} is a HEIC photo, which heatkp cannot read: convert it to JPEG"
             ) from None
         raise
-    return Picture(source.name, source.path, image, orientation(source.path))
+    image = np.ascontiguousarray(upright(image, code))
+    return Picture(source.name, source.path, image, code)
 
 
 def frame_count(source: Source, every: int = 1) -> int:

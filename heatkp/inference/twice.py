@@ -33,7 +33,7 @@ def predict_twice(
     photo, matrices = [], []
     for start in range(0, len(samples), batch_size):
         chunk = samples[start : start + batch_size]
-        images = [sample.image() for sample in chunk]
+        images = [sample.rgb() for sample in chunk]
         boxes = [sample.box for sample in chunk]
         found = predictor.predict(images, boxes, batch_size, passes=2, flip_test=flip_test)
         photo += [keypoints.points for keypoints in found]

@@ -15,6 +15,7 @@ import pytest
 
 from heatkp.config import Augmentation
 from heatkp.data.dataset import KeypointDataset
+from heatkp.data.images import ImageOptions
 from heatkp.data.photos import UNUSED_DAYS, PhotoSource, default_folder
 from heatkp.data.samples import Sample, read_image
 from heatkp.data.transforms import Framing
@@ -89,8 +90,10 @@ def test_second_use_decodes_nothing(tmp_path):
     assert len(folders(tmp_path / "cache")) == 1
 
 
-@pytest.mark.parametrize("change", ["file", "box", "framing", "augmentation"])
-def test_whatever_crops_depend_on_makes_new_ones(tmp_path, change):
+@pytest.mark.parametrize(
+    "change", ["file", "box", "framing", "augmentation", "orient", "intensity", "library"]
+)
+def test_whatever_crops_depend_on_makes_new_ones(tmp_path, monkeypatch, change):
     samples = write_samples(tmp_path / "photos")
     old = dataset(samples, tmp_path / "cache")
     augmentation, framing = STRONG, FRAMING
@@ -101,6 +104,11 @@ def test_whatever_crops_depend_on_makes_new_ones(tmp_path, change):
         samples = [replace(s, box=s.box + 3) for s in samples]
     elif change == "framing":
         framing = Framing((64, 64), box_scale=1.5)
+    elif change in ("orient", "intensity"):
+        options = ImageOptions(orient=change == "orient", intensity=12)
+        samples = [samples[0].read_with(options), *samples[1:]]
+    elif change == "library":
+        monkeypatch.setattr("PIL.__version__", "1.0")
     else:
         augmentation = STRONG.model_copy(update={"rotation": 45.0})
     new = dataset(samples, tmp_path / "cache", augmentation, framing)

@@ -110,7 +110,7 @@ def test_what_cannot_be_drawn_is_left_out(face):
     spread = replace(spread, covariance=covariance)
     plain, ringed = spread.draw(image), spread.draw(image, ellipses=True)
     assert (plain != ringed).any()
-    with pytest.raises(DataError, match="an image is uint8"):
+    with pytest.raises(DataError, match="floats from"):
         spread.draw(image.astype(float))
 
 

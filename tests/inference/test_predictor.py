@@ -68,8 +68,8 @@ def test_what_is_refused(predictor, tmp_path):
     image = np.zeros((64, 64, 3), np.uint8)
     with pytest.raises(DataError, match="does not exist"):
         predictor.predict(tmp_path / "none.jpg")
-    with pytest.raises(DataError, match="an image is uint8"):
-        predictor.predict(image.astype(float))
+    with pytest.raises(DataError, match=r"image 1: .*int64"):
+        predictor.predict([image, image.astype(int)])
 
 
 def test_boxes(tiny_run, samples):

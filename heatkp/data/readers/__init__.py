@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from heatkp.data.checks.placeholders import without_placeholders
+from heatkp.data.images import STORED, ImageOptions
 from heatkp.data.readers.coco import read_coco
 from heatkp.data.readers.common import files_of_type, walk
 from heatkp.data.readers.csv_table import read_csv
@@ -28,6 +29,10 @@ _ORIGINS = {"pts": 1.0}
 """What files call the centre of the first pixel, where that is not 0."""
 _SUFFIXES = {".json": "coco", ".xml": "imglab", ".csv": "csv"}
 """Formats of one file, in the order in which a folder is searched for it."""
+
+
+_OF_SIZE: dict[str, Callable[[Path, bool, ImageOptions], Labels]] = {"imm": read_imm}
+"""Those whose coordinates are fractions of the image, so that its size as it is read counts."""
 
 
 def recognise(path: Path) -> str:
@@ -62,14 +67,19 @@ def recognise(path: Path) -> str:
     )
 
 
-def read(path: Path, format: str = "auto", strict: bool = True) -> Labels:
+def read(
+    path: Path, format: str = "auto", strict: bool = True, options: ImageOptions = STORED
+) -> Labels:
     """The labels of a path in one of `READERS`' formats, or in whatever it holds.
 
-    Points at placeholders such as (-1, -1) are not labelled; a note counts them. Raises
-    `DataError` for what does not fit. Without `strict`, samples whose picture is
-    missing are read, too: the picture then fails when it is asked for.
+    `options` say how the images will be read. Points at placeholders such as (-1, -1) are not
+    labelled; a note counts them. Raises `DataError` for what does not fit. Without `strict`,
+    samples whose image is missing are read, too: it then fails when it is asked for.
     """
     if not path.exists():
         raise DataError(f"there is no file or folder {path}")
     name = recognise(path) if format == "auto" else format
-    return without_placeholders(READERS[name](path, strict), _ORIGINS.get(name, 0.0))
+    of_size = _OF_SIZE.get(name)
+    labels = of_size(path, strict, options) if of_size else READERS[name](path, strict)
+    labels = without_placeholders(labels, _ORIGINS.get(name, 0.0))
+    return labels._replace(samples=[s.read_with(options) for s in labels.samples])

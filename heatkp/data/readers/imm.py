@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from heatkp.coordinates import denormalise
+from heatkp.data.images import STORED, ImageFile, ImageOptions
 from heatkp.data.readers.common import files_of_type
-from heatkp.data.samples import Labels, Sample, Visibility, read_image
+from heatkp.data.samples import Labels, Sample, Visibility
 from heatkp.errors import DataError
 from heatkp.skeletons import FACE58
 
@@ -62,20 +62,16 @@ def parse_asf(path: Path) -> tuple[npt.NDArray[np.float64], str]:
     return points, lines[-1][1]
 
 
-def _image_size(path: Path) -> tuple[int, int]:
-    image = read_image(path)
-    return image.shape[1], image.shape[0]
-
-
-def _sample(path: Path, strict: bool) -> Sample:
+def _sample(path: Path, strict: bool, options: ImageOptions) -> Sample:
     fractions, host = parse_asf(path)
     places = [path.parent / host, *(path.with_suffix(end) for end in (".jpg", ".JPG"))]
     image_path = next((place for place in places if place.is_file()), places[1])
     if strict and not image_path.is_file():
         raise DataError(f"{path} names the photo {host!r}, which is not beside it")
+    image = ImageFile(image_path, options)
     visibility = np.full(len(FACE58), Visibility.VISIBLE, np.uint8)
     try:
-        width, height = _image_size(image_path)
+        height, width = image().shape[:2]
     except DataError:
         if strict:
             raise
@@ -85,7 +81,7 @@ def _sample(path: Path, strict: bool) -> Sample:
     match = _NAME.match(path.stem)
     return Sample(
         id=path.stem,
-        image=partial(read_image, image_path),
+        image=image,
         points=denormalise(fractions, width, height).astype(np.float32),
         visibility=visibility,
         person=match["person"] if match else path.stem,
@@ -93,8 +89,10 @@ def _sample(path: Path, strict: bool) -> Sample:
     )
 
 
-def read_imm(folder: Path, strict: bool = True) -> Labels:
+def read_imm(folder: Path, strict: bool = True, options: ImageOptions = STORED) -> Labels:
     """All labelled photos of a folder, by name. Every photo is decoded once, to find bad ones.
+
+    Coordinates are fractions of the image as `options` read it.
 
     Raises `DataError` naming the first file that is not right; photos that are missing or
     damaged are so where `strict`, and else have no labelled points.
@@ -102,7 +100,7 @@ def read_imm(folder: Path, strict: bool = True) -> Labels:
     paths = files_of_type(folder, ".asf")
     if not paths:
         raise DataError(f"{folder} holds no .asf files")
-    samples = [_sample(path, strict) for path in paths]
+    samples = [_sample(path, strict, options) for path in paths]
     lost = sum(not (s.visibility > 0).any() for s in samples)
     note = f"{lost} photos are missing or damaged: without them their labels are no pixels"
     return Labels(FACE58, samples, (note,) if lost else ())
