@@ -54,7 +54,9 @@ def test_all_formats_and_orientations_are_as_pillow_shows_them(tmp_path, kind, c
         pytest.skip("this Pillow writes no AVIF")
     path = saved(tmp_path / f"a.{kind}", code, corner())
     with PillowImage.open(path) as file:
-        wanted = np.asarray(ImageOps.exif_transpose(file).convert("RGB"))
+        # Pillow turns TIFF files by itself; of some versions both together turn them twice.
+        turned = file if kind == "tiff" else ImageOps.exif_transpose(file)
+        wanted = np.asarray(turned.convert("RGB"))
     assert alike(read_image(path, orient=True), wanted)
     # Every reader turns TIFF files, so that labels refer to that, too.
     stored = wanted if kind == "tiff" else corner()
