@@ -55,9 +55,9 @@ def train(
     if resume is not None and (given or assignments or config or out):
         raise SettingsError("--resume takes everything from the run: leave out the other options")
 
-    from rich.console import Console
+    from heatkp.cli.console import PlainConsole
 
-    console = Console(markup=False)
+    console = PlainConsole()
     if resume is not None:
         from heatkp.training import fit
 

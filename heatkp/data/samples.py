@@ -16,6 +16,7 @@ import numpy.typing as npt
 from heatkp.data.exif import orientation, upright
 from heatkp.errors import DataError
 from heatkp.skeletons import Skeleton
+from heatkp.text import printable
 
 Image = npt.NDArray[np.uint8]
 
@@ -91,7 +92,7 @@ class Sample:
     """An image with K labelled points.
 
     Attributes:
-        id: distinct within a data set.
+        id: distinct within a data set; bytes of a file's name that are not UTF-8 are `\\xNN`.
         image: returns the picture, uint8 (H, W, 3) RGB or (H, W) grey, when called.
         points: float32 (K, 2), pixels of the picture; NaN where not labelled.
         visibility: uint8 (K,), codes of `Visibility`.
@@ -116,6 +117,7 @@ class Sample:
     given_box: npt.NDArray[np.float32] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "id", printable(self.id))
         k = len(self.visibility)
         if self.points.shape != (k, 2):
             raise DataError(f"{self.id}: points have shape {self.points.shape}, wanted ({k}, 2)")

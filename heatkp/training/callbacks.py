@@ -42,8 +42,9 @@ class SafeCheckpointIO(TorchCheckpointIO):
     ) -> None:
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(target) as part:
-            torch.save(checkpoint, part)
+        # By a file of Python's own, for torch takes no path that is not UTF-8.
+        with replacing(target) as part, part.open("wb") as file:
+            torch.save(checkpoint, file)
 
 
 class LastCheckpoint(Callback):

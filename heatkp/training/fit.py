@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,6 +28,7 @@ from heatkp.evaluation.metrics import summarise
 from heatkp.files import write_text
 from heatkp.models import build_model
 from heatkp.models.encoders import input_statistics
+from heatkp.text import is_text, json_text
 from heatkp.training.callbacks import (
     BestWeights,
     DataWait,
@@ -149,8 +149,11 @@ def _callbacks(prepared: Prepared, run: Path, console: Console) -> list[Callback
     return [*found, wait, history, ProgressLine(console, wait), LastCheckpoint(run / runs.LAST)]
 
 
-def _loggers(run: Path) -> Any:
+def _loggers(run: Path, console: Console) -> Any:
     if find_spec("tensorboard") is None:
+        return False
+    if not is_text(str(run)):
+        console.print(f"no TensorBoard files: it takes no folder that is not UTF-8 ({run})")
         return False
     from lightning.pytorch.loggers import TensorBoardLogger
 
@@ -192,7 +195,7 @@ def fit(
             check_val_every_n_epoch=period,
             deterministic="warn" if settings.trainer.deterministic else None,
             callbacks=[*_callbacks(prepared, run, console), *callbacks],
-            logger=_loggers(run),
+            logger=_loggers(run, console),
             plugins=[SafeCheckpointIO()],
             enable_progress_bar=False,
             enable_model_summary=False,
@@ -227,7 +230,7 @@ def finish(prepared: Prepared, run: Path) -> dict[str, Any]:
     run_curves(run / runs.HISTORY, run / "curves.png")
     figures.error_curve(errors, skeleton, run / "error_curve.png")
     figures.predictions(errors, prepared.data.val_set, run / "predictions.png")
-    write_text(run / runs.METRICS, json.dumps(metrics, indent=1) + "\n")
+    write_text(run / runs.METRICS, json_text(metrics, indent=1) + "\n")
     return metrics
 
 
@@ -248,7 +251,7 @@ def train(
     prepared = prepare(settings, console)
     run = runs.create_run(out, settings.head.name)
     write_text(run / runs.SETTINGS, prepared.settings.to_yaml())
-    write_text(run / runs.ENVIRONMENT, json.dumps(runs.environment(), indent=1) + "\n")
+    write_text(run / runs.ENVIRONMENT, json_text(runs.environment(), indent=1) + "\n")
     figures.training_samples(prepared.data.train_set, run / "samples.png")
     fit(prepared, run, console, callbacks=callbacks)
     return run, finish(prepared, run)

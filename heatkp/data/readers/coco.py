@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
@@ -25,6 +24,7 @@ from heatkp.data.readers.common import demand_files, known_layout, only_file, ph
 from heatkp.data.readers.places import locate
 from heatkp.data.samples import Labels, Sample, Visibility, read_image
 from heatkp.errors import DataError
+from heatkp.files import utf8_path
 from heatkp.skeletons import Skeleton, sides_by_name
 
 
@@ -142,8 +142,9 @@ def read_coco(path: Path, strict: bool = True) -> Labels:
     if strict:
         demand_files(source, files)
     for file in files if strict else ():
-        if not cv2.haveImageReader(os.fspath(file)):
-            raise DataError(f"{file} is not an image that can be read")
+        with utf8_path(file) as name:
+            if not cv2.haveImageReader(name):
+                raise DataError(f"{file} is not an image that can be read")
     photos = dict(zip(images, photos_of(list(names.values()))))
     own = annotations
     if len(categories) > 1:
