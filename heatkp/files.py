@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
+
+from heatkp.text import is_text, printable
 
 SUMMARY = "summary.json"
 """What `heatkp predict` leaves in its folder, besides points and drawn copies."""
@@ -56,6 +59,43 @@ def check_folder(folder: Path) -> None:
         raise OSError(errno.EACCES, "there is no permission to write", str(place))
 
 
+LONGEST = 240
+"""Bytes of a file's name; most systems allow 255, and what is written meanwhile needs some."""
+
+
+def fitting(stem: str, ending: str) -> str:
+    """A file's name, its stem cut where it would be longer than systems allow.
+
+    >>> len(fitting("a" * 300, ".png"))
+    240
+    """
+    room = LONGEST - len(ending.encode("utf-8", "surrogatepass"))
+    while len(stem.encode("utf-8", "surrogatepass")) > room:
+        stem = stem[:-1]
+    return stem + ending
+
+
+@contextmanager
+def utf8_path(path: Path) -> Iterator[str]:
+    """A path that OpenCV and other libraries in C++ or Rust take, while the context lasts.
+
+    One that is not UTF-8 (which some versions of OpenCV answer by ending the whole process) is
+    reached by a link. The file itself need not exist, if its own name is UTF-8.
+    """
+    if is_text(os.fspath(path)):
+        yield os.fspath(path)
+        return
+    with tempfile.TemporaryDirectory(prefix="heatkp-") as place:
+        link = Path(place) / "link"
+        if is_text(path.name):
+            link.symlink_to(os.path.abspath(path.parent), target_is_directory=True)
+            yield os.fspath(link / path.name)
+        else:
+            link = link.with_suffix(path.suffix if is_text(path.suffix) else "")
+            link.symlink_to(os.path.abspath(path))
+            yield os.fspath(link)
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A file to write, which then takes the place of `path`; no other process has its name.
@@ -74,4 +114,4 @@ def replacing(path: Path) -> Iterator[Path]:
 def write_text(path: Path, text: str) -> None:
     """Write a file whole or not at all, also where several processes do at once."""
     with replacing(path) as part:
-        part.write_text(text, encoding="utf-8")
+        part.write_text(printable(text), encoding="utf-8")

@@ -24,9 +24,10 @@ from heatkp.data.boxes import BoxStyle
 from heatkp.data.matching import order_of
 from heatkp.data.samples import Sample, fingerprint
 from heatkp.errors import CheckpointError, SettingsError
-from heatkp.files import check_folder, reason, replacing
+from heatkp.files import check_folder, reason, replacing, utf8_path
 from heatkp.models import KeypointModel, build_model, in_order
 from heatkp.skeletons import SKELETONS, Skeleton, sides_by_name
+from heatkp.text import existing
 
 SETTINGS = "settings.yaml"
 ENVIRONMENT = "environment.json"
@@ -251,7 +252,7 @@ def save_weights(
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    with safe_open(path, "pt") as file:
+    with utf8_path(path) as name, safe_open(name, "pt") as file:
         metadata = file.metadata() or {}
         if "heatkp" not in metadata:
             raise CheckpointError(f"{path} holds weights, but not a heatkp model's")
@@ -275,7 +276,7 @@ def _read_checkpoint(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any
 def weights_path(path: str | Path) -> Path:
     """The file of weights that a run folder, a path to a file, or the name of a model that
     comes with heatkp, means."""
-    path = Path(path)
+    path = Path(existing(os.fspath(path)))
     packaged = PACKAGED / f"{path}.safetensors"
     if not path.exists() and path.name == str(path) and packaged.is_file():
         return packaged

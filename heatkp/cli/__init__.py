@@ -6,6 +6,7 @@ import os
 import sys
 import traceback
 import warnings
+from typing import Any
 
 import click
 
@@ -21,6 +22,7 @@ from heatkp.cli.viz import viz
 from heatkp.cli.viz_heatmaps import viz_heatmaps
 from heatkp.errors import HeatkpError
 from heatkp.files import reason
+from heatkp.text import safe_streams, without_codes
 
 
 class UserError(click.ClickException):
@@ -34,10 +36,14 @@ def _message(error: BaseException) -> str:
     text = str(error)
     if "Original Traceback" in text:
         text = text.strip().splitlines()[-1].partition(": ")[2]
-    return text
+    return without_codes(text)
 
 
 class _Commands(click.Group):
+    def main(self, *arguments: Any, **options: Any) -> Any:
+        safe_streams()
+        return super().main(*arguments, **options)
+
     def invoke(self, ctx: click.Context) -> object:
         debug = bool(ctx.params.get("debug"))
         try:

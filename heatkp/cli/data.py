@@ -52,12 +52,13 @@ def synth(out: str, count: int, size: int, seed: int, skeleton: str) -> None:
     import shutil
 
     import cv2
-    from rich.console import Console
     from rich.progress import track
 
+    from heatkp.cli.console import PlainConsole
     from heatkp.data.loading import drawn_sample
     from heatkp.data.readers.coco import coco_dictionary
     from heatkp.errors import SettingsError
+    from heatkp.files import utf8_path
     from heatkp.skeletons import SKELETONS
 
     target = Path(out)
@@ -69,14 +70,15 @@ def synth(out: str, count: int, size: int, seed: int, skeleton: str) -> None:
         (part / "images").mkdir()
     except OSError as error:
         raise SettingsError(f"cannot make the folder {part}: {error}") from None
-    console = Console(markup=False)
+    console = PlainConsole()
     try:
         samples, files = [], []
         for index in track(range(count), "drawing", console=console, transient=True):
             sample = drawn_sample(seed, index, SKELETONS[skeleton], size)
             name = f"images/{index:06d}.png"
-            if not cv2.imwrite(str(part / name), sample.image()[:, :, ::-1]):
-                raise SettingsError(f"cannot write {part / name}: is the disk full?")
+            with utf8_path(part / name) as path:
+                if not cv2.imwrite(path, sample.image()[:, :, ::-1]):
+                    raise SettingsError(f"cannot write {part / name}: is the disk full?")
             samples.append(sample)
             files.append((name, size, size))
         content = coco_dictionary(SKELETONS[skeleton], samples, files)
@@ -103,23 +105,23 @@ def synth(out: str, count: int, size: int, seed: int, skeleton: str) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print all numbers and files as JSON.")
 def info(path: str, format_: str, out: str | None, orient: bool, as_json: bool) -> None:
     """Count and measure the labelled photos in PATH, look for faults, and draw some samples."""
-    import json
-
-    from rich.console import Console
     from rich.progress import Progress
 
+    from heatkp.cli.console import PlainConsole, say
     from heatkp.data.images import ImageOptions
     from heatkp.data.inspection import inspect
     from heatkp.data.readers import read, recognise
     from heatkp.errors import SettingsError
+    from heatkp.files import fitting
+    from heatkp.text import json_text
 
     source = Path(path)
-    sheet = Path(out) if out else Path(f"contact-{_label(source)}.png")
+    sheet = Path(out) if out else Path(fitting(f"contact-{_label(source)}", ".png"))
     if out or not as_json:
         png(str(sheet))
     name = recognise(source) if format_ == "auto" else format_
     labels = read(source, name, strict=False, options=ImageOptions(orient))
-    with Progress(console=Console(stderr=True, markup=False), transient=True) as progress:
+    with Progress(console=PlainConsole(stderr=True), transient=True) as progress:
         task = progress.add_task("looking at pictures", total=None)
         found = inspect(
             labels,
@@ -140,17 +142,17 @@ def info(path: str, format_: str, out: str | None, orient: bool, as_json: bool) 
             raise SettingsError(f"cannot write {sheet}: {error}") from None
     if as_json:
         contact = str(sheet) if drawn else None
-        click.echo(json.dumps({**found.as_dict(), "contact_sheet": contact}, indent=1))
+        click.echo(json_text({**found.as_dict(), "contact_sheet": contact}, indent=1))
         return
-    console = Console(markup=False)
+    console = PlainConsole()
     title = f"{found.path} ({found.format})"
-    console.print(title, style="italic", highlight=False, markup=False, soft_wrap=True)
+    say(console, title, style="italic")
     console.print(_overview(found))
     if found.enlarged:
         console.print(_enlarged(found))
     _list_faults(console, found)
     line = f"{drawn} samples are drawn in {sheet}" if drawn else "No picture can be drawn"
-    console.print(line, highlight=False, markup=False, soft_wrap=True)
+    say(console, line)
 
 
 def _label(source: Path) -> str:
@@ -239,6 +241,7 @@ def _enlarged(found: Inspection) -> Table:
 
 def _list_faults(console: Console, found: Inspection, most: int = 10) -> None:
     """Missing and unreadable files in full, for they stop a training; of the rest some."""
+    from heatkp.cli.console import say
 
     def section(title: str, lines: list[str], shown: int | None = None) -> None:
         if not lines:
@@ -246,7 +249,7 @@ def _list_faults(console: Console, found: Inspection, most: int = 10) -> None:
         shown = len(lines) if shown is None else shown
         more = [f"... and {len(lines) - shown} more; --json lists all"] * (len(lines) > shown)
         for line in (f"{len(lines)} {title}", *(f"  {text}" for text in lines[:shown] + more)):
-            console.print(line, highlight=False, markup=False, soft_wrap=True)
+            say(console, line)
 
     def some(names: Sequence[str]) -> str:
         return ", ".join(names[:5]) + f" and {len(names) - 5} more" * (len(names) > 5)

@@ -80,11 +80,10 @@ def evaluate(
     Without RUN it is the newest in runs/. Several are measured together, as the mean of the
     points that they find.
     """
-    from rich.console import Console
-
+    from heatkp.cli.console import PlainConsole
     from heatkp.errors import SettingsError
 
-    console = Console(markup=False)
+    console = PlainConsole()
     how = Reading(decoder, flip_test, batch_size, passes)
     if len(names) > 1 and out is None:
         raise SettingsError(f"{len(names)} runs together: name the file to write with --out")
@@ -111,11 +110,10 @@ def measure(
     out: str | None,
 ) -> None:
     """Evaluate on a split, print the table and write JSON."""
-    import json
-
     from heatkp.errors import DataError
     from heatkp.evaluation.evaluate import metrics_table, worst_points
     from heatkp.evaluation.metrics import mean_of, summarise
+    from heatkp.text import json_text
 
     models = open_runs(names, how)
     split = chosen_split(names, models, data, split)
@@ -132,7 +130,7 @@ def measure(
     metrics = summarise(errors, found[0].skeleton)
     metrics.update(split=split, data=data, decoder=how.decoder, flip_test=how.flip_test,
                    passes=how.passes, runs=list(names))  # fmt: skip
-    write(target, json.dumps(metrics, indent=1) + "\n")
+    write(target, json_text(metrics, indent=1) + "\n")
     title = f"{together(names)}: {metrics['images']} images, split {split}"
     console.print(metrics_table(metrics, title))
     console.print(f"Largest errors (photo pixels): {worst_points(metrics)}", highlight=False)

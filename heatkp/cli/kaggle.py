@@ -91,17 +91,16 @@ def report(
     how: Reading,
 ) -> None:
     """Print the score, and write it beside the submission."""
-    import json
-
     from heatkp.cli.score import print_score
     from heatkp.evaluation.kaggle import score
+    from heatkp.text import json_text
 
     result = score(found, labels)
     print_score(console, result, str(target), source)
     beside = target.with_name(f"{target.stem}-score.json")
     result.update(submission=str(target), data=str(source))
     result.update(decoder=how.decoder, flip_test=how.flip_test, passes=how.passes)
-    write(beside, json.dumps(result, indent=1) + "\n")
+    write(beside, json_text(result, indent=1) + "\n")
     console.print(f"Score written to {beside}", highlight=False, soft_wrap=True)
 
 

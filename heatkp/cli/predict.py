@@ -74,20 +74,21 @@ def predict(
     top-left pixel. A file that cannot be read is named at the end (exit code 1), the others are
     done.
     """
-    from rich.console import Console
-
-    from heatkp.cli.predict_run import Output, run, say
+    from heatkp.cli.console import PlainConsole, say
+    from heatkp.cli.predict_run import Output, run
     from heatkp.errors import DataError
-    from heatkp.inference.sources import find_sources
+    from heatkp.inference.sources import find_sources, passed_over_note
 
     kinds = tuple(dict.fromkeys(formats)) or ("json",)
     piped = out == "-"
     if piped:
         _demand_one_table(kinds)
-    console, aside = Console(stderr=piped, markup=False), Console(stderr=True, markup=False)
+    console, aside = PlainConsole(stderr=piped), PlainConsole(stderr=True)
     found = find_sources(pictures)
     for folder in found.left_out:
         say(aside, f"left out, for it holds earlier predictions: {folder}")
+    if note := passed_over_note(found.passed_over):
+        say(aside, note)
     if not found.sources:
         wanted = "; ".join(f"{fault.name}: {fault.reason}" for fault in found.faults)
         raise DataError(f"no picture found. {wanted}")

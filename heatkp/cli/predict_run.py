@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
@@ -18,12 +17,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 import heatkp
 from heatkp.cli.common import writing
+from heatkp.cli.console import say
 from heatkp.errors import HeatkpError
 from heatkp.files import MADE_BY, SUMMARY, write_text
 from heatkp.inference.batches import answers
 from heatkp.inference.drawn import DrawnPictures
-from heatkp.inference.sources import Fault, Found, frame_count, read_pictures
+from heatkp.inference.sources import Fault, Found, picture_count, read_pictures
 from heatkp.inference.writers import About, CocoTable, CsvTable, JsonTable, PtsFiles, Writer
+from heatkp.text import json_text, name_to_text
 
 if TYPE_CHECKING:
     from heatkp.cli.predict import Asked
@@ -51,11 +52,8 @@ class Tally:
     seconds: float = 0.0
     without_face: list[str] = field(default_factory=list)
     without_box: list[str] = field(default_factory=list)
-
-
-def say(console: Console, text: str) -> None:
-    """Print a line as it is, however long."""
-    console.print(text, highlight=False, markup=False, soft_wrap=True)
+    first_page: list[str] = field(default_factory=list)
+    passed_over: dict[str, int] = field(default_factory=dict)
 
 
 @contextmanager
@@ -90,7 +88,8 @@ def run(
     Raises `click.exceptions.Exit` with code 1 where something could not be used and 130 where it
     was stopped, `SettingsError` where results cannot be written.
     """
-    tally = Tally(list(found.faults))
+    passed_over = {suffix: count for suffix, (count, _) in found.passed_over.items()}
+    tally = Tally(list(found.faults), passed_over=passed_over)
     with writing(output.folder or Path("standard output")):
         writers: list[Writer] = []
         try:
@@ -156,7 +155,7 @@ def _work(
     options = asked.options
     columns = (TextColumn("predicting"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     hidden = not aside.is_terminal
-    total = 0 if hidden else sum(frame_count(s, every) for s in found.sources)
+    total = 0 if hidden else sum(picture_count(s, every) for s in found.sources)
     start = time.perf_counter()
     results = answers(
         asked.predictor,
@@ -181,6 +180,8 @@ def _work(
                 tally.pictures += 1
                 tally.faces += len(item.faces)
                 tally.turned += item.picture.orientation != 1
+                if item.picture.pages > 1:
+                    tally.first_page.append(item.picture.name)
                 if not item.faces:
                     tally.without_face.append(item.picture.name)
                 for writer in writers:
@@ -227,11 +228,13 @@ def _summarise(output: Output, asked: Asked, tally: Tally, complete: bool) -> No
         "faces": tally.faces,
         "seconds": round(tally.seconds, 3),
         "turned_by_exif": tally.turned,
-        "without_face": tally.without_face,
-        "without_box": tally.without_box,
-        "faults": [{"picture": f.name, "reason": f.reason} for f in tally.faults],
+        "without_face": list(map(name_to_text, tally.without_face)),
+        "without_box": list(map(name_to_text, tally.without_box)),
+        "first_page_only": list(map(name_to_text, tally.first_page)),
+        "passed_over": tally.passed_over,
+        "faults": [fault.as_dict() for fault in tally.faults],
     }
-    write_text(output.folder / SUMMARY, json.dumps(values, indent=1) + "\n")
+    write_text(output.folder / SUMMARY, json_text(values, indent=1) + "\n")
 
 
 def _tell(console: Console, tally: Tally, output: Output, written: Sequence[Path]) -> None:
@@ -244,6 +247,8 @@ def _tell(console: Console, tally: Tally, output: Output, written: Sequence[Path
     )
     _list(console, "without a face", tally.without_face, SHOWN)
     _list(console, "without a box, left out", tally.without_box, SHOWN)
+    several = "of several pages, of which the first was looked at"
+    _list(console, several, tally.first_page, SHOWN)
     tables = {"csv", "coco", "pts"} & set(output.formats)
     if tally.turned and tables:
         say(

@@ -38,10 +38,10 @@ def report(runs: tuple[str, ...], out: str | None, samples: int, batch_size: int
     It needs no network and nothing beside it. Without RUN it is of the newest in runs/. Several
     RUNs are compared on the validation samples that all of them have.
     """
-    from rich.console import Console
     from rich.progress import Progress
 
     from heatkp.cli.common import labels
+    from heatkp.cli.console import PlainConsole
     from heatkp.cli.eval import agreeing, target_path, write
     from heatkp.errors import SettingsError
     from heatkp.runs import load_run
@@ -53,7 +53,7 @@ def report(runs: tuple[str, ...], out: str | None, samples: int, batch_size: int
         raise SettingsError(f"{len(runs)} runs are too many for a page: name at most {MOST_RUNS}")
     target = target_path(runs[0], out, "report.html" if len(runs) == 1 else "compared.html")
     _check(target)
-    console = Console(markup=False)
+    console = PlainConsole()
     # All of them before the first is measured.
     opened = agreeing(runs, [load_run(run) for run in runs])
     found = [

@@ -27,12 +27,11 @@ def score(submission: str, labels: str, as_json: bool) -> None:
     SUBMISSION has rows Id,Predicted. LABELS is a file or folder that heatkp can train on, with
     the same entries in the same order.
     """
-    import json
-
     from heatkp.config import expand_path
     from heatkp.data.readers import read, recognise
     from heatkp.errors import DataError
     from heatkp.evaluation import kaggle
+    from heatkp.text import json_text
 
     source = expand_path(labels, "LABELS")
     # Photos are needed only where there is no box, and by IMM, whose labels are shares of them.
@@ -42,12 +41,12 @@ def score(submission: str, labels: str, as_json: bool) -> None:
     size = len(read_labels.samples), len(read_labels.skeleton)
     result = kaggle.score(kaggle.read_submission(Path(submission), *size), read_labels)
     if as_json:
-        click.echo(json.dumps(result, indent=1))
+        click.echo(json_text(result, indent=1))
         return
 
-    from rich.console import Console
+    from heatkp.cli.console import PlainConsole
 
-    console = Console(markup=False)
+    console = PlainConsole()
     for note in read_labels.notes:
         console.print(note, highlight=False, soft_wrap=True)
     print_score(console, result, submission, source)
@@ -56,6 +55,8 @@ def score(submission: str, labels: str, as_json: bool) -> None:
 def print_score(console: Console, result: dict[str, Any], title: str, source: Path) -> None:
     """The figures of `evaluation.kaggle.score` as a table, and the worst images below it."""
     from rich.table import Table
+
+    from heatkp.cli.console import say
 
     def figure(value: float | None, form: str) -> str:
         return "-" if value is None else format(value, form)
@@ -88,7 +89,4 @@ def print_score(console: Console, result: dict[str, Any], title: str, source: Pa
         file = Path(image["file"])
         root = source if source.is_dir() else source.parent
         name = file.relative_to(root) if file.is_relative_to(root) else file
-        console.print(
-            f"  {image['mae']:8.2f}  {name} (entry {image['entry']})",
-            highlight=False, markup=False, soft_wrap=True,
-        )  # fmt: skip
+        say(console, f"  {image['mae']:8.2f}  {name} (entry {image['entry']})")

@@ -81,9 +81,9 @@ def sweep(
 
     if find_spec("optuna") is None:
         raise SettingsError("sweeps need Optuna: pip install 'heatkp[sweep]'")
-    from rich.console import Console
+    from heatkp.cli.console import PlainConsole
 
-    console = Console(markup=False)
+    console = PlainConsole()
     if show is not None:
         if config or space_file or trials or out or timeout or assignments:
             raise SettingsError(

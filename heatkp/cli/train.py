@@ -63,9 +63,9 @@ def train(
         raise SettingsError("--resume takes folder and settings from the run: leave out --config "
                             "and --out")  # fmt: skip
 
-    from rich.console import Console
+    from heatkp.cli.console import PlainConsole
 
-    console = Console(markup=False)
+    console = PlainConsole()
     if resume is not None:
         from heatkp.training import resuming
 

@@ -110,11 +110,10 @@ def error_curve(
     runs: tuple[str, ...], out: str, split: str, normaliser: str | None, batch_size: int
 ) -> None:
     """The share of images whose mean error is below each level, for several runs."""
-    from rich.console import Console
-
+    from heatkp.cli.console import PlainConsole
     from heatkp.viz import figures
 
-    target, console = png(out), Console(markup=False)
+    target, console = png(out), PlainConsole()
     found, by = _measure(console, runs, split, normaliser, batch_size)
     with writing(target):
         figures.error_curves(found, by, target)
@@ -131,11 +130,10 @@ def points(
     runs: tuple[str, ...], out: str, split: str, normaliser: str | None, batch_size: int
 ) -> None:
     """The mean error of each keypoint on the mean face, runs side by side on one scale."""
-    from rich.console import Console
-
+    from heatkp.cli.console import PlainConsole
     from heatkp.viz.points import compare_points
 
-    target, console = png(out), Console(markup=False)
+    target, console = png(out), PlainConsole()
     found, by = _measure(console, runs, split, normaliser, batch_size)
     with writing(target):
         compare_points(found, by, target)
@@ -158,11 +156,10 @@ def head_turn(
     which alone makes errors larger: --normaliser box-diagonal (or points-diagonal) does so less,
     and is the default where all runs have it.
     """
-    from rich.console import Console
-
+    from heatkp.cli.console import PlainConsole
     from heatkp.viz import turn
 
-    target, console = png(out), Console(markup=False)
+    target, console = png(out), PlainConsole()
     found, by = _measure(console, runs, split, normaliser, batch_size, turn.turn_points, "diagonal")
     angles = {name: turn.errors_by_turn(e, s, by) for name, (e, s) in found.items()}
     with writing(target):

@@ -55,11 +55,12 @@ def viz_heatmaps(
     Of validation data the samples with the smallest, the median and the largest mean error, or
     IMAGES. Without RUN it is the newest in runs/.
     """
-    from rich.console import Console
     from rich.progress import track
 
+    from heatkp.cli.console import PlainConsole
     from heatkp.cli.eval import target_path
     from heatkp.errors import SettingsError
+    from heatkp.files import fitting
     from heatkp.models import DenseModel
     from heatkp.runs import load_run
     from heatkp.viz import maps
@@ -81,13 +82,14 @@ def viz_heatmaps(
             "the contact sheet shows all of them anyway"
         )
     folder = target_path(run, out, "heatmaps")
-    console = Console(markup=False)
+    console = PlainConsole()
     errors: Errors | None = None
     with writing(folder):
         check_folder(folder)
     if images:
         dataset = photos(loaded, images, edges)
-        wanted = [(f"photo-{i + 1}-{Path(image).stem}", i) for i, image in enumerate(images)]
+        stems = [fitting(f"photo-{i}-{Path(image).stem}", "") for i, image in enumerate(images, 1)]
+        wanted = [(stem, i) for i, stem in enumerate(stems)]
         titles = [Path(image).name[-70:] for image in images]
     else:
         dataset, errors = validation(console, run, loaded, batch_size)

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from heatkp.config.sections import Head, Section, Settings
 from heatkp.errors import SettingsError, UnknownNameError
 from heatkp.registry import HEADS
+from heatkp.text import existing, storable
 
 S = TypeVar("S", bound=Section)
 
@@ -63,7 +64,11 @@ def _explain(
 
 
 def parse_settings(values: Mapping[str, Any], source: str = "settings") -> Settings:
-    """Settings from nested dictionaries; `source` names them in errors (`SettingsError`)."""
+    """Settings from nested dictionaries; `source` names them in errors (`SettingsError`).
+
+    Paths that are not UTF-8 are kept as `heatkp.text.name_to_text` writes them.
+    """
+    values = storable(values)
     try:
         settings = Settings(**values)
     except ValidationError as error:
@@ -118,7 +123,7 @@ def assign(values: dict[str, Any], assignment: str) -> None:
     if not found or not all(parts):
         raise SettingsError(f"--set {assignment!r}: write section.key=value, as in model.stride=2")
     try:
-        value = _value(text)
+        value = _value(storable(text))
     except (yaml.YAMLError, ValueError):  # the latter for dates that there are not
         raise SettingsError(f"--set {assignment!r}: the value is not valid YAML") from None
     put(values, key.strip(), value)
@@ -151,14 +156,15 @@ def _value(text: str) -> Any:
 
 
 def expand_path(path: str, place: str) -> Path:
-    """A path of the settings with `~` and `${VARIABLE}` replaced.
+    """A path of the settings with `~` and `${VARIABLE}` replaced, as this system spells it.
 
     Raises `SettingsError` where a variable is not set, or nothing is left.
     """
     expanded = os.path.expanduser(os.path.expandvars(path))
     if not expanded:
         raise SettingsError(f"{place}: {path!r} is empty: name a file or folder")
-    if "$" in expanded:
+    expanded = existing(expanded)
+    if "$" in expanded and not os.path.exists(expanded):
         raise SettingsError(
             f"{place}: {path!r} names an environment variable that is not set; "
             "set it or give the path itself"

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from heatkp.data.images import STORED, Image, ImageFile, ImageOptions, as_rgb, read_image
 from heatkp.errors import DataError
 from heatkp.skeletons import Skeleton
+from heatkp.text import printable
 
 __all__ = [
     "Image",
@@ -41,7 +42,7 @@ class Sample:
     """An image with K labelled points.
 
     Attributes:
-        id: distinct within a data set.
+        id: distinct within a data set; bytes of a file's name that are not UTF-8 are `\\xNN`.
         image: returns the image when called: an array that `as_rgb` takes.
         points: float32 (K, 2), pixels of the picture; NaN where not labelled.
         visibility: uint8 (K,), codes of `Visibility`.
@@ -70,6 +71,7 @@ class Sample:
     options: ImageOptions = STORED
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "id", printable(self.id))
         k = len(self.visibility)
         if self.points.shape != (k, 2):
             raise DataError(f"{self.id}: points have shape {self.points.shape}, wanted ({k}, 2)")

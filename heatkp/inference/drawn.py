@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
+from uuid import uuid4
 
 import cv2
 import numpy as np
 
 from heatkp.data.samples import Image
 from heatkp.errors import DataError
-from heatkp.files import replacing
+from heatkp.files import replacing, utf8_path
 from heatkp.inference.keypoints import Keypoints
 from heatkp.inference.sources import Fault, Picture
 from heatkp.inference.writers import Names
@@ -109,14 +111,18 @@ class _Video:
         """Raises `DataError` where OpenCV cannot make it."""
         self.file = first.file
         self._path = path
-        self._part = path.with_name("." + path.name)  # OpenCV goes by the extension
+        # OpenCV goes by the extension.
+        self._part = path.with_name(f".{uuid4().hex[:12]}{path.suffix}")
+        self._names = ExitStack()
         height, width = first.image.shape[:2]
         shrink = min(1.0, LARGEST_VIDEO / max(width, height))
         # MPEG-4 wants even sides, and at least 16 pixels.
         self._size = tuple(max(16, round(side * shrink / 2) * 2) for side in (width, height))
         codec = cv2.VideoWriter.fourcc(*"mp4v")
-        self._writer = cv2.VideoWriter(os.fspath(self._part), codec, first.rate or 25.0, self._size)
+        name = self._names.enter_context(utf8_path(self._part))
+        self._writer = cv2.VideoWriter(name, codec, first.rate or 25.0, self._size)
         if not self._writer.isOpened():
+            self._names.close()
             raise DataError(
                 f"{first.file} with its points drawn cannot be written to {path}: this OpenCV "
                 "writes no such MPEG-4; leave the pictures out with --no-pictures"
@@ -130,8 +136,10 @@ class _Video:
 
     def finish(self) -> None:
         self._writer.release()
+        self._names.close()
         os.replace(self._part, self._path)
 
     def discard(self) -> None:
         self._writer.release()
+        self._names.close()
         self._part.unlink(missing_ok=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -13,18 +13,30 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from heatkp.data.exif import upright
+from heatkp.data.exif import orientation, upright
 from heatkp.data.images import STORED, Image, ImageOptions, read_stored
 from heatkp.data.readers.common import walk
 from heatkp.data.readers.pts import PICTURES
 from heatkp.errors import DataError, HeatkpError
 from heatkp.files import made_by_predict
+from heatkp.inference import videos
+from heatkp.inference.videos import VIDEOS, named_as_video
+from heatkp.text import name_to_text, one_line, printable
 
-VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".m4v", ".webm", ".gif")
+IMAGES = (
+    *PICTURES, ".gif", ".apng", ".jpe", ".jfif", ".dib", ".pbm", ".pnm", ".jp2", ".j2k", ".avif",
+    ".ras", ".sr",
+)  # fmt: skip
 UNREADABLE = (".heic", ".heif")
 """Phones' photos; no library that heatkp uses reads them, and nobody should miss them silently."""
-KNOWN = (*PICTURES, ".jp2", ".avif", *UNREADABLE, *VIDEOS)
+KNOWN = frozenset((*IMAGES, *UNREADABLE, *VIDEOS))
 """Extensions that are looked for in folders, in any case."""
+BESIDE = frozenset((
+    ".json", ".jsonl", ".xml", ".csv", ".tsv", ".txt", ".pts", ".asf", ".yaml", ".yml", ".mat",
+    ".npy", ".npz", ".h5", ".pkl", ".tps", ".xlsx", ".xls", ".md", ".html", ".htm", ".pdf", ".log",
+    ".py", ".ipynb", ".db", ".ini", ".xmp", ".aae", ".srt", ".vtt",
+))  # fmt: skip
+"""Extensions of labels and of what else lies beside images; nobody looks for points there."""
 COORDINATES = (
     "pixels of the picture as it is seen upright (turned as its EXIF entry says): x to the right, "
     "y down, the centre of the top-left pixel is (0, 0); boxes are edges x0, y0, x1, y1, the "
@@ -45,7 +57,14 @@ class Source(NamedTuple):
 
     @property
     def is_video(self) -> bool:
-        return self.path.suffix.lower() in VIDEOS
+        return named_as_video(self.path)
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether only a look into the file can tell what it is."""
+        return self.path.suffix.lower() not in KNOWN or (
+            self.path.suffix.lower() in VIDEOS and not self.is_video
+        )
 
 
 class Fault(NamedTuple):
@@ -53,6 +72,10 @@ class Fault(NamedTuple):
 
     name: str
     reason: str
+
+    def as_dict(self) -> dict[str, str]:
+        """For a table, with the name as `name_to_text` writes it."""
+        return {"picture": name_to_text(self.name), "reason": printable(self.reason)}
 
 
 class Found(NamedTuple):
@@ -62,11 +85,34 @@ class Found(NamedTuple):
         sources: in the order of the arguments, and by name within each.
         faults: arguments that mean nothing.
         left_out: folders of earlier predictions, in which nothing was looked for.
+        passed_over: other files in folders that are neither images nor videos by their names,
+            nor labels: how many have an extension, and the first of them.
     """
 
     sources: list[Source]
     faults: list[Fault]
     left_out: list[Path]
+    passed_over: dict[str, tuple[int, Path]]
+
+
+class _Looked:
+    """What is met on the way and not taken."""
+
+    def __init__(self) -> None:
+        self.left_out: dict[Path, None] = {}
+        self.passed_over: dict[str, tuple[int, Path]] = {}
+
+    def takes(self, path: Path) -> bool:
+        """Whether a file in a folder is an image or a video by its name."""
+        suffix = path.suffix.lower()
+        if suffix in VIDEOS and named_as_video(path):
+            return True
+        if suffix in KNOWN and suffix not in VIDEOS:
+            return True
+        if suffix not in BESIDE:
+            count, first = self.passed_over.get(suffix, (0, path))
+            self.passed_over[suffix] = count + 1, first
+        return False
 
 
 @dataclass(frozen=True)
@@ -81,6 +127,7 @@ class Picture:
         frame: number in the video, from 0.
         time: of the frame, in seconds.
         rate: frames a second, of those that are looked at.
+        pages: of the file, of which this is the first.
     """
 
     name: str
@@ -90,32 +137,33 @@ class Picture:
     frame: int | None = None
     time: float | None = None
     rate: float | None = None
+    pages: int = 1
 
 
 def find_sources(arguments: Sequence[str]) -> Found:
     """The pictures and videos that paths, folders (with those in them) and patterns mean.
 
     A file that is there is meant itself, whatever its name. In folders and by patterns, files
-    with an extension of `KNOWN` are found, no hidden ones, and nothing in folders of earlier
-    predictions. A file is taken once. Names are relative to the folder that was given, to what
-    comes before a pattern's first wildcard, or to the file's own folder; where two would be
-    equal, all are relative to the folder that all have in common.
+    with an extension of `KNOWN` are found, others are counted; no hidden ones, and nothing in
+    folders of earlier predictions. A file is taken once. Names are relative to the folder that
+    was given, to what comes before a pattern's first wildcard, or to the file's own folder; where
+    two would be equal, all are relative to the folder that all have in common.
     """
-    left_out: dict[Path, None] = {}
+    looked = _Looked()
     faults: list[Fault] = []
     bases: dict[Path, Path] = {}
     for argument in arguments:
         argument = os.path.expanduser(argument)
         path = Path(os.path.abspath(argument))
         if path.is_dir():
-            base, files = path, list(_in_folder(path, path, left_out))
+            base, files = path, list(_in_folder(path, path, looked))
             reason = "the folder holds no picture and no video, nor do the folders in it"
         elif path.exists():
             base, files, reason = path.parent, [path], ""
         elif glob.has_magic(argument):
             # The folder that we are in is no part of the pattern, whatever its name.
             base = Path(os.path.abspath(_before_wildcards(Path(argument))))
-            files = list(_matches(Path(argument), base, left_out))
+            files = list(_matches(Path(argument), base, looked))
             reason = "no picture and no video matches"
         else:
             base, files, reason = path, [], "there is no such file or folder"
@@ -126,7 +174,8 @@ def find_sources(arguments: Sequence[str]) -> Found:
     names = {file: file.relative_to(base).as_posix() for file, base in bases.items()}
     if max(Counter(n.casefold() for n in names.values()).values(), default=0) > 1:
         names = _names_in_common(list(bases))
-    return Found([Source(*item) for item in names.items()], faults, list(left_out))
+    sources = [Source(*item) for item in names.items()]
+    return Found(sources, faults, list(looked.left_out), looked.passed_over)
 
 
 def _names_in_common(files: Sequence[Path]) -> dict[Path, str]:
@@ -137,13 +186,10 @@ def _names_in_common(files: Sequence[Path]) -> dict[Path, str]:
     return {file: file.relative_to(common).as_posix() for file in files}
 
 
-def _in_folder(folder: Path, base: Path, left_out: dict[Path, None]) -> Iterator[Path]:
+def _in_folder(folder: Path, base: Path, looked: _Looked) -> Iterator[Path]:
     for place, names in walk(folder):
-        if _own_output(place, base, left_out):
-            continue
-        for name in names:
-            if Path(name).suffix.lower() in KNOWN:
-                yield place / name
+        if not _own_output(place, base, looked.left_out):
+            yield from filter(looked.takes, (place / name for name in names))
 
 
 def _before_wildcards(pattern: Path) -> Path:
@@ -156,15 +202,15 @@ def _before_wildcards(pattern: Path) -> Path:
     return Path(*plain)
 
 
-def _matches(pattern: Path, base: Path, left_out: dict[Path, None]) -> Iterator[Path]:
+def _matches(pattern: Path, base: Path, looked: _Looked) -> Iterator[Path]:
     # Pattern ends in an extension of its own: whatever that matches is meant.
     any_kind = bool(pattern.suffix) and not glob.has_magic(pattern.suffix)
     for match in sorted(glob.glob(os.fspath(pattern), recursive=True)):
         path = Path(os.path.abspath(match))
         if path.is_dir():
-            yield from _in_folder(path, base, left_out)
-        elif (any_kind or path.suffix.lower() in KNOWN) and not _own_output(
-            path.parent, base, left_out
+            yield from _in_folder(path, base, looked)
+        elif not _own_output(path.parent, base, looked.left_out) and (
+            any_kind or looked.takes(path)
         ):
             yield path
 
@@ -185,22 +231,46 @@ def _own_output(folder: Path, base: Path, left_out: dict[Path, None]) -> bool:
 def read_pictures(
     sources: Sequence[Source], every: int = 1, options: ImageOptions = STORED
 ) -> Iterator[Picture | Fault]:
-    """The photos, and every so many frames of the videos, one at a time.
+    """The images, and every so many frames of videos and animated images, one at a time.
 
     `options` are the model's; images are upright in any case.
     A file that cannot be read becomes a `Fault`, and the next ones follow.
     """
     for source in sources:
         try:
-            if source.is_video:
-                yield from _frames(source, every)
-            else:
-                yield _photo(source, options)
+            yield from _pictures(source, every, options)
         except HeatkpError as error:
             yield Fault(source.name, str(error).removeprefix(f"{source.path} "))
         except (OSError, MemoryError, cv2.error) as error:
             reason = getattr(error, "err", None) or getattr(error, "strerror", None) or error
             yield Fault(source.name, f"cannot be read ({reason or 'too large'})")
+
+
+def _pictures(source: Source, every: int, options: ImageOptions) -> Iterator[Picture]:
+    if source.is_video:
+        yield from _frames(source, videos.frames(source.path, every))
+        return
+    animated = source.path.suffix.lower() in videos.ANIMATIONS
+    if animated and videos.image_count(source.path) > 1:
+        yield from _frames(source, videos.animation(source.path, every))
+        return
+    try:
+        yield _photo(source, options)
+    except DataError:
+        if not source.is_unknown:
+            raise
+        yield from _tried(source, every)
+
+
+def _tried(source: Source, every: int) -> Iterator[Picture]:
+    """The frames of a file that is no image, and by its name no video."""
+    found = _frames(source, videos.frames(source.path, every))
+    try:
+        first = next(found)
+    except (StopIteration, DataError):
+        raise DataError(f"{source.path} is neither an image nor a video that can be read") from None
+    yield first
+    yield from found
 
 
 def _photo(source: Source, options: ImageOptions) -> Picture:
@@ -212,53 +282,39 @@ def _photo(source: Source, options: ImageOptions) -> Picture:
                 f"{source.path} is a HEIC photo, which heatkp cannot read: convert it to JPEG"
             ) from None
         raise
+    tiff = source.path.suffix.lower() in (".tif", ".tiff")
+    pages = videos.image_count(source.path) if tiff else 1
     image = np.ascontiguousarray(upright(image, code))
-    return Picture(source.name, source.path, image, code)
+    return Picture(source.name, source.path, image, code, pages=pages)
 
 
-def frame_count(source: Source, every: int = 1) -> int:
-    """How many pictures a source seems to hold; for a video, as its header says."""
-    if not source.is_video:
-        return 1
-    capture = cv2.VideoCapture(os.fspath(source.path))
-    try:
-        return max(1, -(-int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) // every))
-    finally:
-        capture.release()
-
-
-def _frames(source: Source, every: int) -> Iterator[Picture]:
-    """Raises `DataError` for what is no video, and at the end of one that was cut off."""
-    if not source.path.is_file():
-        raise DataError(f"{source.path} is not a file")
-    capture = cv2.VideoCapture(os.fspath(source.path))
-    try:
-        rate = capture.get(cv2.CAP_PROP_FPS)
-        rate = rate if 0 < rate < 1000 else 25.0
-        stated = capture.get(cv2.CAP_PROP_FRAME_COUNT)
-        number = 0
-        while capture.grab():
-            if number % every == 0:
-                good, image = capture.retrieve()
-                if not good:
-                    break
-                # 0 where the file gives no times
-                time = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000 or number / rate
-                yield Picture(
-                    f"{source.name}/{number:06d}",
-                    source.path,
-                    np.ascontiguousarray(image[:, :, ::-1]),
-                    frame=number,
-                    time=time,
-                    rate=rate / every,
-                )
-            number += 1
-    finally:
-        capture.release()
-    if number == 0:
-        raise DataError(f"{source.path} is not a video that can be read (damaged, or none)")
-    if number < 0.9 * stated:
-        raise DataError(
-            f"{source.path} ends after {number} of the {stated:.0f} frames that it announces: "
-            "cut off? What it holds was looked at"
+def _frames(source: Source, frames: Iterator[videos.Frame]) -> Iterator[Picture]:
+    code = orientation(source.path)
+    for frame in frames:
+        image = np.ascontiguousarray(upright(frame.image, code))
+        name = f"{source.name}/{frame.number:06d}"
+        yield Picture(
+            name, source.path, image, code, frame.number, time=frame.time, rate=frame.rate
         )
+
+
+def picture_count(source: Source, every: int = 1) -> int:
+    """How many pictures a source seems to hold; for a video, as its header says."""
+    if source.is_video:
+        return -(-videos.frame_count(source.path) // every)
+    if source.path.suffix.lower() in videos.ANIMATIONS:
+        return -(-videos.image_count(source.path) // every)
+    return 1
+
+
+def passed_over_note(passed_over: Mapping[str, tuple[int, Path]]) -> str:
+    """A line about files that were not looked at; empty where there are none."""
+    if not passed_over:
+        return ""
+    ranked = sorted(passed_over.items(), key=lambda item: -item[1][0])
+    counts = ", ".join(f"{count} {suffix or 'without extension'}" for suffix, (count, _) in ranked)
+    first = one_line(str(ranked[0][1][1]))
+    return (
+        f"passed over, by their names no images or videos: {counts}, such as {first}; a file that "
+        "is named itself is tried"
+    )

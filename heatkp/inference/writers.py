@@ -1,5 +1,7 @@
 """What was found, as tables: JSON, CSV, COCO, `.pts` files.
 
+Tables are UTF-8; they hold names of files as `heatkp.text.name_to_text` writes them.
+
 Tables are written as pictures come, so thousands need no more memory than one, and appear under
 their names when they are complete.
 """
@@ -25,10 +27,11 @@ import heatkp
 from heatkp.data.readers.coco import coco_dictionary
 from heatkp.data.readers.pts import write_pts
 from heatkp.errors import DataError
-from heatkp.files import replacing
+from heatkp.files import fitting, replacing
 from heatkp.inference.keypoints import Keypoints
 from heatkp.inference.sources import COORDINATES, Fault, Picture
 from heatkp.skeletons import Skeleton
+from heatkp.text import json_text, name_to_text, printable
 
 MADE = "made by heatkp predict"
 
@@ -73,13 +76,19 @@ class _Text:
             self._file = self._part.open("w", encoding="utf-8", newline="")
 
     def write(self, text: str) -> None:
-        self._file.write(text)
+        self._file.write(printable(text))
 
     def finish(self) -> list[Path]:
         if self.path is None:
             self._file.seek(0)
+            sys.stdout.flush()
+            # In UTF-8 as files are, whatever a screen's encoding.
+            binary = getattr(sys.stdout, "buffer", None)
             while block := self._file.read(2**20):
-                sys.stdout.write(block)
+                if binary is None:
+                    sys.stdout.write(block)
+                else:
+                    binary.write(block.encode())
             sys.stdout.flush()
             self._file.close()
             return []
@@ -107,6 +116,7 @@ def _path_from(folder: Path | None, picture: Picture) -> str:
         path = os.path.relpath(file, os.path.realpath(folder or ".")).replace(os.sep, "/")
     except ValueError:  # on another drive
         path = picture.file.as_posix()
+    path = name_to_text(path)
     return path if picture.frame is None else f"{path}/{picture.frame:06d}"
 
 
@@ -146,11 +156,12 @@ class JsonTable:
                 "lines": about.skeleton.lines,
             },
         }
-        self._text.write(json.dumps(head)[:-1] + ',\n"pictures": [')
+        self._text.write(json_text(head)[:-1] + ',\n"pictures": [')
 
     def add(self, picture: Picture, faces: Sequence[Keypoints]) -> None:
         height, width = picture.image.shape[:2]
-        entry: dict[str, Any] = {"picture": picture.name, "file": str(picture.file)}
+        entry: dict[str, Any] = {"picture": name_to_text(picture.name)}
+        entry["file"] = name_to_text(picture.file.as_posix())
         if picture.frame is not None:
             entry.update(frame=picture.frame, time=_number(picture.time or 0.0, 4))
         entry.update(width=width, height=height, turned_by_exif=picture.orientation != 1)
@@ -160,7 +171,7 @@ class JsonTable:
         self._count += 1
 
     def finish(self, faults: Sequence[Fault], complete: bool) -> list[Path]:
-        listed = json.dumps([{"picture": f.name, "reason": f.reason} for f in faults])
+        listed = json_text([fault.as_dict() for fault in faults])
         self._text.write(f'\n],\n"faults": {listed},\n"complete": {json.dumps(complete)}}}\n')
         return self._text.finish()
 
@@ -188,8 +199,9 @@ class CsvTable:
     @staticmethod
     def _row(text: _Text, cells: Sequence[object]) -> None:
         line = io.StringIO()
-        csv.writer(line, lineterminator="\n").writerow(cells)
-        text.write(line.getvalue())
+        # With both signs in its line's end, the writer quotes cells that hold either.
+        csv.writer(line, lineterminator="\r\n").writerow(cells)
+        text.write(line.getvalue().removesuffix("\r\n") + "\n")
 
     def add(self, picture: Picture, faces: Sequence[Keypoints]) -> None:
         def cell(value: float | None, digits: int = 3) -> float | None:
@@ -225,7 +237,7 @@ class CocoTable:
         self._images: list[str] = []
         info = {"description": f"{MADE}, model {about.model}", "version": heatkp.__version__}
         info["coordinates"] = COORDINATES
-        self._text.write(f'{{"info": {json.dumps(info)},\n"annotations": [')
+        self._text.write(f'{{"info": {json_text(info)},\n"annotations": [')
 
     def add(self, picture: Picture, faces: Sequence[Keypoints]) -> None:
         height, width = picture.image.shape[:2]
@@ -241,7 +253,7 @@ class CocoTable:
 
     def finish(self, faults: Sequence[Fault], complete: bool) -> list[Path]:
         images = ",\n".join(self._images)
-        categories = json.dumps(coco_dictionary(self._about.skeleton, [], [])["categories"])
+        categories = json_text(coco_dictionary(self._about.skeleton, [], [])["categories"])
         self._text.write(f'\n],\n"images": [\n{images}\n],\n"categories": {categories}}}\n')
         return self._text.finish()
 
@@ -250,16 +262,17 @@ class CocoTable:
 
 
 class Names:
-    """File names, each given once; also where capitals do not count."""
+    """File names, each given once, also where capitals do not count; none too long."""
 
     def __init__(self) -> None:
         self._taken: set[str] = set()
 
     def claim(self, stem: str, suffix: str) -> str:
-        name, number = stem + suffix, 1
+        folder, slash, own = stem.rpartition("/")
+        name, number = folder + slash + fitting(own, suffix), 1
         while name.casefold() in self._taken:
             number += 1
-            name = f"{stem}-{number}{suffix}"
+            name = folder + slash + fitting(own, f"-{number}{suffix}")
         self._taken.add(name.casefold())
         return name
 

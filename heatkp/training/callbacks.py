@@ -61,6 +61,7 @@ class SafeCheckpointIO(TorchCheckpointIO):
     ) -> None:
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
+        # By a file of Python's own, for torch takes no path that is not UTF-8.
         with replacing(target) as part, part.open("wb") as file:
             told = _Told(file)
             try:

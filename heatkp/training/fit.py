@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import warnings
 from collections.abc import Iterator, Sequence
@@ -31,6 +30,7 @@ from heatkp.evaluation.metrics import summarise
 from heatkp.files import write_text
 from heatkp.models import KeypointModel, build_model
 from heatkp.models.encoders import input_statistics
+from heatkp.text import is_text, json_text
 from heatkp.training.callbacks import (
     BestWeights,
     DataWait,
@@ -197,8 +197,11 @@ def _callbacks(
     return [*found, wait, history, ProgressLine(console, wait), LastCheckpoint(run / runs.LAST)]
 
 
-def _loggers(run: Path) -> Any:
+def _loggers(run: Path, console: Console) -> Any:
     if find_spec("tensorboard") is None:
+        return False
+    if not is_text(str(run)):
+        console.print(f"no TensorBoard files: it takes no folder that is not UTF-8 ({run})")
         return False
     from lightning.pytorch.loggers import TensorBoardLogger
 
@@ -244,7 +247,7 @@ def fit(
             deterministic="warn" if settings.trainer.deterministic else None,
             callbacks=[*own, *callbacks],
             limit_val_batches=1.0 if settings.data.validates else 0,
-            logger=_loggers(run),
+            logger=_loggers(run, console),
             plugins=[SafeCheckpointIO()],
             enable_progress_bar=False,
             enable_model_summary=False,
@@ -285,7 +288,7 @@ def finish(prepared: Prepared, run: Path) -> dict[str, Any]:
     run_curves(run / runs.HISTORY, run / "curves.png")
     figures.error_curve(errors, skeleton, run / "error_curve.png")
     figures.predictions(errors, prepared.data.val_set, run / "predictions.png")
-    write_text(run / runs.METRICS, json.dumps(metrics, indent=1) + "\n")
+    write_text(run / runs.METRICS, json_text(metrics, indent=1) + "\n")
     return metrics
 
 
@@ -308,7 +311,7 @@ def _finish_unmeasured(prepared: Prepared, run: Path) -> dict[str, Any]:
         "split": None, "images": 0, "samples": len(prepared.data.train_set),
         "epochs": epochs[-1], "train_loss": losses[-1],
     }  # fmt: skip
-    write_text(run / runs.METRICS, json.dumps(metrics, indent=1) + "\n")
+    write_text(run / runs.METRICS, json_text(metrics, indent=1) + "\n")
     return metrics
 
 
@@ -320,7 +323,7 @@ def begin(prepared: Prepared, run: Path, settings: bool = True) -> None:
     if settings:
         write_text(run / runs.SETTINGS, prepared.settings.to_yaml())
     if not (run / runs.ENVIRONMENT).is_file():
-        write_text(run / runs.ENVIRONMENT, json.dumps(runs.environment(), indent=1) + "\n")
+        write_text(run / runs.ENVIRONMENT, json_text(runs.environment(), indent=1) + "\n")
     if not (run / "samples.png").is_file():
         figures.training_samples(prepared.data.train_set, run / "samples.png")
 

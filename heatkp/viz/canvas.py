@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -12,21 +13,27 @@ from matplotlib.figure import Figure
 
 from heatkp.files import replacing
 from heatkp.skeletons import Skeleton
+from heatkp.text import one_line
 
+LONGEST_TITLE = 60
+"""Letters over a small image; of longer names the end is shown."""
 TRUTH, PREDICTED = "#3ddc5a", "#ff2d78"
 LEFT, RIGHT, MIDDLE = "#4aa8ff", "#ff5a4a", "#ffe14a"
 
 
 def save(figure: Figure, path: Path) -> None:
     """Write a figure as PNG, whole or not at all. Raises `OSError` where it cannot be."""
-    with replacing(path) as part:
+    with replacing(path) as part, warnings.catch_warnings():
+        # Letters that the font lacks, of names in other scripts, become boxes.
+        warnings.filterwarnings("ignore", message=r"Glyph .* missing from", category=UserWarning)
         # Photos hardly shrink further, and the default takes three times as long.
         figure.savefig(part, dpi=110, format="png", pil_kwargs={"compress_level": 3})
 
 
 def plain(text: str) -> str:
-    """A name as matplotlib shows it unchanged: no formula between `$`, no hidden `_label`."""
-    return (" " if text.startswith("_") else "") + text.replace("$", r"\$")
+    """A name as matplotlib shows it unchanged: no formula between `$`, no hidden `_label`, one
+    line of text."""
+    return (" " if text.startswith("_") else "") + one_line(text).replace("$", r"\$")
 
 
 def grid(rows: int, columns: int, cell: tuple[float, float]) -> tuple[Figure, list[Axes]]:
@@ -55,6 +62,8 @@ def show_image(axis: Axes, image: npt.NDArray[Any], title: str = "") -> None:
     axis.imshow(picture, interpolation="bilinear")
     axis.set_xlim(-0.5, picture.shape[1] - 0.5)
     axis.set_ylim(picture.shape[0] - 0.5, -0.5)
+    if len(title) > LONGEST_TITLE:
+        title = "..." + title[3 - LONGEST_TITLE :]
     axis.set_title(plain(title), fontsize=7, pad=2)
 
 

@@ -8,7 +8,6 @@ carry `person`, a name that splits keep on one side.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from itertools import pairwise
@@ -24,6 +23,7 @@ from heatkp.data.readers.json_values import Ids, identity_of, numbers_in, shown
 from heatkp.data.readers.places import locate
 from heatkp.data.samples import Labels, Sample, Visibility, read_image
 from heatkp.errors import DataError
+from heatkp.files import utf8_path
 from heatkp.skeletons import Skeleton, sides_by_name
 
 _ONE = (0, 1, None)
@@ -258,8 +258,9 @@ def read_coco(path: Path, strict: bool = True) -> Labels:
     if strict:
         demand_files(source, files)
     for file in files if strict else ():
-        if not cv2.haveImageReader(os.fspath(file)):
-            raise DataError(f"{file} is not an image that can be read")
+        with utf8_path(file) as name:
+            if not cv2.haveImageReader(name):
+                raise DataError(f"{file} is not an image that can be read")
     for identity, file, photo in zip(list(images), files, photos_of(names)):
         images[identity] = images[identity]._replace(file=file, photo=photo)
     own, notes = _of_category(content["annotations"], content["categories"], category, source)

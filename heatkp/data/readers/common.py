@@ -17,6 +17,7 @@ from heatkp.data.samples import Visibility
 from heatkp.errors import DataError
 from heatkp.files import SUMMARY, made_by_predict
 from heatkp.skeletons import FACE68, SKELETONS, Skeleton, sides_by_name
+from heatkp.text import printable
 
 FURTHEST = 1e6
 """Pixels; no picture is that large, and float32 is coarse there."""
@@ -89,11 +90,11 @@ def without_extension(name: str) -> str:
 
 
 def distinct(names: Iterable[str]) -> list[str]:
-    """Names that differ: the second "a" becomes "a#2", the third "a#3"."""
+    """Names, as `printable` gives them, that differ: the second "a" becomes "a#2"."""
     result: list[str] = []
     taken: set[str] = set()
     counts: dict[str, int] = {}
-    for name in names:
+    for name in map(printable, names):
         new = name
         while new in taken:
             counts[name] = counts.get(name, 1) + 1

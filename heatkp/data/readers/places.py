@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from heatkp.data.readers.common import walk
 from heatkp.errors import DataError
+from heatkp.text import spellings
 
 LABEL_FOLDERS = ("annotations", "annotation", "labels", "label", "result")
 """Folders of label files, beside the pictures' folders, as in COCO's own layout."""
@@ -51,8 +52,8 @@ def locate(
     Looked for beside the file, in `folders`, beside the folder of a file in `annotations/` or
     the like, and then anywhere below: first by all of the name, then by its last part alone,
     for files that came from another machine, which a note counts. Never two names of one file
-    in this way. `places` say where the names stand, for errors. Where two files would do, raises
-    `DataError`, or takes none if not `strict`.
+    in this way. A name is looked for in all its `spellings`. `places` say where the names stand,
+    for errors. Where two files would do, raises `DataError`, or takes none if not `strict`.
     """
     up = source.parent.name.lower() in LABEL_FOLDERS
     roots = [source.parent, source.parent.parent] if up else [source.parent]
@@ -63,15 +64,15 @@ def locate(
         if name in known:
             continue
         # On Windows folders are parted by backslashes, too.
-        forms = dict.fromkeys([name, name.replace("\\", "/")])
+        forms = dict.fromkeys([*spellings(name), name.replace("\\", "/")])
         near = [folder / form for form in forms for folder in (*roots, *folders)]
         known[name] = next((file for file in near if os.path.isfile(file)), None)
         if known[name] is None:
             if below is None:  # only where it is needed: there may be many files
                 below = _by_last_part(roots[-1])
-            parts = PurePosixPath(name.replace("\\", "/")).parts
-            found = below.get(parts[-1], []) if parts else []
-            same = [p for p in found if p.parts[-len(parts) :] == parts]
+            ends = list(filter(None, (PurePosixPath(form).parts for form in forms)))
+            found = list(dict.fromkeys(p for end in ends for p in below.get(end[-1], [])))
+            same = [p for p in found if any(p.parts[-len(end) :] == end for end in ends)]
             known[name] = _only(same, name, place, strict)
             elsewhere = None if same else _only(found, name, place, strict)
             if elsewhere is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 import heatkp
 from heatkp.evaluation.metrics import FAILURE, error_curve
 from heatkp.models import DenseModel
+from heatkp.text import json_text, printable
 from heatkp.viz.maps import COLOURS
 from heatkp.viz.report import tables
 from heatkp.viz.report.data import (
@@ -58,7 +58,7 @@ class Page:
 
 
 def _json(value: Any) -> str:
-    return json.dumps(value, allow_nan=False, separators=(",", ":"), ensure_ascii=False)
+    return json_text(value, allow_nan=False, separators=(",", ":"), ensure_ascii=False)
 
 
 def _embedded(value: Any) -> str:
@@ -261,7 +261,8 @@ def build(
     }
 
     def render() -> str:
-        return template.render(**words, shown=len(facts["faces"]), data=_embedded(facts))
+        page = template.render(**words, shown=len(facts["faces"]), data=_embedded(facts))
+        return printable(page)
 
     _fill(facts, runs, normaliser, samples, LIMIT - len(render().encode()) - 1000, progress)
     html = render()

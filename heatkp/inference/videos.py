@@ -1,0 +1,156 @@
+"""Frames of videos and of animated images.
+
+Videos are whatever OpenCV opens. Animated GIF, WebP, PNG and AVIF files are read by Pillow, which
+puts together frames that hold only what changed, and keeps what is transparent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from PIL import Image as PillowImage
+
+from heatkp.data.samples import Image, as_rgb
+from heatkp.errors import DataError
+from heatkp.files import utf8_path
+
+VIDEOS = (
+    ".mp4", ".m4v", ".mov", ".qt", ".avi", ".divx", ".mkv", ".webm", ".wmv", ".asf", ".flv",
+    ".f4v", ".ts", ".mts", ".m2ts", ".m2t", ".3gp", ".3g2", ".mpg", ".mpeg", ".mpe", ".mpv",
+    ".m1v", ".m2v", ".vob", ".ogv", ".ogm", ".mxf", ".dv", ".y4m", ".rm", ".rmvb", ".mjpeg",
+    ".mjpg", ".nut", ".wtv", ".amv", ".ivf", ".h264", ".264", ".h265", ".265", ".hevc", ".insv",
+)  # fmt: skip
+"""Extensions that are looked for in folders; files with others are tried where they are named."""
+ANIMATIONS = (".gif", ".apng", ".png", ".webp", ".avif")
+"""Extensions of images that may hold several frames in time."""
+_ASF = b"\x30\x26\xb2\x75"
+_PACKET = b"\x47"
+"""With which each packet of an MPEG stream begins, in some files after a time of four bytes."""
+_SECONDS = 0.1
+"""How long a frame is shown that does not say so."""
+
+
+class Frame(NamedTuple):
+    """A frame that is looked at.
+
+    Attributes:
+        image: uint8 (H, W, 3) RGB.
+        number: in the file, from 0.
+        time: in seconds.
+        rate: frames a second, of those that are looked at.
+    """
+
+    image: Image
+    number: int
+    time: float
+    rate: float
+
+
+def named_as_video(path: Path) -> bool:
+    """Whether a file's extension is a video's, and its first bytes do not say otherwise.
+
+    `.ts` and `.mts` are also TypeScript's, `.asf` the IMM Face Database's labels.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in VIDEOS:
+        return False
+    if suffix not in (".ts", ".mts", ".m2ts", ".m2t", ".asf"):
+        return True
+    try:
+        with path.open("rb") as file:
+            head = file.read(200)
+    except OSError:  # said where it is read
+        return True
+    if suffix == ".asf":
+        return head.startswith(_ASF)
+    return any(head[i : i + 1] == head[j : j + 1] == _PACKET for i, j in ((0, 188), (4, 196)))
+
+
+def frames(path: Path, every: int = 1) -> Iterator[Frame]:
+    """Every so many frames of what OpenCV opens as a video.
+
+    Raises `DataError` for what is none, and at the end of one that was cut off.
+    """
+    if not path.is_file():
+        raise DataError(f"{path} is not a file")
+    number, stated = 0, 0.0
+    with _opened(path) as capture:
+        rate = capture.get(cv2.CAP_PROP_FPS)
+        rate = rate if 0 < rate < 1000 else 25.0
+        stated = capture.get(cv2.CAP_PROP_FRAME_COUNT)
+        while capture.grab():
+            if number % every == 0:
+                good, image = capture.retrieve()
+                if not good:
+                    break
+                # 0 where the file gives no times
+                time = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000 or number / rate
+                yield Frame(np.ascontiguousarray(image[:, :, ::-1]), number, time, rate / every)
+            number += 1
+    if number == 0:
+        raise DataError(f"{path} is not a video that can be read (damaged, or none)")
+    if number < 0.9 * stated:
+        raise DataError(
+            f"{path} ends after {number} of the {stated:.0f} frames that it announces: "
+            "cut off? What it holds was looked at"
+        )
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[cv2.VideoCapture]:
+    with utf8_path(path) as name:
+        capture = cv2.VideoCapture(name)
+        try:
+            yield capture
+        finally:
+            capture.release()
+
+
+def frame_count(path: Path) -> int:
+    """How many frames a video says that it has; 1 where it does not say."""
+    with _opened(path) as capture:
+        return max(1, int(capture.get(cv2.CAP_PROP_FRAME_COUNT)))
+
+
+@contextmanager
+def _pillow(path: Path) -> Iterator[PillowImage.Image]:
+    limit, PillowImage.MAX_IMAGE_PIXELS = PillowImage.MAX_IMAGE_PIXELS, None
+    try:
+        with PillowImage.open(path) as file:
+            yield file
+    finally:
+        PillowImage.MAX_IMAGE_PIXELS = limit
+
+
+def image_count(path: Path) -> int:
+    """How many frames or pages an image file holds; 1 for what Pillow cannot read."""
+    try:
+        with _pillow(path) as file:
+            return int(getattr(file, "n_frames", 1))
+    except Exception:  # whatever Pillow makes of it; who reads the image says what is wrong
+        return 1
+
+
+def animation(path: Path, every: int = 1) -> Iterator[Frame]:
+    """Every so many frames of an animated image, what is transparent on white.
+
+    Raises `DataError` for one that is damaged.
+    """
+    number, time = 0, 0.0
+    try:
+        with _pillow(path) as file:
+            count = int(getattr(file, "n_frames", 1))
+            for number in range(count):
+                file.seek(number)
+                image = np.asarray(file.convert("RGBA")) if number % every == 0 else None
+                seconds = float(file.info.get("duration") or 0) / 1000 or _SECONDS
+                if image is not None:
+                    yield Frame(as_rgb(image), number, time, 1 / (seconds * every))
+                time += seconds
+    except (OSError, EOFError, SyntaxError, ValueError) as error:
+        raise DataError(f"{path} is damaged after {number} frames ({error})") from None
