@@ -10,7 +10,7 @@ import pytest
 
 ORDER = [
     {"errors", "coordinates", "files"},
-    {"skeletons"},
+    {"sides", "skeletons"},
     {"heatmaps", "config"},
     {"data", "models"},
     {"runs", "evaluation"},

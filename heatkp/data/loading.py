@@ -13,6 +13,7 @@ from scipy.sparse.csgraph import connected_components
 from heatkp.config import Data, expand_path
 from heatkp.data.checks import crowded_notes, label_notes, unlabelled_notes
 from heatkp.data.lookalikes import without_lookalikes
+from heatkp.data.mirroring import left_out_note
 from heatkp.data.readers import read
 from heatkp.data.samples import Image, KeypointData, Sample
 from heatkp.data.synthetic import MAX_SIZE, MIN_SIZE, draw_face
@@ -148,10 +149,12 @@ def load_data(data: Data, chosen: bool = True) -> KeypointData:
     else:
         skeleton, samples, notes = read(expand_path(data.path, "data.path"), data.format)
         if data.pairs is not None:
+            told = skeleton
             try:
                 skeleton = skeleton.with_pairs(data.pairs)
             except ValueError as error:
                 raise SettingsError(f"data.pairs: {error}") from None
+            notes = (*notes, *left_out_note(told, skeleton))
         if data.crop == "box":
             samples, boxed = with_boxes(samples, data.box)
             notes = (*notes, *boxed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from heatkp.data.mirroring import with_positions
 from heatkp.data.readers.coco import read_coco
 from heatkp.data.readers.common import files_of_type, walk
 from heatkp.data.readers.csv_table import read_csv
@@ -67,4 +68,4 @@ def read(path: Path, format: str = "auto", strict: bool = True) -> Labels:
     """
     if not path.exists():
         raise DataError(f"there is no file or folder {path}")
-    return READERS[recognise(path) if format == "auto" else format](path, strict)
+    return with_positions(READERS[recognise(path) if format == "auto" else format](path, strict))
