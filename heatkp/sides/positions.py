@@ -98,7 +98,7 @@ def _aligned(points: Shape, rounds: int = 15) -> tuple[Shape, bool]:
         both = known & np.isfinite(shape)
         count = both.sum(1, keepdims=True)
         a, b = np.where(both, points, 0), np.where(both, shape, 0)
-        a_mean, b_mean = a.sum(1, keepdims=True) / count, b.sum(1, keepdims=True) / count
+        a_mean, b_mean = (z.sum(1, keepdims=True) / count for z in (a, b))
         a, b = np.where(both, a - a_mean, 0), np.where(both, b - b_mean, 0)
         product = (a.conj() * b).sum(1)
         turns = product / np.maximum(abs(product), 1e-12)
@@ -106,7 +106,7 @@ def _aligned(points: Shape, rounds: int = 15) -> tuple[Shape, bool]:
         placed = (points - a_mean) * (turns * size)[:, None] + b_mean
         shape = _mean(placed)
         centre = shape.mean()
-        scale = np.sqrt((abs(shape - centre) ** 2).mean())
+        scale = max(np.sqrt((abs(shape - centre) ** 2).mean()), 1e-12)
         shape, placed = (shape - centre) / scale, (placed - centre) / scale
     direction = turns.mean()
     return placed * np.exp(-1j * np.angle(direction)), bool(abs(direction) > UPRIGHT)
@@ -216,15 +216,13 @@ def _symmetry(
     return order, axis, certain & certain[order]
 
 
-def _shapes(points: npt.NDArray[np.float64]) -> Shape:
-    """Samples (N, K) as complex numbers: some of many, none of which few points are labelled."""
-    places = np.linspace(0, len(points) - 1, min(len(points), MOST_SAMPLES)).astype(int)
-    shapes: Shape = points[places, :, 0] + 1j * points[places, :, 1]
-    count = np.isfinite(shapes).sum(1)
-    shapes = shapes[count >= max(3, count.max(initial=0) / 2)]
+def _usable(shapes: Shape) -> Shape:
+    """Those of samples (N, K) of which half the points are labelled, and not all in one place."""
     known = np.isfinite(shapes)
-    middle = np.where(known, shapes, 0).sum(1, keepdims=True) / known.sum(1, keepdims=True)
-    return shapes[(np.where(known, abs(shapes - middle), 0) > 0).any(1)]
+    count = known.sum(1)
+    middle = np.where(known, shapes, 0).sum(1) / np.maximum(count, 1)
+    extent = np.where(known, abs(shapes - middle[:, None]), 0).max(1, initial=0)
+    return shapes[(count >= max(3, count.max(initial=0) / 2)) & (extent > 0)]
 
 
 def sides_by_position(points: npt.ArrayLike, names: Sequence[str], sides: Sides) -> Found:
@@ -236,7 +234,9 @@ def sides_by_position(points: npt.ArrayLike, names: Sequence[str], sides: Sides)
         sides: what they tell.
     """
     every = stems(names)
-    shapes = _shapes(np.asarray(points, np.float64))
+    samples = np.asarray(points, np.float64)
+    some = np.linspace(0, len(samples) - 1, min(len(samples), MOST_SAMPLES)).astype(int)
+    shapes = _usable(samples[some, :, 0] + 1j * samples[some, :, 1])
     partners = {a: b for one, two in sides.pairs for a, b in ((one, two), (two, one))}
     enough = np.isfinite(shapes).sum(0) >= FEWEST_SAMPLES
     halves = {i for i in sides.unpaired if any(isinstance(part, Side) for part in every[i])}
@@ -250,9 +250,11 @@ def sides_by_position(points: npt.ArrayLike, names: Sequence[str], sides: Sides)
     )
     counts = Counter(keys)
     free = np.array([i in partners and counts[key] > 1 for i, key in zip(used, keys)], bool)
-    if len(used) < 4 or not (known.unpaired or free.any()):
+    shapes = _usable(shapes[:, used])
+    enough = np.isfinite(shapes).sum(0) >= FEWEST_SAMPLES
+    if len(used) < 4 or not enough.all() or not (known.unpaired or free.any()):
         return Found(sides)
-    placed, upright = _aligned(shapes[:, used])
+    placed, upright = _aligned(shapes)
     found = _symmetry(placed, upright, keys, known, _allowed(keys, known, free))
     if found is None:
         return Found(sides)

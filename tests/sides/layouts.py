@@ -34,10 +34,10 @@ LAYOUTS = {
         "Shoulder{Left}/Shoulder{Right}, Hand{Tip,}Left/Hand{Tip,}Right",
     "Kinect v1": "hip center, spine, shoulder center, head, {shoulder,hip,foot} left/"
         "{shoulder,hip,foot} right",
-    "MediaPipe pose": "nose, left eye/right eye, left eye ({inner,outer})/right eye ({inner,outer}), "
-        "mouth (left)/mouth (right), left {ear,shoulder,elbow,wrist,pinky,index,thumb,hip,knee,"
-        "ankle,heel,foot index}/right {ear,shoulder,elbow,wrist,pinky,index,thumb,hip,knee,ankle,"
-        "heel,foot index}",
+    "MediaPipe pose": "nose, left eye/right eye, left eye ({inner,outer})/"
+        "right eye ({inner,outer}), mouth (left)/mouth (right), "
+        "left {ear,shoulder,elbow,wrist,pinky,index,thumb,hip,knee,ankle,heel,foot index}/"
+        "right {ear,shoulder,elbow,wrist,pinky,index,thumb,hip,knee,ankle,heel,foot index}",
     "InterHand": "?{thumb,forefinger,middle_finger,ring_finger,pinky_finger}{1,2,3,4}, ?wrist",
     "AP-10K": "nose, neck, root_of_tail, left_{eye,shoulder,elbow,front_paw,hip,knee,back_paw}/"
         "right_{eye,shoulder,elbow,front_paw,hip,knee,back_paw}",
@@ -79,10 +79,10 @@ LAYOUTS = {
         "{Eye,Mouth_Back,Shoulder,Elbow,Wrist,Hip,Knee,Ankle}_Right",
     "CUB-200 birds": "back, beak, belly, breast, crown, forehead, nape, tail, throat, "
         "left {eye,leg,wing}/right {eye,leg,wing}",
-    "DANNCE mouse": "nose, neck, body_middle, tail_{root,middle,end}, left_{ear_tip,paw_end,foot}/"
-        "right_{ear_tip,paw_end,foot}",
-    "CarFusion": "Left {Front,Back} {Wheel,HeadLight,Top}/Right {Front,Back} {Wheel,HeadLight,Top}, "
-        "?Exhaust, ?misc",
+    "DANNCE mouse": "nose, neck, body_middle, tail_{root,middle,end}, "
+        "left_{ear_tip,paw_end,foot}/right_{ear_tip,paw_end,foot}",
+    "CarFusion": "Left {Front,Back} {Wheel,HeadLight,Top}/"
+        "Right {Front,Back} {Wheel,HeadLight,Top}, ?Exhaust, ?misc",
     "CelebA": "lefteye/righteye, nose, leftmouth/rightmouth",
     "WFLW": "?point_{0,33,51,54,59,76,96,97}",
     "other tools' samples": "nose, left_ear/right_ear, tail_base",

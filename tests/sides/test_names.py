@@ -175,8 +175,9 @@ NAMES = st.lists(
     st.one_of(
         st.text("left rightLRlr_", min_size=1, max_size=12),
         st.builds("".join, st.lists(st.sampled_from(
-            ["left", "right", "l", "r", "L", "R", "_", "1", "2", "eye", "Paw", "nose", "f", "links",
-             "rechts", "左", "右", "眼", "левый", "правый", "mid", "hip"]), min_size=1, max_size=5)),
+            ["left", "right", "l", "r", "L", "R", "_", "1", "2", "eye", "Paw", "nose", "f",
+             "links", "rechts", "左", "右", "眼", "левый", "правый", "mid", "hip"],
+        ), min_size=1, max_size=5)),
         st.text(max_size=6),
     ),
     unique=True, max_size=14,
