@@ -26,7 +26,7 @@ from heatkp.data.samples import Sample, fingerprint
 from heatkp.errors import CheckpointError, SettingsError
 from heatkp.files import check_folder, reason, replacing, utf8_path
 from heatkp.models import KeypointModel, build_model, in_order
-from heatkp.skeletons import SKELETONS, Skeleton, sides_by_name
+from heatkp.skeletons import Skeleton, restored
 from heatkp.text import existing
 
 SETTINGS = "settings.yaml"
@@ -149,32 +149,6 @@ def describe(
         "training": None if train is None else fingerprint(train, ordered=True),
         "validation": None if validation is None else fingerprint(validation),
     }
-
-
-def _as_skeleton(values: dict[str, Any]) -> Skeleton:
-    def runs(items: Any) -> tuple[tuple[int, ...], ...]:
-        return tuple(tuple(i) for i in items)
-
-    skeleton = Skeleton(
-        name=values["name"],
-        point_names=tuple(values["point_names"]),
-        pairs=runs(values["pairs"]),  # type: ignore[arg-type]
-        lines=runs(values["lines"]),
-        normalisers={k: runs(v) for k, v in values["normalisers"].items()},  # type: ignore[misc]
-        unpaired=tuple(values.get("unpaired", ())),
-    )
-    return skeleton if "unpaired" in values else _with_sides(skeleton)
-
-
-def _with_sides(skeleton: Skeleton) -> Skeleton:
-    """A skeleton that was stored without `unpaired`, with what its names tell of it."""
-    known = SKELETONS.get(skeleton.name.partition("[")[0])
-    if known is not None and set(skeleton.point_names) <= set(known.point_names):
-        places = [known.point_names.index(name) for name in skeleton.point_names]
-        return replace(skeleton, unpaired=known.subset(places).unpaired)
-    paired = {i for pair in skeleton.pairs for i in pair}
-    unpaired = (i for i in sides_by_name(skeleton.point_names).unpaired if i not in paired)
-    return replace(skeleton, unpaired=tuple(unpaired))
 
 
 @dataclass
@@ -332,7 +306,7 @@ def load_run(path: str | Path, device: str = "cpu") -> Loaded:
     saved = Path(path) / SETTINGS
     try:
         settings = parse_settings(description["settings"], str(file))
-        skeleton = _as_skeleton(description["skeleton"])
+        skeleton = restored(description["skeleton"], settings.data.pairs is not None)
         box_style = BoxStyle.read(description.get("box_style"))
         progress = float(description.get("progress", 1.0))
     except (KeyError, TypeError, ValueError, SettingsError) as error:

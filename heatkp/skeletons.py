@@ -8,17 +8,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from difflib import get_close_matches
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-Group = tuple[int, ...]
+from heatkp import sides
+from heatkp.sides import Sides
 
-_SIDED = (
-    "(?:(?<![a-zA-Z])|(?<=[a-z])(?=[LR]))"  # where a word begins, as in left_eye, eyeLeft, eyeL
-    "(?:left|right|Left|Right|LEFT|RIGHT|[lrLR](?![a-z])(?<![A-Z][LR])(?![A-Z](?![a-z])))"
-)
+Group = tuple[int, ...]
+Point = int | str
+"""A point of a layout, by number or by name."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,10 @@ class Skeleton:
         normalisers: name -> two groups of points; the distance between the groups' means is
             the length by which an error is divided.
         unpaired: indices of points of which it is not known what they are in a mirrored image,
-            for their counterpart is not among the points, or nothing names it.
+            for their counterpart is not among the points, or nothing tells it. All others that
+            are in no pair lie on the midline.
+        sides_from: what told that, "name" for example; empty where the layout is a known one.
+        by_position: indices of points of which the positions of points told it instead.
     """
 
     name: str
@@ -42,17 +46,22 @@ class Skeleton:
     lines: tuple[Group, ...] = ()
     normalisers: Mapping[str, tuple[Group, Group]] = field(default_factory=dict)
     unpaired: Group = ()
+    sides_from: str = ""
+    by_position: Group = ()
 
     def __post_init__(self) -> None:
         if len(set(self.point_names)) != len(self.point_names):
             raise ValueError(f"skeleton {self.name!r} has a point name twice")
         paired = [i for pair in self.pairs for i in pair]
-        if len(set(paired)) != len(paired):
-            raise ValueError(f"skeleton {self.name!r} has a point in two left-right pairs")
+        twice = [i for i in paired if paired.count(i) > 1]
         groups = [g for two in self.normalisers.values() for g in two]
-        for i in [*paired, *(i for run in (*self.lines, *groups, self.unpaired) for i in run)]:
+        parts = (paired, *self.lines, *groups, self.unpaired, self.by_position)
+        for i in (i for part in parts for i in part):
             if not 0 <= i < len(self):
                 raise ValueError(f"skeleton {self.name!r} has no point {i}")
+        if twice:
+            point = self.point_names[twice[0]]
+            raise ValueError(f"skeleton {self.name!r} has point {point!r} in two left-right pairs")
 
     def __len__(self) -> int:
         return len(self.point_names)
@@ -66,23 +75,64 @@ class Skeleton:
         return order
 
     @property
+    def midline(self) -> Group:
+        """Indices of points that stay what they are in a mirrored image."""
+        moved = {*self.unpaired, *(i for pair in self.pairs for i in pair)}
+        return tuple(i for i in range(len(self)) if i not in moved)
+
+    @property
     def unmirrored(self) -> str | None:
         """Why mirrored images have no labels of these points, in words; None where they have."""
         if not self.unpaired:
             return None
         names = [self.point_names[i] for i in self.unpaired]
-        shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
         return (
             f"{len(names)} of {len(self)} points have no known counterpart on the other side "
-            f"({shown})"
+            f"({_some(names, 3)})"
         )
 
-    def with_pairs(self, pairs: Sequence[Sequence[int]]) -> Skeleton:
+    @property
+    def assumed(self) -> str:
+        """Which points change places in a mirrored image, which stay, and what told so, in words.
+
+        Empty for a known layout, of which nothing is assumed.
+        """
+        if not self.sides_from:
+            return ""
+        pairs = [(a, f"{self.point_names[a]}/{self.point_names[b]}") for a, b in self.pairs]
+        middle = [(i, self.point_names[i]) for i in self.midline]
+        parts = []
+        for what, items in (("pairs", pairs), ("midline", middle)):
+            for source in (self.sides_from, "position"):
+                new = source == "position"
+                told = [text for i, text in items if (i in self.by_position) == new]
+                parts += [f"{what} by {source}: {_some(told, 5)}"] * bool(told)
+        return "; ".join(parts) or "neither pairs nor points on the midline"
+
+    def with_pairs(self, pairs: Sequence[Sequence[Point]]) -> Skeleton:
         """The skeleton with these (left, right) pairs; all other points lie on the midline.
 
         Raises `ValueError` for a point that is not there or in two pairs.
         """
-        return replace(self, pairs=tuple((a, b) for a, b in pairs), unpaired=())
+        found = [(self._index(a), self._index(b)) for a, b in pairs]
+        return replace(
+            self, pairs=tuple(found), unpaired=(), sides_from="data.pairs", by_position=()
+        )
+
+    def with_sides(self, told: Sides, by_position: Group = ()) -> Skeleton:
+        """The skeleton with what names or positions tell of left and right."""
+        return replace(self, pairs=told.pairs, unpaired=told.unpaired, by_position=by_position)
+
+    def _index(self, point: Point) -> int:
+        if isinstance(point, int):
+            return point
+        if point in self.point_names:
+            return self.point_names.index(point)
+        close = get_close_matches(point, self.point_names, 3, 0.5) or self.point_names[:3]
+        raise ValueError(
+            f"skeleton {self.name!r} has no point {point!r}: the closest of its {len(self)} names "
+            f"are {', '.join(map(repr, close))}"
+        )
 
     def subset(self, indices: Sequence[int], name: str | None = None) -> Skeleton:
         """The skeleton of some of the points, in the given order.
@@ -121,7 +171,13 @@ class Skeleton:
                 if all(i in new for i in (*a, *b))
             },
             unpaired=tuple(i for i, old in enumerate(indices) if old in torn.union(self.unpaired)),
+            sides_from=self.sides_from,
+            by_position=tuple(new[old] for old in self.by_position if old in new),
         )
+
+
+def _some(items: Sequence[str], most: int) -> str:
+    return ", ".join(items[:most]) + (f", ... ({len(items)})" if len(items) > most else "")
 
 
 def _numbered(prefix: str, count: int) -> list[str]:
@@ -250,58 +306,67 @@ NOSE_OF = {"face58": 52, "face68": 33, "face15": 10}
 SKELETONS: dict[str, Skeleton] = {s.name: s for s in (FACE68, FACE58, FACE15)}
 
 
-def _swapped(side: str) -> str:
-    """The other side, written alike: "Left" for "Right"."""
-    other = {"left": "right", "right": "left", "l": "r", "r": "l"}[side.lower()]
-    return other.upper() if side.isupper() else other.title() if side[0].isupper() else other
-
-
-def _mirrored_names(name: str) -> list[str]:
-    """What a point may be called on the other side: with all sides in its name exchanged."""
-    words = re.sub(_SIDED, lambda m: _swapped(m[0]), name)
-    anywhere = re.sub("left|right", lambda m: _swapped(m[0]), name, flags=re.IGNORECASE)
-    letters = [name[:k] + _swapped(c) + name[k + 1 :] for k, c in enumerate(name) if c in "lLrR"]
-    return [other for other in (words, anywhere) if other != name] or letters
-
-
-def _is_left(name: str, other: str) -> bool:
-    """Whether a name is the left one of two that are each other's mirrored names."""
-    first = next(a for a, b in zip(name, other) if a.lower() != b.lower())
-    return first.lower() == "l"
-
-
-class Sides(NamedTuple):
-    """The `pairs` and `unpaired` of a `Skeleton`."""
-
-    pairs: tuple[tuple[int, int], ...]
-    unpaired: Group
+_FACE_POINT = re.compile(r"face(?:[ _-]?(?:landmark|kp|keypoint|point)s?)?[ _-]?0*(\d+)", re.I)
 
 
 def sides_by_name(names: Sequence[str]) -> Sides:
-    """What names of points tell of left and right.
-
-    Names that become each other when "left" and "right", or "l" and "r", are exchanged are
-    pairs; others are then on the midline, unless they name a side. Where there is no pair, of
-    several points nothing is known.
+    """As `sides.sides_by_name`; and 68 numbered points of a "face" among others are `FACE68`.
 
     >>> sides_by_name(["left_paw", "nose", "right_paw", "left_ear", "eyeL", "eyeR"])
     Sides(pairs=((0, 2), (4, 5)), unpaired=(3,))
-    >>> sides_by_name(["point_0", "point_1"])
-    Sides(pairs=(), unpaired=(0, 1))
     """
-    places = {name: i for i, name in enumerate(names)}
-    pairs: list[tuple[int, int]] = []
-    paired: set[int] = set()
-    for name, i in places.items():
-        for other in _mirrored_names(name):
-            j = places.get(other)
-            if j is not None and not {i, j} & paired:
-                pairs.append((i, j) if _is_left(name, other) else (j, i))
-                paired |= {i, j}
-    if not pairs and len(names) > 1:
-        return Sides((), tuple(range(len(names))))
-    sided = {i for name, i in places.items() if re.search(_SIDED, name)}
-    return Sides(tuple(pairs), tuple(sorted(sided - paired)))
+    found = sides.sides_by_name(names)
+    matches = ((i, _FACE_POINT.fullmatch(name)) for i, name in enumerate(names))
+    place = {int(match[1]): i for i, match in matches if match}
+    if len(place) != len(FACE68) or sorted(place) not in ([*range(68)], [*range(1, 69)]):
+        return found
+    face = [place[number] for number in sorted(place)]
+    pairs = (*found.pairs, *((face[a], face[b]) for a, b in FACE68.pairs))
+    return Sides(tuple(sorted(pairs)), tuple(i for i in found.unpaired if i not in face))
+
+
+def named(name: str, point_names: Sequence[str], lines: Sequence[Group] = ()) -> Skeleton:
+    """A skeleton of which only the names are known, with what they tell of left and right.
+
+    Raises `ValueError` for names that are not distinct.
+    """
+    told = sides_by_name(point_names)
+    skeleton = Skeleton(name, tuple(point_names), lines=tuple(lines), sides_from="name")
+    return skeleton.with_sides(told)
+
+
+def restored(values: Mapping[str, Any], pairs_given: bool = False) -> Skeleton:
+    """A skeleton from the plain values that a run stores.
+
+    Runs of before took every point without a counterpart for one on the midline; what their
+    names do not tell is `unpaired` now, unless settings gave the pairs (`pairs_given`).
+    """
+
+    def runs(items: Any) -> tuple[tuple[int, ...], ...]:
+        return tuple(tuple(i) for i in items)
+
+    skeleton = Skeleton(
+        name=values["name"],
+        point_names=tuple(values["point_names"]),
+        pairs=runs(values["pairs"]),  # type: ignore[arg-type]
+        lines=runs(values["lines"]),
+        normalisers={k: runs(v) for k, v in values["normalisers"].items()},  # type: ignore[misc]
+        unpaired=tuple(values.get("unpaired", ())),
+        sides_from=values.get("sides_from", ""),
+        by_position=tuple(values.get("by_position", ())),
+    )
+    if "unpaired" in values and ("sides_from" in values or pairs_given):
+        return skeleton
+    known = SKELETONS.get(re.split(r"\[|-nose", skeleton.name)[0])
+    if known is not None and set(skeleton.point_names) <= set(known.point_names):
+        places = [known.point_names.index(name) for name in skeleton.point_names]
+        return replace(skeleton, unpaired=known.subset(places).unpaired)
+    paired = {i for pair in skeleton.pairs for i in pair}
+    told = sides_by_name(skeleton.point_names)
+    pairs = (*skeleton.pairs, *(pair for pair in told.pairs if not paired & {*pair}))
+    paired |= {i for pair in pairs for i in pair}
+    unpaired = tuple(i for i in told.unpaired if i not in paired)
+    return replace(skeleton, sides_from="name").with_sides(Sides(pairs, unpaired))
 
 
 def select(skeleton: Skeleton, points: str | Sequence[int]) -> list[int]:

@@ -9,8 +9,8 @@ import sys
 import pytest
 
 ORDER = [
-    {"errors", "coordinates", "files", "registry"},
-    {"skeletons"},
+    {"errors", "coordinates", "files", "registry", "text"},
+    {"sides", "skeletons"},
     {"heatmaps", "config"},
     {"data", "models"},
     {"runs", "starting", "evaluation"},

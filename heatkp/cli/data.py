@@ -148,6 +148,10 @@ def info(path: str, format_: str, out: str | None, orient: bool, as_json: bool) 
     title = f"{found.path} ({found.format})"
     say(console, title, style="italic")
     console.print(_overview(found))
+    if found.points:
+        known = f"{len(found.pairs)} pairs and {len(found.midline)} points on the midline"
+        line = found.mirroring or f"mirrored images: {known}, by the layout {found.layout}"
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
     if found.enlarged:
         console.print(_enlarged(found))
     _list_faults(console, found)

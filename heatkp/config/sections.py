@@ -33,6 +33,23 @@ def _number_as_text(value: Any) -> Any:
     return str(value) if type(value) is int else value
 
 
+def _point_pairs(value: Any) -> Any:
+    """One error for what is no list of pairs, where pydantic has one for each type of a point."""
+    lists = (list, tuple)
+
+    def is_pair(item: Any) -> bool:
+        good = isinstance(item, lists) and len(item) == 2
+        return good and all((type(p) is int and p >= 0) or (isinstance(p, str) and p) for p in item)
+
+    if value is None or (isinstance(value, lists) and all(map(is_pair, value))):
+        return value
+    wrong = next((v for v in value if not is_pair(v)), value) if isinstance(value, lists) else value
+    raise ValueError(
+        f"{wrong!r} is no pair of points; name left and right ones by name or number, as "
+        "in [[left_eye, right_eye], [3, 4]]"
+    )
+
+
 def _as_intensity(value: Any) -> Any:
     bits = type(value) is int and 8 <= value <= 16
     if not bits and value not in ("range", "percentile"):
@@ -79,10 +96,11 @@ class Data(Section):
     """`auto` draws faces where there is no path, and else looks at what the path holds."""
     path: str | None = None
     points: Literal["all", "nose"] | list[Place] = "all"
-    pairs: list[tuple[Place, Place]] | None = None
-    """Numbers (left, right) of all points that change places in a mirrored picture, for layouts
-    whose point names do not tell; `[]` where none does. Without them such pictures are not
-    mirrored."""
+    pairs: Annotated[list[tuple[int | str, int | str]] | None, BeforeValidator(_point_pairs)] = None
+    """All (left, right) points that change places in a mirrored image, by name or number, as in
+    `[[left_eye, right_eye], [3, 4]]`; `[]` where none does. All others count as lying on the
+    midline. Without it, names and positions of points decide; where they leave any open, images
+    are not mirrored."""
     skeleton: Literal["face68", "face58"] = "face68"
     """Layout that drawn faces are labelled in; files know their own."""
     split: Literal["person", "random"] = "random"

@@ -18,6 +18,7 @@ from heatkp.coordinates import image_box
 from heatkp.data.checks import label_notes
 from heatkp.data.depth import depth_notes
 from heatkp.data.lookalikes import find_lookalikes, groups_of, label_gap
+from heatkp.data.mirroring import mirroring_note
 from heatkp.data.samples import Labels, Sample, Visibility
 from heatkp.data.transforms import Framing
 from heatkp.errors import DataError
@@ -70,6 +71,8 @@ class Inspection:
         photos: groups that a split keeps together.
         persons: persons that are named.
         layout, points: the skeleton's name and number of points.
+        pairs, midline, unpaired: names of points that change places in a mirrored image, that
+            stay, and of which that is not known; `mirroring`: the same in words, with what told.
         visible, occluded, not_labelled: points of all samples.
         unlabelled_samples: those without a labelled point.
         boxes: samples that have a box; `flat_boxes` of them without area, left out below.
@@ -94,6 +97,10 @@ class Inspection:
     persons: int
     layout: str
     points: int
+    pairs: tuple[tuple[str, str], ...]
+    midline: tuple[str, ...]
+    unpaired: tuple[str, ...]
+    mirroring: str
     visible: int
     occluded: int
     not_labelled: int
@@ -232,7 +239,8 @@ def inspect(
         progress: told how many pictures are decoded, and of how many; for each of two rounds.
         orient: the samples' images are read upright, as their EXIF entry says.
     """
-    samples = labels.samples
+    skeleton, samples = labels.skeleton, labels.samples
+    names_of = skeleton.point_names
     seen = _look_at_all(samples, progress)
     sizes = [p.size for p in seen.values() if p.size is not None]
     equal: dict[bytes, list[str]] = {}
@@ -252,7 +260,7 @@ def inspect(
         looked_at = seen.get(_name(s))
         if looked_at is not None and looked_at.size is not None:
             in_image.append(_outside(known, image_box(*looked_at.size)))
-    size_of, lengths = _lengths(labels.skeleton, samples)
+    size_of, lengths = _lengths(skeleton, samples)
     names = dict.fromkeys(map(_name, samples))
     pairs = find_lookalikes(samples, progress=progress)
     told = [p for p in pairs if not _related(samples[p.first], samples[p.second], seen)]
@@ -264,8 +272,12 @@ def inspect(
         samples=len(samples),
         photos=len({s.id if s.photo is None else s.photo for s in samples}),
         persons=len({s.person for s in samples} - {None}),
-        layout=labels.skeleton.name,
-        points=len(labels.skeleton),
+        layout=skeleton.name,
+        points=len(skeleton),
+        pairs=tuple((names_of[a], names_of[b]) for a, b in skeleton.pairs),
+        midline=tuple(names_of[i] for i in skeleton.midline),
+        unpaired=tuple(names_of[i] for i in skeleton.unpaired),
+        mirroring=mirroring_note(skeleton),
         visible=codes[Visibility.VISIBLE],
         occluded=codes[Visibility.OCCLUDED],
         not_labelled=codes[Visibility.NOT_LABELLED],
@@ -290,7 +302,7 @@ def inspect(
         label_gap=label_gap(samples, pairs, lengths),
         notes=(
             *labels.notes,
-            *label_notes(samples, labels.skeleton, orient, limit=None),
+            *label_notes(samples, skeleton, orient, limit=None),
             *depth_notes(samples),
         ),
     )

@@ -15,6 +15,7 @@ from heatkp.data.checks import crowded_notes, demand_meant
 from heatkp.data.depth import depth_notes
 from heatkp.data.images import Image, ImageOptions
 from heatkp.data.lookalikes import without_lookalikes
+from heatkp.data.mirroring import left_out_note
 from heatkp.data.readers import read
 from heatkp.data.samples import KeypointData, Sample
 from heatkp.data.synthetic import MAX_SIZE, MIN_SIZE, draw_face
@@ -187,10 +188,12 @@ def load_data(data: Data, chosen: bool = True) -> KeypointData:
                 f"labelled point{''.join(f'; {note}' for note in notes)}"
             )
         if data.pairs is not None:
+            told = skeleton
             try:
                 skeleton = skeleton.with_pairs(data.pairs)
             except ValueError as error:
                 raise SettingsError(f"data.pairs: {error}") from None
+            notes = (*notes, *left_out_note(told, skeleton))
         notes = (*notes, *demand_meant(samples, skeleton, source, data.orient))
         if data.crop == "box":
             samples, boxed = with_boxes(samples, data.box)

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 
 from heatkp.config import Augmentation, Data, Settings, expand_path
 from heatkp.data.dataset import EpochSampler, KeypointDataset
+from heatkp.data.mirroring import mirroring_note
 from heatkp.data.photos import default_folder
 from heatkp.data.samples import KeypointData, Sample
 from heatkp.data.transforms import Framing
@@ -43,12 +44,8 @@ class KeypointDataModule(pl.LightningDataModule):
         super().__init__()
         self.settings, self.data = settings, data
         self.notes = list(data.notes)
-        unmirrored = data.skeleton.unmirrored
-        if unmirrored and settings.augmentation.flip:
-            self.notes.append(
-                f"no picture is mirrored (augmentation.flip): {unmirrored}; take both sides, or "
-                "say with data.pairs which points change places"
-            )
+        if settings.augmentation.flip and (note := mirroring_note(data.skeleton)):
+            self.notes.append(note)
         homeless = settings.data.cache == "auto" and default_folder() is None
         if homeless and any(sample.file is not None for sample in data.train):
             self.notes.append(

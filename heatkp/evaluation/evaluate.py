@@ -26,7 +26,7 @@ def demand_mirrored(skeleton: Skeleton) -> None:
     if skeleton.unmirrored:
         raise SettingsError(
             f"no flip test: {skeleton.unmirrored}; leave it out, or train on both sides, with "
-            "data.pairs where names do not tell which points change places"
+            "data.pairs where neither names nor positions tell which change places"
         )
 
 

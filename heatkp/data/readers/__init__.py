@@ -7,6 +7,7 @@ from pathlib import Path
 
 from heatkp.data.checks.placeholders import without_placeholders
 from heatkp.data.images import STORED, ImageOptions
+from heatkp.data.mirroring import with_positions
 from heatkp.data.readers.coco import read_coco
 from heatkp.data.readers.common import files_of_type, walk
 from heatkp.data.readers.csv_table import read_csv
@@ -82,4 +83,5 @@ def read(
     of_size = _OF_SIZE.get(name)
     labels = of_size(path, strict, options) if of_size else READERS[name](path, strict)
     labels = without_placeholders(labels, _ORIGINS.get(name, 0.0))
-    return labels._replace(samples=[s.read_with(options) for s in labels.samples])
+    labels = labels._replace(samples=[s.read_with(options) for s in labels.samples])
+    return with_positions(labels)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -24,7 +25,7 @@ from heatkp.data.readers.places import locate
 from heatkp.data.samples import Labels, Sample, Visibility, read_image
 from heatkp.errors import DataError
 from heatkp.files import utf8_path
-from heatkp.skeletons import Skeleton, sides_by_name
+from heatkp.skeletons import Skeleton, named
 
 _ONE = (0, 1, None)
 _LARGEST = 1e9
@@ -79,11 +80,26 @@ def _skeleton(category: Mapping[str, Any], source: Path) -> Skeleton:
         return known[0]
     name = str(category.get("name", "keypoints"))
     try:
-        pairs, unpaired = sides_by_name(names)
-        lines = _lines(category.get("skeleton"), len(names))
-        return Skeleton(name, tuple(names), pairs, lines, unpaired=unpaired)
+        skeleton = named(name, names, _lines(category.get("skeleton"), len(names)))
+        return _flipped(skeleton, category.get("flip_idx"))
     except (ValueError, TypeError) as error:
         raise DataError(f"{source}: category {name!r}: {error}") from None
+
+
+def _flipped(skeleton: Skeleton, order: Any) -> Skeleton:
+    """With the pairs of Ultralytics' `flip_idx`, each point's counterpart, where it is given."""
+    if order is None:
+        return skeleton
+    places = list(range(len(skeleton)))
+    whole = isinstance(order, list) and all(type(i) is int for i in order)
+    if not whole or sorted(order) != places or any(order[order[i]] != i for i in places):
+        raise ValueError(
+            f"flip_idx must hold each number from 0 to {len(skeleton) - 1} once, and two points "
+            "each other's"
+        )
+    known = {frozenset(pair): pair for pair in skeleton.pairs}  # which is the left one
+    pairs = [known.get(frozenset((i, order[i])), (i, order[i])) for i in places if i < order[i]]
+    return replace(skeleton.with_pairs(pairs), sides_from="flip_idx")
 
 
 def _lines(edges: Any, count: int) -> tuple[tuple[int, int], ...]:

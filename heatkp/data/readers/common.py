@@ -16,7 +16,8 @@ import numpy.typing as npt
 from heatkp.data.samples import Visibility
 from heatkp.errors import DataError
 from heatkp.files import SUMMARY, made_by_predict
-from heatkp.skeletons import FACE68, SKELETONS, Skeleton, sides_by_name
+from heatkp.sides import Sides
+from heatkp.skeletons import FACE68, SKELETONS, Skeleton, named
 from heatkp.text import printable
 
 FURTHEST = 1e6
@@ -144,8 +145,8 @@ def known_layout(names: Sequence[str]) -> tuple[Skeleton, list[int]] | None:
     parts = [s.subset([s.point_names.index(name) for name in names]) for s in holding]
     if any((p.pairs, p.unpaired) != (parts[0].pairs, parts[0].unpaired) for p in parts):
         # Layouts that number their points in other orders: no name tells which it is.
-        everything = tuple(range(len(names)))
-        return Skeleton(f"points{len(names)}", tuple(names), unpaired=everything), order
+        everything = Sides((), tuple(range(len(names))))
+        return named(f"points{len(names)}", names).with_sides(everything), order
     return parts[0], order
 
 
@@ -164,9 +165,8 @@ def layout(names: Sequence[str]) -> tuple[Skeleton, list[int]]:
     if names and all(map(_is_number, names)):
         order.sort(key=lambda i: int(names[i]))
     called = [f"point_{int(n)}" if _is_number(n) else n for n in (names[i] for i in order)]
-    pairs, unpaired = sides_by_name(called)
     try:
-        return Skeleton(f"points{len(names)}", tuple(called), pairs, unpaired=unpaired), order
+        return named(f"points{len(names)}", called), order
     except ValueError as error:
         raise DataError(f"{error} (names: {', '.join(map(repr, names[:10]))} ...)") from None
 
