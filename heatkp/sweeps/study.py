@@ -54,7 +54,11 @@ def storage_errors(where: str) -> Iterator[None]:
     except HeatkpError:
         raise
     except ImportError as error:
-        raise SettingsError(f"{where}: the database's driver is missing: {error}") from None
+        missing = error.__cause__ or error  # Optuna's own does not say which
+        raise SettingsError(
+            f"{where}: the database's driver is missing ({missing}); install it, or name another, "
+            "as in postgresql+psycopg2://"
+        ) from None
     except Exception as error:  # each driver has errors of its own
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise SettingsError(
