@@ -1,4 +1,4 @@
-"""What came of a sweep: its table, `sweep.csv`, and what the pictures show."""
+"""What came of a sweep: its trials, its table `sweep.csv`, and its figures."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ import csv
 import io
 import json
 import math
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from optuna.study import Study, create_study
 from optuna.trial import FrozenTrial, TrialState
 
 from heatkp import runs
-from heatkp.errors import DataError
+from heatkp.errors import DataError, SettingsError
 from heatkp.files import write_text
-from heatkp.sweeps.space import Space, text
-from heatkp.sweeps.study import trials
-
-if TYPE_CHECKING:
-    from rich.table import Table
+from heatkp.sweeps.recovery import standing_trials
+from heatkp.sweeps.space import Space
+from heatkp.sweeps.space_file import text
+from heatkp.sweeps.study import quiet_optuna
 
 RUNS = "runs"
 CSV = "sweep.csv"
@@ -34,29 +34,134 @@ _STATES = {
     TrialState.RUNNING: "running",
     TrialState.WAITING: "stopped",
 }
+_ORDER = ("finished", "running", "stopped", "pruned", "diverged", "failed")
 FIGURES = ("train_loss", "val_mae", "val_mse", "mae_photo", "epochs", "minutes")
 
 
 @dataclass(frozen=True)
-class Row:
-    """A trial in the table; figures are None where it did not come so far.
+class TrialResult:
+    """A trial of a sweep.
 
     Attributes:
-        run: the name of its folder.
-        parameters: what it used, as text by the parameters' names.
+        folder: its run folder, which may be on another machine; None before it has one.
+        parameters: what it used, by the parameters' short names: a number, a setting's value,
+            or a variant's name.
         figures: `train_loss`, `val_mae` (input pixels) and `val_mse` (of coordinates over width
-            and height) of the epoch that was kept, `mae_photo`, `epochs`, `minutes`.
+            and height) of the epoch that was kept, `mae_photo` (image pixels), `epochs`,
+            `minutes`; None where it did not come so far.
         state: finished, pruned, diverged, failed, running or stopped.
+        value: the error that the sweep minimises, of a finished trial.
         reason: of a failure.
     """
 
     number: int
-    run: str
-    parameters: dict[str, str]
+    folder: Path | None
+    parameters: dict[str, Any]
     figures: dict[str, float | None]
     state: str
     value: float | None
     reason: str = ""
+
+    @property
+    def run(self) -> str:
+        """The name of its folder."""
+        return "" if self.folder is None else self.folder.name
+
+
+@dataclass(repr=False)
+class SweepResult:
+    """A sweep that ran, or one that is read.
+
+    Attributes:
+        folder: where `runs/`, `sweep.csv` and the figures are.
+        trials: finished ones by their error, then the others by how far down they came. A trial
+            that drew the settings of an earlier one has its result and is not listed.
+        study: Optuna's, for its own tools.
+        ended: why it ended; empty where it was only read.
+        notes: what the figures leave out, and of how many trials the importances are.
+    """
+
+    folder: Path
+    space: Space
+    study: Study
+    trials: list[TrialResult]
+    ended: str = ""
+    notes: list[str] = field(default_factory=list)
+
+    def __repr__(self) -> str:
+        done = sum(trial.state == "finished" for trial in self.trials)
+        best = "" if self.best is None else f", best {self.best.run}: {self.best.value:.4g} px"
+        return f"<sweep {self.folder}: {done} of {len(self.trials)} trials finished{best}>"
+
+    @property
+    def best(self) -> TrialResult | None:
+        """The finished trial of the smallest error."""
+        return next((trial for trial in self.trials if trial.state == "finished"), None)
+
+    @property
+    def table(self) -> list[dict[str, Any]]:
+        """A row for each trial, with the columns of `sweep.csv`."""
+        names = self.space.short_names().values()
+        return [
+            {"run": t.run, **{k: t.parameters.get(k) for k in names}, **t.figures,
+             "state": t.state, "reason": t.reason}
+            for t in self.trials
+        ]  # fmt: skip
+
+    def write_csv(self) -> None:
+        """The table as `sweep.csv`, whole or not at all. Raises `OSError`."""
+        names = self.space.short_names().values()
+        out = io.StringIO()
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow(["run", *names, *FIGURES, "state", "reason"])
+        for t in self.trials:
+            used = [text(t.parameters[k]) if k in t.parameters else "" for k in names]
+            figures = ["" if v is None else f"{v:.6g}" for v in t.figures.values()]
+            writer.writerow([t.run, *used, *figures, t.state, t.reason])
+        write_text(self.folder / CSV, out.getvalue())
+
+    def save(self) -> None:
+        """Write the table and the figures, and note what they leave out.
+
+        Raises `SettingsError` where the folder cannot be written.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self.write_csv()
+            self.notes = _draw(self)
+        except OSError as error:
+            raise SettingsError(f"cannot write into {self.folder}: {error}") from None
+
+
+def read_results(study: Study, space: Space, folder: Path, ended: str = "") -> SweepResult:
+    """The results so far, from the study and the run folders."""
+
+    def key(trial: TrialResult) -> tuple[int, float, int]:
+        error = trial.value if trial.value is not None else trial.figures["val_mae"]
+        return _ORDER.index(trial.state), math.inf if error is None else error, trial.number
+
+    found = sorted((_result(t, space, folder) for t in _own_trials(study)), key=key)
+    return SweepResult(folder, space, study, found, ended)
+
+
+def _own_trials(study: Study) -> list[FrozenTrial]:
+    """Those that were trained, not the repeats that have the result of an earlier one."""
+    return [t for t in standing_trials(study) if "same_as" not in t.user_attrs]
+
+
+def _result(trial: FrozenTrial, space: Space, folder: Path) -> TrialResult:
+    attrs = trial.user_attrs
+    run = folder / RUNS / attrs["run"] if "run" in attrs else None
+    figures = attrs.get("figures") or ({} if run is None else measured(run))
+    return TrialResult(
+        number=trial.number,
+        folder=run,
+        parameters=space.values(trial.params),
+        figures={k: figures.get(k) for k in FIGURES},
+        state="diverged" if attrs.get("diverged") else _STATES[trial.state],
+        value=trial.value if trial.state == TrialState.COMPLETE else None,
+        reason=attrs.get("reason", ""),
+    )
 
 
 def measured(run: Path) -> dict[str, float]:
@@ -82,155 +187,59 @@ def measured(run: Path) -> dict[str, float]:
     return found
 
 
-def _row(trial: FrozenTrial, space: Space, folder: Path) -> Row:
-    attrs = trial.user_attrs
-    name = attrs.get("run", "")
-    figures: dict[str, float] = attrs.get("figures") or (
-        measured(folder / RUNS / name) if name else {}
-    )
-    state = "diverged" if attrs.get("diverged") else _STATES[trial.state]
-    return Row(
-        number=trial.number,
-        run=name,
-        parameters={p.name: text(trial.params.get(p.name, "")) for p in space.parameters},
-        figures={k: figures.get(k) for k in FIGURES},
-        state=state,
-        value=trial.value if trial.state == TrialState.COMPLETE else None,
-        reason=attrs.get("reason", ""),
-    )
-
-
-def rows(study: Study, space: Space, folder: Path) -> list[Row]:
-    """The table: finished trials by their error, then the others by how far down they came.
-
-    A trial that drew the settings of an earlier one has its result and no row.
-    """
-    found = [_row(t, space, folder) for t in trials(study) if "same_as" not in t.user_attrs]
-    order = ("finished", "running", "stopped", "pruned", "diverged", "failed")
-
-    def key(row: Row) -> tuple[int, float, int]:
-        error = row.value if row.value is not None else row.figures["val_mae"]
-        return order.index(row.state), math.inf if error is None else error, row.number
-
-    return sorted(found, key=key)
-
-
-def write_csv(found: list[Row], space: Space, path: Path) -> None:
-    """The table as CSV, whole or not at all."""
-    names = space.short_names()
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["run", *names.values(), *FIGURES, "state", "reason"])
-    for row in found:
-        figures = [_plain(row.figures[k]) for k in FIGURES]
-        writer.writerow([row.run, *row.parameters.values(), *figures, row.state, row.reason])
-    write_text(path, out.getvalue())
-
-
-def _plain(value: float | None) -> str:
-    return "" if value is None else f"{value:.6g}"
-
-
-def _unnamed(space: Space) -> dict[str, str]:
-    """The parameters that a run's name does not tell, by name, as columns call them."""
-    short = space.short_names()
-    if space.template is None:
-        return {}
-    return {
-        name: end
-        for name, end in short.items()
-        if f"{{{name}}}" not in space.template and f"{{{end}}}" not in space.template
-    }
-
-
-def table(found: list[Row], space: Space, title: str) -> Table:
-    """The table for the terminal, the best run first."""
-    from rich.table import Table
-
-    shown = Table(title=title, title_justify="left", pad_edge=False)
-    shown.add_column("run", overflow="fold")
-    names = _unnamed(space)
-    for name in names.values():
-        shown.add_column(name, overflow="fold")
-    photo = space.reframed
-    heads = ["train loss", "MAE px", "MSE", *(["photo px"] if photo else []), "epochs", "min"]
-    for head in heads:
-        shown.add_column(head, justify="right", no_wrap=True)
-    shown.add_column("state", no_wrap=True)
-    forms = {"train_loss": ".3g", "val_mae": ".3f", "val_mse": ".3g", "mae_photo": ".3f",
-             "epochs": ".0f", "minutes": ".1f"}  # fmt: skip
-    for place, row in enumerate(found):
-        figures = [
-            "-" if row.figures[k] is None else format(row.figures[k], form)
-            for k, form in forms.items()
-            if photo or k != "mae_photo"
-        ]
-        best = place == 0 and row.state == "finished"
-        cells = [row.run, *(row.parameters[p] for p in names), *figures, row.state]
-        shown.add_row(*cells, style="bold" if best else None)
-    return shown
-
-
 def importances(study: Study) -> tuple[dict[str, float], str]:
-    """The share of each parameter in how much the logarithm of the error varies, by fANOVA
-    (Hutter et al., ICML 2014), and a note: of how many trials, or why there is none."""
+    """The fraction of the variance of the logarithm of the error that each parameter explains, by
+    fANOVA (Hutter et al., ICML 2014), and a note: of how many trials, or why there is none."""
     from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 
-    done = [
-        t for t in trials(study) if t.state == TrialState.COMPLETE and "same_as" not in t.user_attrs
-    ]
+    done = [t for t in _own_trials(study) if t.state == TrialState.COMPLETE]
     varied = [k for k in (done[0].params if done else {}) if len({t.params[k] for t in done}) > 1]
     if len(done) < FEWEST:
         return {}, f"no importances: {len(done)} trials are finished, they take {FEWEST}"
     if len(varied) < 2:
         return {}, "no importances: fewer than two parameters vary among the finished trials"
 
-    alone = create_study()  # `study` also has the repeats, which would count again
-    alone.add_trials(done)
-
     def target(trial: FrozenTrial) -> float:
         return math.log(max(trial.value or 0.0, 1e-12))
 
     try:
-        found = get_param_importances(
-            alone, evaluator=FanovaImportanceEvaluator(seed=0), params=varied, target=target
-        )
+        with quiet_optuna():
+            alone = create_study()  # `study` also has the repeats, which would count again
+            alone.add_trials(done)
+            found = get_param_importances(
+                alone, evaluator=FanovaImportanceEvaluator(seed=0), params=varied, target=target
+            )
     except ImportError:
         return {}, "no importances: fANOVA needs scikit-learn; pip install 'heatkp[sweep]'"
     rough = ", rough under 30" if len(done) < 30 else ""
     return found, f"fANOVA on {len(done)} finished trials{rough}"
 
 
-def draw(study: Study, found: list[Row], space: Space, folder: Path) -> list[str]:
+def _draw(sweep: SweepResult) -> list[str]:
     """`curves.png` and `importance.png` as far as there is something to show; gives notes."""
-    from heatkp.viz import sweep as pictures
+    from heatkp.viz import sweep as figures
     from heatkp.viz.curves import read_history
 
-    histories, notes = {}, []
-    for row in found:
-        try:
-            histories[row.run] = read_history(folder / RUNS / row.run / runs.HISTORY)
-        except DataError:
+    histories, labels, notes = {}, {}, []
+    for trial in sweep.trials:
+        if trial.folder is None:
             continue
-    drawn = [row for row in found if row.run in histories]
-    target = folder / "curves.png"
-    if drawn:
-        labels = {
-            row.run: pictures.Label(row.figures["val_mae"], row.state == "finished")
-            for row in drawn
-        }
-        pictures.sweep_curves(histories, labels, target)
+        with suppress(DataError):
+            histories[trial.run] = read_history(trial.folder / runs.HISTORY)
+            labels[trial.run] = figures.Label(trial.figures["val_mae"], trial.state == "finished")
+    target = sweep.folder / "curves.png"
+    if histories:
+        figures.sweep_curves(histories, labels, target)
     else:
         target.unlink(missing_ok=True)
-    missing = sum(row.figures["epochs"] is not None for row in found) - len(drawn)
+    missing = sum(t.figures["epochs"] is not None for t in sweep.trials) - len(histories)
     if missing > 0:
         notes.append(f"curves.png is without {missing} runs whose folders are on other machines")
-    values, note = importances(study)
-    notes.append(note)
-    target = folder / "importance.png"
-    if values:
-        names = space.short_names()
-        pictures.importance({names[k]: v for k, v in values.items()}, note, target)
+    fractions, note = importances(sweep.study)
+    target = sweep.folder / "importance.png"
+    if fractions:
+        short = sweep.space.short_names()
+        figures.importance({short[k]: v for k, v in fractions.items()}, note, target)
     else:
         target.unlink(missing_ok=True)
-    return notes
+    return [*notes, note]

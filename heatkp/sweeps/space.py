@@ -1,4 +1,4 @@
-"""What a sweep varies: the space file, read and checked against the settings."""
+"""A search space: what a sweep varies, checked against the settings that it starts from."""
 
 from __future__ import annotations
 
@@ -10,12 +10,29 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.trial import Trial
+
 from heatkp.config import Settings, parse_settings, put
 from heatkp.errors import SettingsError
-from heatkp.sweeps.content import plain
+from heatkp.sweeps.space_file import (
+    Bounds,
+    Choices,
+    Entry,
+    Variants,
+    json_values,
+    parse_space_file,
+    text,
+)
 
-Chosen = Mapping[str, Any]
-"""What a trial uses: the label of an option, or a number, by the parameter's name."""
+Params = Mapping[str, Any]
+"""What a trial uses, as Optuna stores it: the label of an option, or a number, by the
+parameter's name."""
 
 SAMPLES = (
     "data.format", "data.path", "data.points", "data.skeleton", "data.split", "data.validation",
@@ -26,12 +43,11 @@ FRAMING = (
     "data.size", "data.crop", "data.box", "data.box_scale", "data.box_shift", "data.keep_aspect",
     "data.box_inside",
 )  # fmt: skip
-"""Settings that change how long an input pixel is: such trials compare in photo pixels."""
+"""Settings that change how long an input pixel is: such trials compare in image pixels."""
 
 _BRACKETS = re.compile(r"[()\[\]{}\s]+")
 _UNSAFE = re.compile(r"[^\w.,=+-]+")
 _FIELD = re.compile(r"\{([^{}]*)\}")
-_RANGE_KEYS = {"low", "high", "log", "step"}
 
 
 @dataclass(frozen=True)
@@ -46,66 +62,87 @@ class Choice:
     name: str
     options: dict[str, dict[str, Any]]
 
-    def assignments(self, value: Any) -> dict[str, Any]:
-        return self.options[value]
+    def assignments(self, drawn: Any) -> dict[str, Any]:
+        return self.options[drawn]
+
+    def value(self, drawn: Any) -> Any:
+        """What to show: the setting's value, or the label where it says more."""
+        value = self.options[drawn].get(self.name)
+        return value if text(value) == drawn else drawn
 
     @property
     def keys(self) -> set[str]:
         return {key for option in self.options.values() for key in option}
 
-    def tests(self) -> list[Any]:
-        """Values that are checked."""
+    def extremes(self) -> list[Any]:
+        """Values to check."""
         return list(self.options)
 
     def grid(self) -> list[Any]:
-        """Values that a grid takes."""
         return list(self.options)
+
+    def distribution(self) -> BaseDistribution:
+        return CategoricalDistribution(tuple(self.options))
+
+    def suggest(self, trial: Trial) -> Any:
+        return trial.suggest_categorical(self.name, tuple(self.options))
 
 
 @dataclass(frozen=True)
 class Range:
-    """A number between two others, both included; `whole` where the setting is an integer."""
+    """A number between two others; `whole` where the setting takes no fraction."""
 
     name: str
-    low: float
-    high: float
-    log: bool
-    step: float | None
+    bounds: Bounds
     whole: bool
 
-    def assignments(self, value: Any) -> dict[str, Any]:
-        return {self.name: value}
+    def assignments(self, drawn: Any) -> dict[str, Any]:
+        return {self.name: drawn}
+
+    def value(self, drawn: Any) -> Any:
+        return drawn
 
     @property
     def keys(self) -> set[str]:
         return {self.name}
 
-    def tests(self) -> list[Any]:
-        return [self.low, self.high]
+    def extremes(self) -> list[Any]:
+        """Values to check."""
+        return [self._number(self.bounds.low), self._number(self.bounds.high)]
+
+    def _number(self, value: float) -> float:
+        return round(value) if self.whole else float(f"{value:.12g}")
 
     def grid(self) -> list[Any]:
-        if self.step is None:
+        low, high, step = self.bounds.low, self.bounds.high, self.bounds.step
+        if step is None:
             raise SettingsError(
                 f"{self.name}: a grid needs choices, or low, high and step; with low and high "
-                "alone use --sampler tpe or random"
+                "alone use the sampler tpe or random"
             )
-        count = math.floor((self.high - self.low) / self.step + 1e-9) + 1
-        values = [self.low + i * self.step for i in range(count)]
-        return [round(v) if self.whole else float(f"{v:.12g}") for v in values]
+        count = math.floor((high - low) / step + 1e-9) + 1
+        return [self._number(low + i * step) for i in range(count)]
+
+    def distribution(self) -> BaseDistribution:
+        bounds = self.bounds
+        # Optuna warns of a high that is no whole number of steps away, and takes the last step.
+        high = bounds.high if bounds.step is None else self.grid()[-1]
+        if self.whole:
+            step = int(bounds.step or 1)
+            return IntDistribution(int(bounds.low), int(high), log=bounds.log, step=step)
+        return FloatDistribution(bounds.low, high, log=bounds.log, step=bounds.step)
+
+    def suggest(self, trial: Trial) -> Any:
+        found = self.distribution()
+        if isinstance(found, IntDistribution):
+            return trial.suggest_int(
+                self.name, found.low, found.high, step=found.step, log=found.log
+            )
+        assert isinstance(found, FloatDistribution)
+        return trial.suggest_float(self.name, found.low, found.high, step=found.step, log=found.log)
 
 
 Parameter = Choice | Range
-
-
-def text(value: Any) -> str:
-    """A value as it stands in names and tables: `0.001`, `16,32,64`."""
-    if isinstance(value, (list, tuple)):
-        return ",".join(text(v) for v in value)
-    if isinstance(value, Mapping):
-        return ",".join(f"{k}={text(v)}" for k, v in value.items())
-    if isinstance(value, bool) or value is None:
-        return {True: "true", False: "false", None: "none"}[value]
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def folder_safe(name: str) -> str:
@@ -116,7 +153,7 @@ def folder_safe(name: str) -> str:
 
 @dataclass(frozen=True)
 class Space:
-    """A checked space file.
+    """A checked search space.
 
     Attributes:
         source: the file's name, for messages.
@@ -132,25 +169,38 @@ class Space:
     content: dict[str, Any]
     base: dict[str, Any]
 
-    def settings(self, chosen: Chosen) -> Settings:
+    def settings(self, params: Params) -> Settings:
         """The whole settings of a trial. Raises `SettingsError` for an impossible combination."""
         values = deepcopy(self.base)
         for parameter in self.parameters:
-            if parameter.name in chosen:
-                for key, value in parameter.assignments(chosen[parameter.name]).items():
+            if parameter.name in params:
+                for key, value in parameter.assignments(params[parameter.name]).items():
                     put(values, key, deepcopy(value))
         return parse_settings(values, self.source)
 
     @property
-    def reframed(self) -> bool:
+    def varies_framing(self) -> bool:
         """Whether trials differ in how long an input pixel is."""
         return any(p.keys & set(FRAMING) for p in self.parameters)
+
+    @property
+    def objective(self) -> str:
+        """The metric of a run that is minimised."""
+        return "mae_photo" if self.varies_framing else "mae_input"
 
     def grid(self) -> Iterator[dict[str, Any]]:
         """All combinations, the last parameter changing fastest."""
         values = [p.grid() for p in self.parameters]
         for combination in itertools.product(*values):
             yield {p.name: v for p, v in zip(self.parameters, combination)}
+
+    def distributions(self) -> dict[str, BaseDistribution]:
+        """Optuna's form of the space; options of a choice go by their labels."""
+        return {p.name: p.distribution() for p in self.parameters}
+
+    def suggest(self, trial: Trial) -> dict[str, Any]:
+        """What a trial uses: the sampler's draw, or what a continued trial was begun with."""
+        return {p.name: p.suggest(trial) for p in self.parameters}
 
     def short_names(self) -> dict[str, str]:
         """Each parameter's name without its section where that is clear."""
@@ -159,23 +209,28 @@ class Space:
             p.name: end if last.count(end) == 1 else p.name for p, end in zip(self.parameters, last)
         }
 
-    def run_name(self, chosen: Chosen) -> str:
+    def values(self, params: Params) -> dict[str, Any]:
+        """What a trial uses, to show, by the parameters' short names."""
+        short = self.short_names()
+        return {short[p.name]: p.value(params[p.name]) for p in self.parameters if p.name in params}
+
+    def run_name(self, params: Params) -> str:
         """The name of a trial's run folder."""
-        drawn = {p.name for p in self.parameters if isinstance(p, Range) and p.step is None}
+        drawn = {p.name for p in self.parameters if isinstance(p, Range) and p.bounds.step is None}
         values = {
             name: f"{value:.3g}" if name in drawn and isinstance(value, float) else text(value)
-            for name, value in chosen.items()
+            for name, value in params.items()
         }
         short = self.short_names()
         if self.template is None:
             given = (f"{short[p.name]}={values[p.name]}" for p in self.parameters)
             return folder_safe(",".join(given))
-        by_field = {**_flat(self.settings(chosen)), **values}
+        by_field = {**_texts(self.settings(params)), **values}
         by_field |= {short[name]: value for name, value in values.items()}
         return folder_safe(_FIELD.sub(lambda m: by_field[m[1]], self.template))
 
 
-def _flat(settings: Settings) -> dict[str, str]:
+def _texts(settings: Settings) -> dict[str, str]:
     """All settings as text by `section.key`, and by `key` where no other section has it."""
     sections = settings.model_dump()
     keys = [key for section in sections.values() for key in section]
@@ -188,67 +243,6 @@ def _flat(settings: Settings) -> dict[str, str]:
     return found
 
 
-def _choice(name: str, given: Any, place: str) -> Choice:
-    if not isinstance(given, (list, dict)) or not given:
-        raise SettingsError(f"{place}: choices is a list of values, or names with values")
-    if "." not in name:
-        raise SettingsError(
-            f"{place}: there is no setting of that name; write section.key, as in optimiser.lr, "
-            "or variants: for a choice of several settings at once"
-        )
-    items = given.items() if isinstance(given, dict) else [(text(v), v) for v in given]
-    options: dict[str, dict[str, Any]] = {}
-    for label, value in items:
-        if str(label) in options:
-            raise SettingsError(
-                f"{place}: two choices read {label!r}; leave one out, or name them "
-                "(choices: {first: ..., second: ...})"
-            )
-        options[str(label)] = {name: value}
-    return Choice(name, options)
-
-
-def _variants(name: str, given: Any, place: str) -> Choice:
-    if not isinstance(given, dict) or not given:
-        raise SettingsError(f"{place}: variants are names, each with its settings below it")
-    for label, assigned in given.items():
-        if not isinstance(assigned, dict) or not assigned:
-            raise SettingsError(
-                f"{place}, variant {label}: write settings below it, as in optimiser.lr: 0.001"
-            )
-        bad = [key for key in assigned if "." not in str(key)]
-        if bad:
-            raise SettingsError(f"{place}, variant {label}: {bad[0]!r} is no section.key")
-    return Choice(name, {str(label): dict(assigned) for label, assigned in given.items()})
-
-
-def _range(name: str, given: dict[str, Any], place: str, base: dict[str, Any]) -> Range:
-    unknown = sorted(set(map(str, given)) - _RANGE_KEYS)
-    if unknown or not {"low", "high"} <= set(given):
-        raise SettingsError(
-            f"{place}: {f'unknown key {unknown[0]!r}; ' if unknown else ''}write "
-            "choices: [...], variants: {...}, or low: and high: with log: true or step:"
-        )
-    low, high, step = given["low"], given["high"], given.get("step")
-    log = given.get("log", False)
-    for key, value in (("low", low), ("high", high), ("step", 1 if step is None else step)):
-        number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if not number or not math.isfinite(value):
-            raise SettingsError(f"{place}: {key} must be a number, not {value!r}")
-    if not isinstance(log, bool):
-        raise SettingsError(f"{place}: log is true or false, not {log!r}")
-    if low >= high:
-        raise SettingsError(f"{place}: low {low} must be below high {high}")
-    if log and (low <= 0 or step is not None):
-        raise SettingsError(f"{place}: log: true needs a low over 0 and no step")
-    if step is not None and step <= 0:
-        raise SettingsError(f"{place}: step must be over 0")
-    whole = all(isinstance(v, int) for v in (low, high, step or 1))
-    if whole:  # 0 to 1 may be a share: whole only where the setting takes no fraction
-        whole = not _accepted(base, name, low + (high - low) * 0.37 + 0.001)
-    return Range(name, low, high, log, step, whole)
-
-
 def _accepted(base: dict[str, Any], key: str, value: Any) -> bool:
     values = deepcopy(base)
     try:
@@ -259,24 +253,29 @@ def _accepted(base: dict[str, Any], key: str, value: Any) -> bool:
     return True
 
 
-def _parameter(name: str, given: Any, source: str, base: dict[str, Any]) -> Parameter:
-    place = f"{source}: {name}"
-    if not isinstance(given, dict):
+def _range(name: str, bounds: Bounds, base: dict[str, Any]) -> Range:
+    numbers = (bounds.low, bounds.high, bounds.step or 1.0)
+    whole = all(number.is_integer() for number in numbers)
+    if whole:  # 0 to 1 may be a fraction: whole only where the setting takes none
+        whole = not _accepted(base, name, bounds.low + (bounds.high - bounds.low) * 0.37 + 0.001)
+    return Range(name, bounds, whole)
+
+
+def _parameter(name: str, entry: Entry, base: dict[str, Any], source: str) -> Parameter:
+    if isinstance(entry, Variants):
+        return Choice(name, {label: dict(keys) for label, keys in entry.variants.items()})
+    if "." not in name:
         raise SettingsError(
-            f"{place}: write choices: [...], variants: {{...}}, or low: and high: below it"
+            f"{source}: {name}: expected section.key, as in optimiser.lr; or variants: for a "
+            "choice of several settings at once"
         )
-    kinds = [kind for kind in ("choices", "variants") if kind in given]
-    if kinds and len(given) > 1:
-        raise SettingsError(f"{place}: {kinds[0]} stands alone, without {', '.join(given)}")
-    if "choices" in given:
-        return _choice(name, given["choices"], place)
-    if "variants" in given:
-        return _variants(name, given["variants"], place)
-    return _range(name, given, place, base)
+    if isinstance(entry, Choices):
+        return Choice(name, {label: {name: value} for label, value in entry.choices.items()})
+    return _range(name, entry, base)
 
 
 def _check_comparable(space: Space) -> None:
-    """Raises `SettingsError` where trials would be validated on different pictures."""
+    """Raises `SettingsError` where trials would be validated on different images."""
     drawn = space.settings({}).data.path is None
     for parameter in space.parameters:
         for key in sorted(parameter.keys & set(SAMPLES)):
@@ -286,17 +285,23 @@ def _check_comparable(space: Space) -> None:
             )
         if drawn and "data.size" in parameter.keys:
             raise SettingsError(
-                f"{space.source}: {parameter.name}: faces are drawn as large as data.size, so "
-                "trials would be validated on different pictures and their errors could not be "
-                "compared; draw the faces once, heatkp data synth FOLDER, and give them with "
-                "--set data.path=FOLDER"
+                f"{space.source}: {parameter.name}: faces are drawn as large as data.size, so the "
+                "errors of trials could not be compared; draw them once, heatkp data synth "
+                "FOLDER, and give them as data.path=FOLDER"
             )
 
 
 def _check_values(space: Space) -> None:
     """Every value of every parameter beside the base settings. Raises `SettingsError`."""
+    for first, second in itertools.combinations(space.parameters, 2):
+        both = sorted(first.keys & second.keys)
+        if both:
+            raise SettingsError(
+                f"{space.source}: {first.name} and {second.name} both set {both[0]}: leave it to "
+                "one"
+            )
     for parameter in space.parameters:
-        for value in parameter.tests():
+        for value in parameter.extremes():
             try:
                 space.settings({parameter.name: value})
             except SettingsError as error:
@@ -304,6 +309,18 @@ def _check_values(space: Space) -> None:
                 raise SettingsError(
                     f"{space.source}: {parameter.name}, {text(value)}: {reason}"
                 ) from None
+
+
+def _check_template(space: Space) -> None:
+    """Raises `SettingsError` where the name of runs has a field that nothing fills."""
+    short = space.short_names()
+    known = {*_texts(space.settings({})), *short, *short.values()}
+    for field in _FIELD.findall(space.template or ""):
+        if field not in known:
+            raise SettingsError(
+                f"{space.source}: name: nothing is called {{{field}}}; parameters here: "
+                f"{', '.join(short.values())}; or any section.key"
+            )
 
 
 def parse_space(content: Any, base: dict[str, Any], source: str = "space") -> Space:
@@ -317,31 +334,11 @@ def parse_space(content: Any, base: dict[str, Any], source: str = "space") -> Sp
         SettingsError: with the place of what is unknown, wrong or impossible.
     """
     parse_settings(base, "the settings that the sweep starts from")
-    content = plain(content)
-    template = content.get("name")
-    if template is not None and (not isinstance(template, str) or not template.strip()):
-        raise SettingsError(f"{source}: name: write a text such as '{{lr}}_{{batch_size}}'")
-    given = {str(key): value for key, value in content.items() if key != "name"}
-    if not given:
-        raise SettingsError(
-            f"{source}: nothing varies; write for example optimiser.lr: {{choices: [1e-3, 1e-4]}}"
-        )
-    parameters = tuple(_parameter(name, value, source, base) for name, value in given.items())
-    for first, second in itertools.combinations(parameters, 2):
-        both = sorted(first.keys & second.keys)
-        if both:
-            raise SettingsError(
-                f"{source}: {first.name} and {second.name} both set {both[0]}: leave it to one"
-            )
-    space = Space(source, template, parameters, content, deepcopy(base))
+    content = json_values(content)
+    file = parse_space_file(content, source)
+    parameters = tuple(_parameter(k, entry, base, source) for k, entry in file.entries.items())
+    space = Space(source, file.name, parameters, content, deepcopy(base))
     _check_comparable(space)
     _check_values(space)
-    if template is not None:
-        known = {*_flat(space.settings({})), *given, *space.short_names().values()}
-        for field in _FIELD.findall(template):
-            if field not in known:
-                raise SettingsError(
-                    f"{source}: name: nothing is called {{{field}}}; parameters here: "
-                    f"{', '.join(space.short_names().values())}; or any section.key"
-                )
+    _check_template(space)
     return space

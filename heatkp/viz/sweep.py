@@ -1,4 +1,4 @@
-"""Pictures of a sweep: the curves of all runs, and which settings mattered."""
+"""Figures of a sweep: the curves of all runs, and which settings mattered."""
 
 from __future__ import annotations
 
@@ -99,10 +99,10 @@ def _number_ends(axis: Axes) -> None:
             )  # fmt: skip
 
 
-def importance(shares: Mapping[str, float], note: str, path: Path) -> None:
-    """How much of the spread of the errors each parameter explains, largest first, as PNG."""
-    names = [_short(name) for name in shares][::-1]
-    values = list(shares.values())[::-1]
+def importance(fractions: Mapping[str, float], note: str, path: Path) -> None:
+    """How much of the variance of the errors each parameter explains, largest first, as PNG."""
+    names = [_short(name) for name in fractions][::-1]
+    values = list(fractions.values())[::-1]
     figure = Figure((6.4, 1.3 + 0.3 * len(names)), layout="constrained")
     axis = figure.subplots()
     bars = axis.barh(range(len(names)), values, color="#4aa8ff")
@@ -112,6 +112,6 @@ def importance(shares: Mapping[str, float], note: str, path: Path) -> None:
     axis.tick_params(axis="x", labelsize=8)
     axis.xaxis.set_major_formatter(lambda v, _: f"{v:.0%}")
     axis.spines[["top", "right"]].set_visible(False)
-    axis.set_xlabel("share of the variation of the logarithm of the validation error", fontsize=8)
+    axis.set_xlabel("fraction of the variance of the logarithm of the validation error", fontsize=8)
     axis.set_title(f"Which settings mattered ({note})", fontsize=9)
     save(figure, path)

@@ -18,9 +18,10 @@ import torch
 
 from heatkp import runs
 from heatkp.config import read_yaml
-from heatkp.sweeps.content import read_content
 from heatkp.sweeps.space import parse_space
-from heatkp.viz import sweep as pictures
+from heatkp.sweeps.space_file import read_space_file
+from heatkp.training import fit
+from heatkp.viz import sweep as figures
 from tests.conftest import heatkp
 
 BASE = """
@@ -194,6 +195,21 @@ def test_bad_trials_end_and_the_sweep_goes_on(files, tmp_path, monkeypatch):
     assert found["pruned"]["epochs"] == "1" and next(iter(found)) == "well"
 
 
+def test_device(files, tmp_path, monkeypatch):
+    """It goes into the settings of every trial."""
+    used = []
+
+    def train(settings, *_):
+        used.append(settings.trainer.device)
+        raise RuntimeError("seen")
+
+    monkeypatch.setattr(fit, "train", train)
+    for name, given in {"a": [], "b": ["--device", "cpu"]}.items():
+        result = heatkp(*files, "--trials", 1, "--out", tmp_path / name, *given)
+        assert result.exit_code == 0 and "RuntimeError: seen" in result.output, result.output
+    assert used == ["auto", "cpu"]
+
+
 def test_time_is_up(files, tmp_path):
     out = tmp_path / "x"
     result = heatkp(*files, "--trials", 2, "--timeout", 1e-6, "--out", out)
@@ -223,6 +239,12 @@ def test_variants_called_on_and_off(files, tmp_path):
         (["SPACE"], ["--trials"]),
         (["SPACE", "--trials", "3", "--set", "optimiser.lr=1"], ["varies it"]),
         (["SPACE", "--trials", "3", "--set", "optimiser.rate=1"], ["optimiser.rate", "unknown"]),
+        (["SPACE", "--trials", "3", "--device", "tpu"], ["tpu", "cuda"]),
+        (
+            ["SPACE", "--trials", "3", "--device", "cpu", "--set", "trainer.device=cpu"],
+            ["--device", "trainer.device"],
+        ),
+        (["--show", "nosuch", "--device", "cpu"], ["--show takes everything"]),
         (["SPACE", "--trials", "3", "--storage", "nonsense"], ["cannot be used"]),
     ],
 )
@@ -258,12 +280,12 @@ def test_without_optuna(files, monkeypatch):
 
 def test_curves_name_what_there_is_room_for(tmp_path, monkeypatch):
     kept = {}
-    monkeypatch.setattr(pictures, "save", lambda figure, path: kept.update(figure=figure))
+    monkeypatch.setattr(figures, "save", lambda figure, path: kept.update(figure=figure))
     column = ([1, 2], [2.0, 1.0])
     history = dict.fromkeys(("train_loss", "val_loss", "val_mae", "lr"), column)
     names = [f"run{i}" for i in range(40)]
-    labels = {n: pictures.Label(float(i), i < 20) for i, n in enumerate(names)}
-    pictures.sweep_curves(dict.fromkeys(names, history), labels, tmp_path / "a.png")
+    labels = {n: figures.Label(float(i), i < 20) for i, n in enumerate(names)}
+    figures.sweep_curves(dict.fromkeys(names, history), labels, tmp_path / "a.png")
     axes = kept["figure"].axes
     assert [len(a.lines) for a in axes] == [40, 40, 40, 0]
     legend = [t.get_text() for t in axes[3].get_legend().get_texts()]
@@ -285,7 +307,7 @@ def test_sweeps_that_come_with_heatkp(root, path):
     words = shlex.split(lines[0].lstrip("# "))
     options = dict(zip(words[2::2], words[3::2]))
     assert root / options["--space"] == path
-    space = parse_space(read_content(path), read_yaml(root / options["--config"]), path.name)
+    space = parse_space(read_space_file(path), read_yaml(root / options["--config"]), path.name)
     names = [space.run_name(chosen) for chosen in space.grid()]
     assert len(set(names)) == len(names) > 1
     for chosen in space.grid():

@@ -11,19 +11,21 @@ import optuna
 import pytest
 import torch
 import yaml
-from optuna.exceptions import StorageInternalError
+from optuna.exceptions import StorageInternalError, TrialPruned
 from optuna.trial import TrialState
 from rich.console import Console
 
 from heatkp import runs
 from heatkp.data.loading import load_data
 from heatkp.data.module import KeypointDataModule
-from heatkp.errors import DataError
+from heatkp.errors import DataError, DivergedError
 from heatkp.files import write_text
 from heatkp.sweeps import results
 from heatkp.sweeps import study as studies
-from heatkp.sweeps.search import Search
+from heatkp.sweeps.objective import Objective
+from heatkp.sweeps.recovery import requeue, standing_trials
 from heatkp.sweeps.space import parse_space
+from heatkp.sweeps.sweep import optimise
 from heatkp.training import fit
 from tests.conftest import heatkp
 
@@ -33,17 +35,16 @@ RATES = "optimiser.lr: {choices: [1e-3, 1e-4]}"
 
 @pytest.fixture
 def search(tmp_path):
-    """Makes a grid search over a space."""
+    """Makes the objective of a grid over a space."""
 
     def make(content=RATES, base=BASE):
         space = parse_space(yaml.safe_load(content), base, "space.yaml")
         study = studies.open_study(
-            optuna.storages.InMemoryStorage(), "sweep", space,
-            studies.make_sampler("random", 0), studies.make_pruner("none", 3),
-        )  # fmt: skip
+            optuna.storages.InMemoryStorage(), "sweep", space, studies.make_pruner("none", 3)
+        )
         console = Console(file=io.StringIO(), width=1000)
         total = sum(1 for _ in space.grid())
-        return Search(study, space, tmp_path, total, True, False, None, console)
+        return Objective(study, space, tmp_path, total, "grid", 0, False, None, console)
 
     return make
 
@@ -53,7 +54,7 @@ def told(search):
 
 
 def states(search):
-    return [t.state.name for t in studies.trials(search.study)]
+    return [t.state.name for t in standing_trials(search.study)]
 
 
 def stand_in(monkeypatch, do):
@@ -78,14 +79,14 @@ def test_data_that_a_trials_own_settings_leave_nothing_of(search, monkeypatch):
     stand_in(monkeypatch, do)
     base = {"data": {**BASE["data"], "crop": "box", "skip_outside": True}}
     found = search("data.box_scale: {choices: [0.2, 1.5]}", base)
-    assert found.go() == "all trials are done"
+    assert optimise(found) == "all trials are done"
     assert states(found) == ["FAIL", "COMPLETE"]
-    reason = studies.trials(found.study)[0].user_attrs["reason"]
+    reason = standing_trials(found.study)[0].user_attrs["reason"]
     assert "left nothing: enlarge data.box_scale" in reason and reason in told(found)
     assert len(found.study.trials) == 2
 
 
-@pytest.mark.parametrize("fault", ["no folder", "a damaged picture"])
+@pytest.mark.parametrize("fault", ["no folder", "a damaged image"])
 def test_data_that_no_trial_can_use_end_the_sweep(search, monkeypatch, tmp_path, fault):
     folder = tmp_path / "faces"
     if fault != "no folder":
@@ -99,7 +100,7 @@ def test_data_that_no_trial_can_use_end_the_sweep(search, monkeypatch, tmp_path,
     found = search(base={"data": {"path": str(folder), "validation": 0.5}})
     for _ in range(2):
         with pytest.raises(DataError, match="bad data"):
-            found.go()
+            optimise(found)
         assert states(found) == ["WAITING"]
 
 
@@ -112,16 +113,22 @@ def test_a_trial_of_another_machine_goes_on_with_the_settings_of_this(
     monkeypatch.setattr(fit, "finish", lambda *arguments: {"mae_input": 1.0})
     mine = {"trainer": {"device": "cpu", "threads": 2}, "data": {**BASE["data"], "workers": 0}}
     found = search("optimiser.lr: {choices: [1e-3]}", mine)
-    trial = studies.next_trial(found.study, found.space, True)
-    trial.set_user_attr("run", "begun")
-    theirs = found.space.settings(trial.params)
+    params = next(found.space.grid())
+    theirs = found.space.settings(params)
     theirs.trainer.device, theirs.trainer.threads = "cuda", 64
     theirs.data.workers, theirs.data.cache, theirs.model.mean = 16, "/theirs", [0.5, 0.5, 0.5]
     folder = tmp_path / results.RUNS / "begun"
     folder.mkdir(parents=True)
     write_text(folder / runs.SETTINGS, theirs.to_yaml())
-    assert studies.put_back(found.study, found.study.trials[0])
-    found.go()
+    found.study.add_trial(
+        optuna.create_trial(
+            state=TrialState.WAITING,
+            params=params,
+            distributions=found.space.distributions(),
+            user_attrs={"grid": True, "run": "begun"},
+        )
+    )
+    optimise(found)
     assert states(found) == ["COMPLETE"], told(found)
     (used,) = seen
     assert (used.trainer.device, used.trainer.threads, used.data.workers) == ("cpu", 2, 0)
@@ -131,25 +138,36 @@ def test_a_trial_of_another_machine_goes_on_with_the_settings_of_this(
 def test_an_error_that_is_no_number(search, monkeypatch):
     stand_in(monkeypatch, lambda settings: None if settings.optimiser.lr == 1e-3 else 1.0)
     found = search()
-    found.go()
+    optimise(found)
     assert states(found) == ["FAIL", "COMPLETE"]
     assert "failed: mae_input is no number" in told(found)
     assert "another process" not in told(found)
 
 
-def test_a_database_that_is_away_for_a_moment(search, monkeypatch):
-    stand_in(monkeypatch, lambda settings: 1.0)
-    found, away = search(), [StorageInternalError("database is locked")]
-    tell = found.study.tell
+@pytest.mark.parametrize("call", ["set_trial_state_values", "set_trial_user_attr"])
+def test_a_database_that_is_away_for_a_moment(search, monkeypatch, call):
+    """When a trial is over: its continuation has nothing to train and brings the result."""
+    trained, away = [], []
+
+    def do(settings):
+        trained.append(settings.optimiser.lr)
+        if len(trained) == 1:
+            away.append(StorageInternalError("database is locked"))
+        return 1.0
+
+    stand_in(monkeypatch, do)
+    found = search()
+    storage = found.study._storage
+    real = getattr(storage, call)
 
     def once_away(*arguments, **options):
         if away:
             raise away.pop()
-        tell(*arguments, **options)
+        return real(*arguments, **options)
 
-    monkeypatch.setattr(found.study, "tell", once_away)
-    found.go()
-    assert states(found) == ["COMPLETE", "COMPLETE"]
+    monkeypatch.setattr(storage, call, once_away)
+    optimise(found)
+    assert states(found) == ["COMPLETE", "COMPLETE"] and trained == [1e-3, 1e-4]
     assert "did not take the result (database is locked)" in told(found)
     assert "another process" not in told(found)
 
@@ -161,13 +179,13 @@ def test_a_trial_that_another_process_took_up(search, monkeypatch, end):
 
     def do(settings):
         if not taken:
-            taken.append(studies.put_back(found.study, found.study.trials[-1]))
+            taken.append(requeue(found.study, found.study.trials[-1]))
             if end == "fails":
                 raise RuntimeError("no memory")
         return 1.0
 
     stand_in(monkeypatch, do)
-    found.go()
+    optimise(found)
     assert taken == [True] and states(found) == ["COMPLETE"]
     assert "another process took this trial up and its result counts" in told(found)
 
@@ -177,9 +195,9 @@ def test_a_table_that_cannot_be_written_is_said(search, monkeypatch):
         raise PermissionError(13, "Permission denied")
 
     stand_in(monkeypatch, lambda settings: 1.0)
-    monkeypatch.setattr(results, "write_csv", refuse)
+    monkeypatch.setattr(results, "write_text", refuse)
     found = search()
-    assert found.go() == "all trials are done" and states(found) == ["COMPLETE"] * 2
+    assert optimise(found) == "all trials are done" and states(found) == ["COMPLETE"] * 2
     assert "sweep.csv cannot be written: Permission denied; the sweep goes on" in told(found)
 
 
@@ -210,8 +228,35 @@ def test_two_processes_write_one_file(tmp_path, monkeypatch):
 def test_a_repeat_has_the_result_of_the_first_and_no_row(search, monkeypatch):
     stand_in(monkeypatch, lambda settings: settings.optimiser.lr)
     found = search()
-    found.go()
-    ways = studies.distributions(found.space.parameters)
-    found._run(found.study.ask({"optimiser.lr": ways["optimiser.lr"]}))
+    optimise(found)
+    found.sampler = "random"
+    found.run_one()
     assert found.study.trials[-1].state == TrialState.COMPLETE
-    assert "same_as" in found.study.trials[-1].user_attrs and len(found.write()) == 2
+    assert "same_as" in found.study.trials[-1].user_attrs
+    assert len(results.read_results(found.study, found.space, found.folder).trials) == 2
+
+
+def test_a_pruned_and_a_diverged_trial_count_to_a_sampler(search, monkeypatch):
+    ends = {1e-3: TrialPruned("after epoch 1"), 1e-4: DivergedError("nan in epoch 1")}
+
+    def do(settings):
+        raise ends[settings.optimiser.lr]
+
+    stand_in(monkeypatch, do)
+    found = search()
+    optimise(found)
+    assert states(found) == ["PRUNED", "PRUNED"]
+    told_of = results.read_results(found.study, found.space, found.folder).trials
+    assert [(t.state, t.reason) for t in told_of] == [
+        ("pruned", "after epoch 1"), ("diverged", "nan in epoch 1"),
+    ]  # fmt: skip
+
+
+def test_optuna_says_nothing_of_its_own_and_keeps_its_verbosity(search, monkeypatch, capfd):
+    def do(settings):
+        raise RuntimeError("no memory")
+
+    stand_in(monkeypatch, do)
+    before = optuna.logging.get_verbosity()
+    optimise(search())
+    assert capfd.readouterr() == ("", "") and optuna.logging.get_verbosity() == before
