@@ -10,14 +10,18 @@ from torch import Tensor
 
 from heatkp.heatmaps import contents
 from heatkp.heatmaps import losses as _losses
-from heatkp.heatmaps.contents import Content, Kind
+from heatkp.heatmaps.contents import Content, Kind, Trait
 from heatkp.heatmaps.decoders import Decoded, DecoderInfo, DecoderSigma
 from heatkp.registry import DECODERS
 
+_PREFERRED: tuple[Trait, ...] = ("mean", "shape", "mass", "peak")
+
 
 def decoders_of(content: Content) -> tuple[str, ...]:
-    """Names of the decoders that may read such maps; broken extensions are left out."""
-    return tuple(name for name, info in DECODERS.usable().items() if _reads(info, content))
+    """Names of the decoders that may read such maps, those first that use most of what maps
+    hold; broken extensions are left out."""
+    able = {name: info for name, info in DECODERS.usable().items() if _reads(info, content)}
+    return tuple(sorted(able, key=lambda name: _PREFERRED.index(able[name].needs)))
 
 
 def _reads(info: DecoderInfo, content: Content) -> bool:

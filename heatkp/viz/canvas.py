@@ -62,9 +62,13 @@ def show_image(axis: Axes, image: npt.NDArray[Any], title: str = "") -> None:
     axis.imshow(picture, interpolation="bilinear")
     axis.set_xlim(-0.5, picture.shape[1] - 0.5)
     axis.set_ylim(picture.shape[0] - 0.5, -0.5)
-    if len(title) > LONGEST_TITLE:
-        title = "..." + title[3 - LONGEST_TITLE :]
-    axis.set_title(plain(title), fontsize=7, pad=2)
+    axis.set_title("\n".join(map(_short_line, title.split("\n"))), fontsize=7, pad=2)
+
+
+def _short_line(text: str) -> str:
+    """A line of a title, of which the end is shown where it is long."""
+    short = text if len(text) <= LONGEST_TITLE else "..." + text[3 - LONGEST_TITLE :]
+    return plain(short)
 
 
 def marker_size(count: int) -> float:

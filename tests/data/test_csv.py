@@ -188,7 +188,10 @@ DIALECTS = st.fixed_dictionaries(
         "end": st.sampled_from(["\n", "\r\n"]),
     }
 )
-POINT = st.none() | st.tuples(*[st.integers(-800, 8000)] * 2)
+PLACEHOLDERS = [(0, 0), (-4, -4)]  # of points that are not labelled
+POINT = st.none() | st.tuples(*[st.integers(-300, 8000)] * 2).filter(
+    lambda p: p not in PLACEHOLDERS
+)
 VALUES = st.lists(st.lists(POINT, min_size=3, max_size=3), min_size=1, max_size=4)
 
 

@@ -196,7 +196,7 @@ def test_regression_starts_in_the_middle():
         ({"head": "ce", "head_options": {"sigma": 2.0}}, r"head\.sigma"),
         ({"head_options": {"sigma": [1.0]}}, "1 widths for 2 points"),
         ({"head": "kl", "head_options": {"regulariser": "js"}}, r"head\.regulariser"),
-        ({"head": "argmax", "head_options": {"decoder": "expectation"}}, "allowed: argmax, dark"),
+        ({"head": "argmax", "head_options": {"decoder": "expectation"}}, "allowed: dark, matched"),
         ({"head": "softargmax", "head_options": {"decoder": "nosuch"}}, r"head\.decoder"),
     ],
 )
