@@ -6,13 +6,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from hashlib import sha256
+from os import PathLike
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from heatkp.data.images import STORED, Image, ImageFile, ImageOptions, as_rgb, read_image
+from heatkp.data.inputs import ImageLike, as_image
 from heatkp.errors import DataError
 from heatkp.skeletons import Skeleton
 from heatkp.text import printable
@@ -37,31 +39,31 @@ class Visibility(IntEnum):
     VISIBLE = 2
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Sample:
     """An image with K labelled points.
 
     Attributes:
-        id: distinct within a data set; bytes of a file's name that are not UTF-8 are `\\xNN`.
         image: returns the image when called: an array that `as_rgb` takes.
-        points: float32 (K, 2), pixels of the picture; NaN where not labelled.
+        points: float32 (K, 2), pixels of the image, centres on integers; NaN where not labelled.
         visibility: uint8 (K,), codes of `Visibility`.
-        box: edges (x0, y0, x1, y1) of the object in the picture, or None.
-        box_from_points: whether the box was made of the points, whatever the labels gave.
-        given_box: the labels' own box then, or None.
+        box: edges (x0, y0, x1, y1) of the object in the image, or None.
+        id: distinct within a data set; bytes of a file's name that are not UTF-8 are `\\xNN`.
         person: who is shown, for splits that keep a person on one side.
         photo: the photo that the sample is from, where several are from one; splits never
             part them. None: a photo of its own.
-        file: the file that the picture is read from, or None for a picture made in memory.
+        file: the file that the image is read from, or None for an image made in memory.
+        box_from_points: whether the box was made of the points, whatever the labels gave.
+        given_box: the labels' own box then, or None.
         declared_size: width and height of the image in pixels as the labels give them, or None.
         options: how the image is read: `read_with` changes it.
     """
 
-    id: str
-    image: Callable[[], Image] = field(repr=False, compare=False)
+    image: Callable[[], Any] = field(repr=False, compare=False)
     points: npt.NDArray[np.float32] = field(repr=False)
     visibility: npt.NDArray[np.uint8] = field(repr=False)
     box: npt.NDArray[np.float32] | None = field(default=None, repr=False)
+    id: str = ""
     person: str | None = None
     photo: str | None = None
     file: Path | None = None
@@ -70,15 +72,54 @@ class Sample:
     declared_size: tuple[int, int] | None = field(default=None, repr=False)
     options: ImageOptions = STORED
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "id", printable(self.id))
-        k = len(self.visibility)
-        if self.points.shape != (k, 2):
-            raise DataError(f"{self.id}: points have shape {self.points.shape}, wanted ({k}, 2)")
-        labelled = self.visibility > Visibility.NOT_LABELLED
-        if not np.isfinite(self.points[labelled]).all():
-            bad = int(np.flatnonzero(labelled & ~np.isfinite(self.points).all(axis=1))[0])
-            raise DataError(f"{self.id}: point {bad} is labelled but its coordinate is not finite")
+    def __init__(
+        self,
+        image: ImageLike | Callable[[], Any],
+        points: npt.ArrayLike,
+        visible: npt.ArrayLike | None = None,
+        box: npt.ArrayLike | None = None,
+        *,
+        id: str = "",
+        visibility: npt.ArrayLike | None = None,
+        person: str | None = None,
+        photo: str | None = None,
+        file: str | Path | None = None,
+        box_from_points: bool = False,
+        given_box: npt.NDArray[np.float32] | None = None,
+        declared_size: tuple[int, int] | None = None,
+        options: ImageOptions = STORED,
+    ) -> None:
+        """An image with its labels.
+
+        Args:
+            image: a file; an array, tensor or Pillow's image as `Predictor.predict` takes; or a
+                function that gives an array.
+            points: (K, 2), pixels of the image as (x, y), centres on integers; NaN where not
+                labelled.
+            visible: (K,) booleans, or COCO's codes: 0 not labelled, 1 occluded, 2 visible. None:
+                all that are finite.
+            box: edges (x0, y0, x1, y1) of the object in pixels of the image.
+            id: what messages call it; None names it after the file.
+            visibility: `visible` as codes.
+
+        Raises:
+            DataError: for shapes that do not fit, and points that are visible but not finite.
+        """
+        if isinstance(image, str | PathLike):
+            file = Path(image)
+        if file is not None and not callable(image):
+            image = ImageFile(Path(file), options)
+        where = None if file is None else Path(file)
+        identity = printable(id or ("" if where is None else where.stem))
+        labels, codes = _labels(points, visible if visibility is None else visibility, identity)
+        values: dict[str, Any] = {
+            "image": image if callable(image) else InMemory(image),
+            "points": labels, "visibility": codes, "box": _edges(box, identity), "id": identity,
+            "person": person, "photo": photo, "file": where, "box_from_points": box_from_points,
+            "given_box": given_box, "declared_size": declared_size, "options": options,
+        }  # fmt: skip
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
 
     @property
     def labelled_box(self) -> npt.NDArray[np.float32] | None:
@@ -87,7 +128,9 @@ class Sample:
 
     def rgb(self) -> Image:
         """The image as networks see it, uint8 (H, W, 3). Raises `DataError`."""
-        return as_rgb(self.image(), self.options.intensity)
+        image = self.image()
+        given = as_image if isinstance(self.image, InMemory) else as_rgb
+        return given(image, self.options.intensity)
 
     def read_with(self, options: ImageOptions) -> Sample:
         """The sample with its image, of a file or an array, read in another way."""
@@ -97,6 +140,58 @@ class Sample:
     def take(self, indices: Sequence[int]) -> Sample:
         """The sample with only the given points, in that order."""
         return replace(self, points=self.points[indices], visibility=self.visibility[indices])
+
+
+@dataclass(frozen=True)
+class InMemory:
+    """An image that is there already; a callable, which unlike a lambda can go to a worker."""
+
+    image: Any = field(repr=False)
+
+    def __call__(self) -> Any:
+        return self.image
+
+
+def _labels(
+    points: npt.ArrayLike, visible: npt.ArrayLike | None, name: str
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
+    """Points (K, 2) and codes (K,), checked."""
+    try:
+        where = np.asarray(points, np.float32)
+        codes = None if visible is None else np.asarray(visible)
+    except (TypeError, ValueError):
+        raise DataError(f"{name or 'a sample'}: points must be numbers, (K, 2)") from None
+    if where.size == 0:
+        where = where.reshape(-1, 2)
+    if where.ndim != 2 or where.shape[1] != 2:
+        raise DataError(f"{name or 'a sample'}: points have shape {where.shape}, expected (K, 2)")
+    finite = np.isfinite(where).all(axis=1)
+    if codes is None:
+        codes = np.where(finite, Visibility.VISIBLE, Visibility.NOT_LABELLED)
+    elif codes.dtype == bool:
+        codes = np.where(codes, Visibility.VISIBLE, Visibility.NOT_LABELLED)
+    if codes.shape != (len(where),):
+        raise DataError(
+            f"{name or 'a sample'}: points have shape {where.shape}, expected ({codes.size}, 2) "
+            "for the given visibility"
+        )
+    if not np.isin(codes, list(Visibility)).all():
+        raise DataError(f"{name or 'a sample'}: visibility is booleans, or 0, 1 and 2")
+    bad = np.flatnonzero((codes > Visibility.NOT_LABELLED) & ~finite)
+    if len(bad):
+        raise DataError(
+            f"{name or 'a sample'}: point {bad[0]} is labelled but its coordinate is not finite"
+        )
+    return where, codes.astype(np.uint8)
+
+
+def _edges(box: npt.ArrayLike | None, name: str) -> npt.NDArray[np.float32] | None:
+    if box is None:
+        return None
+    edges = np.asarray(box, np.float32)
+    if edges.shape != (4,):
+        raise DataError(f"{name or 'a sample'}: a box is edges (x0, y0, x1, y1), not {edges.shape}")
+    return edges
 
 
 def fingerprint(samples: Sequence[Sample], ordered: bool = False) -> str:

@@ -216,7 +216,7 @@ class Engine:
         """
         none = np.zeros((0, 2), np.float32)
         edges = None if box is None else np.asarray(box, np.float32)
-        sample = Sample("image", lambda: image, none, none[:, 0].astype(np.uint8), edges)
+        sample = Sample(image, none, box=edges)
         crop = crop_photo(sample, self.framing, 1.0)
         matrix = self.framing.matrix(crop.size, box)
         part = warp(crop.image, co.compose(co.invert(crop.matrix), matrix), self.framing.size)

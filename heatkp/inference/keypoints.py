@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from heatkp.data.inputs import ImageLike, as_image
 from heatkp.data.samples import Image, Visibility
-from heatkp.inference.inputs import ImageLike, as_image
 from heatkp.skeletons import Skeleton
 
 Array = npt.NDArray[np.float64]

@@ -17,13 +17,13 @@ from heatkp import coordinates as co
 from heatkp.data.boxes import BoxStyle
 from heatkp.data.dataset import to_tensor
 from heatkp.data.images import ImageOptions
+from heatkp.data.inputs import ImageLike, as_image, images_of, is_image
 from heatkp.data.photos import crop_photo
 from heatkp.data.samples import Image, Sample
 from heatkp.data.transforms import Framing, warp
 from heatkp.errors import DataError, SettingsError
 from heatkp.evaluation.evaluate import demand_mirrored, mirrored_points
 from heatkp.inference.faces import Face, FaceDetector, create_detector
-from heatkp.inference.inputs import ImageLike, as_image, images_of, is_image
 from heatkp.inference.keypoints import Array, Keypoints
 from heatkp.runs import Loaded, load_run
 from heatkp.skeletons import SKELETONS
@@ -245,9 +245,7 @@ class Predictor:
     def _input(self, task: _Task) -> tuple[torch.Tensor, co.Matrix]:
         none = np.zeros((0, 2), np.float32)
         box = None if task.box is None else task.box.astype(np.float32)
-        sample = Sample(
-            f"picture {task.index}", lambda: task.image, none, none[:, 0].astype(np.uint8), box
-        )
+        sample = Sample(task.image, none, box=box, id=f"image {task.index}")
         photo = crop_photo(sample, self.framing, 1.0)
         matrix = self.framing.matrix(photo.size, task.box)
         picture = warp(photo.image, co.compose(co.invert(photo.matrix), matrix), self.framing.size)

@@ -107,7 +107,7 @@ def faces(count=3):
         image = np.repeat(rng.integers(0, 255, (100, 140, 1), np.uint8), 3, 2)
         points = np.array([[110.0, 40.0], [130.0, 60.0]], np.float32)
         box = np.array([80 + i, 20, 145, 80], np.float32)
-        yield Sample(f"{i}", lambda image=image: image, points, np.array([2, 2], np.uint8), box)
+        yield Sample(lambda image=image: image, points, [2, 2], box, id=f"{i}")
 
 
 def test_cut_boxes_show_the_picture_itself():
@@ -151,8 +151,8 @@ def test_what_is_refused(values, words):
 
 def test_box_outside_the_picture_is_a_data_error():
     sample = next(faces(1))
-    lost = Sample("lost", sample.image, sample.points, sample.visibility,
-                  np.array([300, 10, 340, 50], np.float32))  # fmt: skip
+    lost = Sample(sample.image, sample.points, sample.visibility, [300, 10, 340, 50],
+                  id="lost")  # fmt: skip
     framing = Framing((64, 64), 1.5, keep_aspect=False, inside=True)
     with pytest.raises(DataError, match=r"lost: .*outside the picture"):
         KeypointDataset([lost], PAIR, framing)[0]

@@ -27,7 +27,7 @@ BOX = np.array([40, 30, 80, 70], np.float32)
 def face(points=((75.0, 50.0), (45.0, 50.0)), box=BOX, visibility=(2, 2), **more):
     image = np.full((120, 160, 3), 90, np.uint8)
     values = np.array(points, np.float32)
-    return Sample("face", lambda: image, values, np.array(visibility, np.uint8), box, **more)
+    return Sample(lambda: image, values, visibility, box, id="face", **more)
 
 
 def test_shift_moves_the_region_by_shares_of_the_box():

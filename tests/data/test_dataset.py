@@ -88,7 +88,7 @@ def spots(size=(80, 60)):
     left, right = (55.0, 30.0), (22.0, 28.0)
     image = np.maximum(blob(size, left, 2.0), blob(size, right, 2.0) // 2)
     points = np.array([left, right], np.float32)
-    return Sample("spots", lambda: image, points, np.array([2, 1], np.uint8))
+    return Sample(lambda: image, points, [2, 1], id="spots")
 
 
 @pytest.mark.parametrize("epoch", range(8))
@@ -116,7 +116,7 @@ def test_flips_happen_about_half_the_time():
 def test_points_are_neither_dropped_nor_reordered():
     """Points far outside stay in their place, NaN where not labelled."""
     points = np.array([[500.0, 500.0], [np.nan, np.nan], [3.0, 4.0]], np.float32)
-    sample = Sample("s", spots().image, points, np.array([2, 0, 2], np.uint8))
+    sample = Sample(spots().image, points, [2, 0, 2], id="s")
     skeleton = Skeleton("three", ("a", "b", "c"))
     dataset = KeypointDataset([sample], skeleton, Framing((80, 60)), augmentation=Augmentation())
     for epoch in range(5):
@@ -185,5 +185,4 @@ def test_loaders_send_uint8_and_survive_workers():
 
 def test_labelled_points_must_be_finite():
     with pytest.raises(DataError, match="point 1 is labelled but its coordinate is not finite"):
-        Sample("s", spots().image, np.array([[1, 2], [np.nan, 1]], np.float32),
-               np.array([2, 2], np.uint8))  # fmt: skip
+        Sample(spots().image, [[1, 2], [np.nan, 1]], [2, 2], id="s")  # fmt: skip

@@ -179,7 +179,7 @@ def test_arrays_are_seen_as_files(kinds, name, intensity):
     # The same in a sample that somebody made, trained on or evaluated.
     for array in (a for a in given if isinstance(a, np.ndarray) and a.dtype != np.float32):
         none = np.zeros((0, 2), np.float32)
-        sample = Sample("a", partial(np.asarray, array), none, none[:, 0].astype(np.uint8))
+        sample = Sample(partial(np.asarray, array), none, id="a")
         sample = sample.read_with(ImageOptions(intensity=intensity))
         item = KeypointDataset([sample], SKELETON, Framing((WIDTH, HEIGHT)))[0]
         assert np.abs(item["image"].numpy().transpose(1, 2, 0) - wanted.astype(int)).max() <= 1

@@ -40,7 +40,7 @@ def test_long_differences_are_counted():
 def data(names):
     """One sample; the x of a point is its name's place in the alphabet."""
     x = np.array([[ord(n), 0] for n in names], np.float32)
-    sample = Sample("s", lambda: None, x, np.full(len(names), 2, np.uint8))
+    sample = Sample(lambda: None, x, np.full(len(names), 2), id="s")
     return KeypointData(Skeleton("mine", tuple(names)), [sample], [sample])
 
 

@@ -40,8 +40,7 @@ def write_samples(folder, count=6, seed=0):
         box = np.concatenate([low, low + rng.uniform(120, 200, 2)]).astype(np.float32)
         points = rng.uniform(low, low + 120, (68, 2)).astype(np.float32)
         samples.append(
-            Sample(f"s{i}", partial(read_image, file), points, np.full(68, 2, np.uint8), box,
-                   file=file)
+            Sample(partial(read_image, file), points, np.full(68, 2), box, id=f"s{i}", file=file)
         )  # fmt: skip
     return samples
 

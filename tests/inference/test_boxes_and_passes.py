@@ -152,7 +152,7 @@ def test_two_passes_need_to_know_the_boxes():
 
 def sample_of(points, box):
     points = np.asarray(points, np.float32)
-    return Sample("a", lambda: None, points, np.full(len(points), 2, np.uint8), np.asarray(box))
+    return Sample(lambda: None, points, np.full(len(points), 2), box, id="a")
 
 
 @settings(max_examples=30)

@@ -21,8 +21,7 @@ def samples_off(count):
         box = boxes[0] + 60 * np.array([0.2, -0.2, 0.4, 0.0]) * (1 if i % 2 else -1)
         visibility = np.array([2, 2, 0 if i == 1 else 2], np.uint8)
         made.append(
-            Sample(str(i), lambda im=image: im, points[0].astype(np.float32), visibility,
-                   box.astype(np.float32))
+            Sample(lambda im=image: im, points[0], visibility, box, id=str(i))
         )  # fmt: skip
     return made
 

@@ -94,7 +94,7 @@ def test_augmentation_sheet(tmp_path, flip, skeleton):
     points = np.array([[40, 10], [5, 10], [20, 70], [20, 30]], np.float32)
     visible = np.array([2, 1, 2, 0], np.uint8)
     image = rng.integers(0, 255, (48, 48, 3), np.uint8)
-    samples = [Sample(f"{i}$", lambda: image, points, visible) for i in range(2)]
+    samples = [Sample(lambda: image, points, visible, id=f"{i}$") for i in range(2)]
     framing, settings = Framing((32, 32)), Augmentation(flip=flip, shift=0.3)
     sets = [KeypointDataset(samples, skeleton, framing, augmentation=a) for a in (None, settings)]
     path = tmp_path / "a.png"

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
 
+from heatkp.data.inputs import as_image
 from heatkp.errors import DataError
-from heatkp.inference.inputs import as_image
 from heatkp.inference.keypoints import Keypoints
 from heatkp.skeletons import Skeleton
 from tests.inference.fakes import picture, predictor
