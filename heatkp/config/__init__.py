@@ -27,8 +27,8 @@ from heatkp.config.sections import (
     Section,
     Settings,
     Trainer,
-    encoder_name,
 )
+from heatkp.config.values import encoder_name
 
 __all__ = [
     "Augmentation",

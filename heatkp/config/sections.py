@@ -16,6 +16,13 @@ from pydantic import (
 )
 
 from heatkp.config.layers import parse_layers
+from heatkp.config.values import (
+    as_encoder,
+    as_intensity,
+    encoder_name,
+    number_as_text,
+    point_pairs,
+)
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
@@ -26,50 +33,6 @@ Place = Annotated[int, Field(ge=0)]
 
 Intensity = Literal["range", "percentile"] | int
 """How images of more than 8 bits become 256 levels: `data.intensity`."""
-
-
-def _number_as_text(value: Any) -> Any:
-    """YAML reads 32 as a number where it is one of several words."""
-    return str(value) if type(value) is int else value
-
-
-def _point_pairs(value: Any) -> Any:
-    """One error for what is no list of pairs, where pydantic has one for each type of a point."""
-    lists = (list, tuple)
-
-    def is_pair(item: Any) -> bool:
-        good = isinstance(item, lists) and len(item) == 2
-        return good and all((type(p) is int and p >= 0) or (isinstance(p, str) and p) for p in item)
-
-    if value is None or (isinstance(value, lists) and all(map(is_pair, value))):
-        return value
-    wrong = next((v for v in value if not is_pair(v)), value) if isinstance(value, lists) else value
-    raise ValueError(
-        f"{wrong!r} is no pair of points; name left and right ones by name or number, as "
-        "in [[left_eye, right_eye], [3, 4]]"
-    )
-
-
-def _as_intensity(value: Any) -> Any:
-    bits = type(value) is int and 8 <= value <= 16
-    if not bits and value not in ("range", "percentile"):
-        raise ValueError(
-            "choose range, percentile, or the bits of the values, a whole number from 8 to 16"
-        )
-    return value
-
-
-def _encoder(value: Any) -> Any:
-    """A name, or a module: anything that has a `forward`, for torch is not imported here."""
-    if not isinstance(value, str) and not callable(getattr(value, "forward", None)):
-        raise ValueError("an encoder is a name, package.module:Class, or a torch module")
-    return value
-
-
-def encoder_name(value: Any) -> str:
-    """What stands for an encoder in files."""
-    kind = type(value)
-    return value if isinstance(value, str) else f"{kind.__module__}:{kind.__qualname__}"
 
 
 class Section(BaseModel):
@@ -96,7 +59,7 @@ class Data(Section):
     """`auto` draws faces where there is no path, and else looks at what the path holds."""
     path: str | None = None
     points: Literal["all", "nose"] | list[Place] = "all"
-    pairs: Annotated[list[tuple[int | str, int | str]] | None, BeforeValidator(_point_pairs)] = None
+    pairs: Annotated[list[tuple[int | str, int | str]] | None, BeforeValidator(point_pairs)] = None
     """All (left, right) points that change places in a mirrored image, by name or number, as in
     `[[left_eye, right_eye], [3, 4]]`; `[]` where none does. All others count as lying on the
     midline. Without it, names and positions of points decide; where they leave any open, images
@@ -145,7 +108,7 @@ class Data(Section):
     """Whether labels were made on images turned upright, as their EXIF entry says, which most
     labelling tools show. By default labels refer to the pixels as stored. Prediction turns
     images in any case."""
-    intensity: Annotated[Intensity, BeforeValidator(_as_intensity)] = "range"
+    intensity: Annotated[Intensity, BeforeValidator(as_intensity)] = "range"
     """How images that hold more than 8 bits a value (PNG, TIFF) become the 256 levels that the
     network sees. `range`: each from its own least to its greatest value. `percentile`: from its
     0.5th to its 99.5th percentile, where single pixels are far off. A number of bits, 8 to 16:
@@ -236,7 +199,7 @@ class Model(Section):
     head. `plain_unet` has no encoder: `options: {widths: [32, 64, 128]}` are its channels, finest
     level first, each with two 3x3 convolutions, batch norms and ReLUs."""
     encoder: Annotated[
-        Any, BeforeValidator(_encoder), PlainSerializer(encoder_name, when_used="always")
+        Any, BeforeValidator(as_encoder), PlainSerializer(encoder_name, when_used="always")
     ] = "tu-mobilenetv3_small_100"
     """Any encoder of segmentation-models-pytorch, `tu-NAME` for one of timm's, or
     `package.module:Class` for a torch module of one's own that gives feature maps. In Python also
@@ -365,7 +328,7 @@ class Trainer(Section):
     epochs: Count = 8
     batch_size: Count = 8
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
-    precision: Annotated[Literal["32", "bf16"], BeforeValidator(_number_as_text)] = "32"
+    precision: Annotated[Literal["32", "bf16"], BeforeValidator(number_as_text)] = "32"
     ema: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.99
     """Decay of the moving average of the weights; 0 keeps none."""
     early_stopping: Annotated[int, Field(ge=0)] = 0

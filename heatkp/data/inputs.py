@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from PIL import Image as PillowImage
 
 from heatkp.config import Intensity
@@ -17,7 +17,10 @@ from heatkp.data.decoding import pixels
 from heatkp.data.images import Image, as_rgb, read_image, shown
 from heatkp.errors import DataError
 
-ImageLike = str | PathLike[str] | PillowImage.Image | npt.NDArray[Any] | torch.Tensor
+if TYPE_CHECKING:
+    import torch
+
+ImageLike: TypeAlias = "str | PathLike[str] | PillowImage.Image | npt.NDArray[Any] | torch.Tensor"
 """One image."""
 
 ALLOWED = (
@@ -47,8 +50,8 @@ def as_image(image: ImageLike, intensity: Intensity = "range") -> Image:
         return read_image(Path(image), orient=True, intensity=intensity)
     if isinstance(image, PillowImage.Image):
         return _of_pillow(image, intensity)
-    if isinstance(image, torch.Tensor):
-        array = _of_tensor(image)
+    if _is_tensor(image):
+        array = _of_tensor(image)  # type: ignore[arg-type]
     elif isinstance(image, np.ndarray):
         array = image
     else:
@@ -63,6 +66,12 @@ def as_image(image: ImageLike, intensity: Intensity = "range") -> Image:
     if array.dtype.kind != "u" or array.dtype.itemsize > 2:
         raise DataError(f"an image of {array.dtype}; allowed: {ALLOWED}")
     return as_rgb(array, intensity)
+
+
+def _is_tensor(value: object) -> bool:
+    """Without an import of torch, which takes seconds: who has a tensor has torch."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(value, torch.Tensor)
 
 
 def _of_pillow(image: PillowImage.Image, intensity: Intensity) -> Image:
@@ -84,7 +93,7 @@ def _of_tensor(image: torch.Tensor) -> npt.NDArray[Any]:
     try:
         image = image.detach().cpu()
         # NumPy has no bfloat16.
-        array = np.asarray(image.float() if image.dtype == torch.bfloat16 else image)
+        array = np.asarray(image.float() if str(image.dtype) == "torch.bfloat16" else image)
     except (RuntimeError, TypeError, NotImplementedError) as error:  # sparse, without values
         raise DataError(f"a tensor that is no plain array ({error}); allowed: {ALLOWED}") from None
     return np.moveaxis(array, 0, 2) if array.ndim == 3 else array
@@ -102,8 +111,8 @@ def _of_floats(array: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
 
 def is_image(value: object) -> bool:
     """Whether a value is meant as one image, right or wrong: not a list, a batch or a mapping."""
-    if isinstance(value, np.ndarray | torch.Tensor):
-        return value.ndim != 4
+    if isinstance(value, np.ndarray) or _is_tensor(value):
+        return bool(value.ndim != 4)  # type: ignore[attr-defined]
     return isinstance(value, str | PathLike | PillowImage.Image)
 
 

@@ -172,7 +172,7 @@ def test_bad_submissions(tiny_run, xml, bare, faces, tmp_path):
     refused([*command, "--data", bare, "--lookup", out], "15-point", "imglab", out=out)
     refused(["eval", tiny_run, "--lookup", out], "--kaggle")
     few = write_imglab(tmp_path / "few", faces, parts=5)
-    refused([*command, "--data", few], "(68)", "(5)", out=out)
+    refused([*command, "--data", few], "68)", "5 points", out=out)
     folder = ["eval", tiny_run, "--kaggle", "--data", bare, "--out"]
     refused([*folder, tmp_path], "it is a folder")
     refused([*folder, tmp_path / "no" / "a.csv"], "no folder")

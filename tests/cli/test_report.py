@@ -85,7 +85,7 @@ def test_bad_reports(few, tiny_run, tmp_path):
     apart = untrained(tiny_run, tmp_path / "apart", "kl", drawn_seed=5)
     refused(["report", few, apart, "--out", out], "no validation sample in common", "12", out=out)
     nose = untrained(tiny_run, tmp_path / "nose", "kl", points=[30])
-    refused(["report", few, nose, "--out", out], "find the same points", out=out)
+    refused(["report", few, nose, "--out", out], "jaw_0", "67 points", out=out)
     gone = untrained(tiny_run, tmp_path / "gone", "kl", path=str(tmp_path / "faces"))
     refused(["report", gone, "--out", out], "cannot be read", "data.path", out=out)
     (few / runs.ENVIRONMENT).write_text("{")

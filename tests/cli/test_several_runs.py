@@ -105,9 +105,9 @@ def test_runs_that_do_not_go_together(tiny_run, other, faces, tmp_path):
     out = ["--out", tmp_path / "out"]
     refused(["eval", tiny_run, other], "2 runs together", "--out")
     refused(["eval", tiny_run, other, "--kaggle", "--data", faces], "--out")
-    renamed = replace(FACE68, name="mine", point_names=FACE68.point_names[::-1])
+    renamed = replace(FACE68, name="mine", point_names=tuple(f"my_{n}" for n in FACE68.point_names))
     names = variant(tiny_run, tmp_path / "names.safetensors", skeleton=renamed)
-    refused(["eval", tiny_run, names, *out], "face68", "mine", "no mean")
+    refused(["eval", tiny_run, names, *out], "face68", "mine", "my_jaw_0")
     # Others validate on what this one may have been trained on.
     seed = variant(tiny_run, tmp_path / "seed.safetensors", drawn_seed=3)
     fewer = variant(tiny_run, tmp_path / "fewer.safetensors", val_count=5)

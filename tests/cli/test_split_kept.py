@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import asdict
 
 import pytest
 
 from heatkp import runs
 from heatkp.data.loading import drawn_sample
 from heatkp.data.samples import fingerprint
-from heatkp.skeletons import FACE68
+from heatkp.skeletons import FACE68, restored
 from tests.cli.test_cli import refused
 from tests.conftest import TINY, heatkp
 
@@ -58,14 +59,14 @@ def test_layouts_stored_without_sides(tiny_run):
     loaded = runs.load_run(tiny_run)
     description = runs.describe(loaded.settings, FACE68)
     for indices, unpaired in ((range(68), []), ([36, 39, 33], [0, 1]), ([36, 45], [])):
-        description["skeleton"] = runs.asdict(FACE68.subset(list(indices)))
+        description["skeleton"] = asdict(FACE68.subset(list(indices)))
         del description["skeleton"]["unpaired"]
-        assert list(runs._as_skeleton(description["skeleton"]).unpaired) == unpaired
+        assert list(restored(description["skeleton"]).unpaired) == unpaired
     description["skeleton"] |= {"name": "points3", "point_names": ["a", "left_b", "right_b"]}
-    assert list(runs._as_skeleton(description["skeleton"]).unpaired) == []
+    assert list(restored(description["skeleton"]).unpaired) == []
     description["skeleton"]["pairs"] = []
     description["skeleton"]["point_names"] = ["1", "2", "3"]
-    assert list(runs._as_skeleton(description["skeleton"]).unpaired) == [0, 1, 2]
+    assert list(restored(description["skeleton"]).unpaired) == [0, 1, 2]
 
 
 def test_fingerprint():

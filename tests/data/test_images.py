@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from heatkp.heatmaps.decoders.common import Decoded
 from PIL import Image
 from rich.console import Console
 
@@ -24,6 +23,7 @@ from heatkp.data.module import KeypointDataModule
 from heatkp.data.samples import Sample
 from heatkp.data.transforms import Framing
 from heatkp.errors import DataError
+from heatkp.heatmaps import Decoded
 from heatkp.inference.batches import answers
 from heatkp.inference.keypoints import Keypoints
 from heatkp.inference.predictor import Predictor

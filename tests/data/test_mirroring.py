@@ -62,7 +62,7 @@ def test_training_says_so_and_the_flip_test_is_refused(tmp_path):
     done = heatkp("train", *TINY, "--epochs", 1, "--data", path, "--out", run)
     text = " ".join(done.output.split())
     assert done.exit_code == 0, done.output
-    assert "no picture is mirrored (augmentation.flip): 4 of 4 points" in text
+    assert "no image is mirrored (augmentation.flip): 4 of 4 points" in text
     photo, out = tmp_path / "000000.png", tmp_path / "out"
     for command in (
         ["eval", run, "--flip-test"],

@@ -1,0 +1,49 @@
+"""Values of settings that pydantic has no type for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def number_as_text(value: Any) -> Any:
+    """YAML reads 32 as a number where it is one of several words."""
+    return str(value) if type(value) is int else value
+
+
+def point_pairs(value: Any) -> Any:
+    """One error for what is no list of pairs, where pydantic has one for each type of a point."""
+    lists = (list, tuple)
+
+    def is_pair(item: Any) -> bool:
+        good = isinstance(item, lists) and len(item) == 2
+        return good and all((type(p) is int and p >= 0) or (isinstance(p, str) and p) for p in item)
+
+    if value is None or (isinstance(value, lists) and all(map(is_pair, value))):
+        return value
+    wrong = next((v for v in value if not is_pair(v)), value) if isinstance(value, lists) else value
+    raise ValueError(
+        f"{wrong!r} is no pair of points; name left and right ones by name or number, as "
+        "in [[left_eye, right_eye], [3, 4]]"
+    )
+
+
+def as_intensity(value: Any) -> Any:
+    bits = type(value) is int and 8 <= value <= 16
+    if not bits and value not in ("range", "percentile"):
+        raise ValueError(
+            "choose range, percentile, or the bits of the values, a whole number from 8 to 16"
+        )
+    return value
+
+
+def as_encoder(value: Any) -> Any:
+    """A name, or a module: anything that has a `forward`, for torch is not imported here."""
+    if not isinstance(value, str) and not callable(getattr(value, "forward", None)):
+        raise ValueError("an encoder is a name, package.module:Class, or a torch module")
+    return value
+
+
+def encoder_name(value: Any) -> str:
+    """What stands for an encoder in files."""
+    kind = type(value)
+    return value if isinstance(value, str) else f"{kind.__module__}:{kind.__qualname__}"
