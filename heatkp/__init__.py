@@ -13,22 +13,30 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from heatkp import heatmaps
+    from heatkp.api import Run, train
     from heatkp.data.loading import load_data
+    from heatkp.data.samples import Sample
     from heatkp.evaluation.arrays import evaluate
     from heatkp.inference.keypoints import Keypoints
     from heatkp.inference.predictor import Predictor, load_model
-    from heatkp.models import create_model, head_names, register_head
+    from heatkp.models import create_model, head_names
+    from heatkp.registry import register_head
+    from heatkp.skeletons import Skeleton
 
 # Resolved on first use, so that `import heatkp` and the command line start without torch.
 _HOMES = {
     "Keypoints": "heatkp.inference.keypoints",
     "Predictor": "heatkp.inference.predictor",
+    "Run": "heatkp.api",
+    "Sample": "heatkp.data.samples",
+    "Skeleton": "heatkp.skeletons",
     "create_model": "heatkp.models",
     "evaluate": "heatkp.evaluation.arrays",
     "head_names": "heatkp.models",
     "load_data": "heatkp.data.loading",
     "load_model": "heatkp.inference.predictor",
-    "register_head": "heatkp.models",
+    "register_head": "heatkp.registry",
+    "train": "heatkp.api",
 }
 
 _ROOMS = ("heatmaps",)
@@ -36,6 +44,9 @@ _ROOMS = ("heatmaps",)
 __all__ = [
     "Keypoints",
     "Predictor",
+    "Run",
+    "Sample",
+    "Skeleton",
     "__version__",
     "create_model",
     "evaluate",
@@ -44,6 +55,7 @@ __all__ = [
     "load_data",
     "load_model",
     "register_head",
+    "train",
 ]
 
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -295,8 +296,11 @@ def fill(model: KeypointModel, state: dict[str, torch.Tensor], path: Path, head:
     model.load_state_dict(state)
 
 
-def load_run(path: str | Path, device: str = "cpu") -> Loaded:
+def load_run(path: str | Path, device: str = "cpu", encoder: Any = None) -> Loaded:
     """The best model of a run folder, or of a `.safetensors` or `.ckpt` file.
+
+    `encoder` is a torch module like the one that it was trained with, where that was one of the
+    user's own and cannot be made from its name; the file's weights take the place of its own.
 
     Raises `CheckpointError` for what is missing, broken or does not fit its settings, and
     `SettingsError` where its settings file is damaged.
@@ -321,7 +325,17 @@ def load_run(path: str | Path, device: str = "cpu") -> Loaded:
     # The encoder's own weights are about to be overwritten: neither file nor download needed.
     blank = settings.model_copy(deep=True)
     blank.model.encoder_weights = "none"
-    model = build_model(blank, len(skeleton))
+    if encoder is not None:
+        blank.model.encoder = deepcopy(encoder)
+    try:
+        model = build_model(blank, len(skeleton))
+    except SettingsError as error:
+        if encoder is not None or ":" not in blank.model.encoder:
+            raise
+        raise CheckpointError(
+            f"{file} was trained with an encoder of its own, which cannot be made again ({error}); "
+            "give it: load_model(..., encoder=...)"
+        ) from None
     fill(model, state, file, settings.head.name)
     model.set_progress(progress)  # they are read as they were when they were chosen
     model.to(device).eval()

@@ -17,7 +17,7 @@ ORDER = [
     {"engine"},
     {"inference", "viz"},
     {"training"},
-    {"sweeps"},
+    {"sweeps", "api"},
     {"cli"},
 ]
 LEVEL = {name: level for level, names in enumerate(ORDER) for name in names}

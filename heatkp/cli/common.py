@@ -22,16 +22,6 @@ if TYPE_CHECKING:
     from heatkp.evaluation.metrics import Errors
     from heatkp.runs import Loaded
 
-FLAGS = {
-    "head": "head.name",
-    "data": "data.path",
-    "epochs": "trainer.epochs",
-    "batch_size": "trainer.batch_size",
-    "lr": "optimiser.lr",
-    "seed": "trainer.seed",
-}
-"""Settings that have a flag of their own."""
-
 
 def _typed(assignments: Sequence[str], key: str, default: object) -> object:
     """What `--set` says of a setting, or the default."""
@@ -48,11 +38,11 @@ def _typed(assignments: Sequence[str], key: str, default: object) -> object:
 def chosen_settings(
     values: dict[str, Any], flags: Mapping[str, object], assignments: Sequence[str], source: str
 ) -> Settings:
-    """Settings from nested dictionaries, changed by flags (names in `FLAGS`) and by `--set`.
+    """Settings from nested dictionaries, changed by flags (names in `SHORT`) and by `--set`.
 
     Raises `SettingsError` for what cannot be, and where a flag and `--set` contradict each other.
     """
-    from heatkp.config import assign, parse_settings, put
+    from heatkp.config import SHORT, assign, parse_settings, put
     from heatkp.errors import SettingsError
 
     if "data" in flags:  # whatever it holds, also beside a file that names a format
@@ -60,7 +50,7 @@ def chosen_settings(
     for assignment in assignments:
         assign(values, assignment)
     for flag, value in flags.items():
-        key, name = FLAGS[flag], flag.replace("_", "-")
+        key, name = SHORT[flag], flag.replace("_", "-")
         other = _typed(assignments, key, value)
         if other != value:
             raise SettingsError(

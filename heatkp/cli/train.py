@@ -98,8 +98,7 @@ def changes(flags: dict[str, object], assignments: tuple[str, ...]) -> dict[str,
 
     Raises `SettingsError` where they contradict each other.
     """
-    from heatkp.cli.common import FLAGS
-    from heatkp.config import assign
+    from heatkp.config import SHORT, assign
     from heatkp.errors import SettingsError
 
     found: dict[str, object] = {}
@@ -111,7 +110,7 @@ def changes(flags: dict[str, object], assignments: tuple[str, ...]) -> dict[str,
             values = values[part]
         found[key] = values
     for flag, value in flags.items():
-        key = FLAGS[flag]
+        key = SHORT[flag]
         if found.get(key, value) != value:
             raise SettingsError(
                 f"--{flag.replace('_', '-')} {value} and --set {key}={found[key]} contradict each "

@@ -7,6 +7,7 @@ Unknown keys, wrong types and impossible combinations raise `SettingsError` with
 from __future__ import annotations
 
 from heatkp.config.ignored import ignored
+from heatkp.config.keywords import SHORT, with_keywords
 from heatkp.config.reading import (
     assign,
     expand_path,
@@ -17,6 +18,7 @@ from heatkp.config.reading import (
     read_yaml,
 )
 from heatkp.config.sections import (
+    MEMORY,
     Augmentation,
     Data,
     Head,
@@ -31,6 +33,8 @@ from heatkp.config.sections import (
 from heatkp.config.values import encoder_name
 
 __all__ = [
+    "MEMORY",
+    "SHORT",
     "Augmentation",
     "Data",
     "Head",
@@ -50,4 +54,5 @@ __all__ = [
     "parse_settings",
     "put",
     "read_yaml",
+    "with_keywords",
 ]

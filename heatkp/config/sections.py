@@ -31,6 +31,8 @@ Count = Annotated[int, Field(ge=1)]
 Place = Annotated[int, Field(ge=0)]
 
 
+MEMORY = "memory"
+"""The `data.format` of samples that a program gave: no file holds them."""
 Intensity = Literal["range", "percentile"] | int
 """How images of more than 8 bits become 256 levels: `data.intensity`."""
 
@@ -55,7 +57,9 @@ class Section(BaseModel):
 class Data(Section):
     """Where samples come from and what part of a photo the network sees."""
 
-    format: Literal["auto", "synthetic", "imm", "coco", "imglab", "pts", "csv", "kaggle15"] = "auto"
+    format: Literal[
+        "auto", "synthetic", "imm", "coco", "imglab", "pts", "csv", "kaggle15", "memory"
+    ] = "auto"
     """`auto` draws faces where there is no path, and else looks at what the path holds."""
     path: str | None = None
     points: Literal["all", "nose"] | list[Place] = "all"
@@ -139,7 +143,7 @@ class Data(Section):
             )
         if self.format == "synthetic" and self.path is not None:
             raise ValueError("format synthetic reads no files: leave out path, or name its format")
-        if self.format not in ("auto", "synthetic") and not self.path:
+        if self.format not in ("auto", "synthetic", MEMORY) and not self.path:
             raise ValueError(f"format {self.format} needs path, where images and labels are")
         if self.box_inside and (self.keep_aspect or self.crop != "box"):
             raise ValueError(

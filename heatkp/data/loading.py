@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from heatkp.config import Data, expand_path
+from heatkp.config import MEMORY, Data, expand_path
 from heatkp.data.checks import crowded_notes, demand_meant
 from heatkp.data.depth import depth_notes
 from heatkp.data.images import Image, ImageOptions
 from heatkp.data.lookalikes import without_lookalikes
 from heatkp.data.mirroring import left_out_note
 from heatkp.data.readers import read
-from heatkp.data.samples import KeypointData, Sample
+from heatkp.data.samples import KeypointData, Labels, Sample
 from heatkp.data.synthetic import MAX_SIZE, MIN_SIZE, draw_face
 from heatkp.errors import DataError, SettingsError
 from heatkp.skeletons import SKELETONS, Skeleton, select
@@ -160,14 +163,34 @@ def _without_unlabelled(loaded: KeypointData) -> KeypointData:
     return replace(loaded, train=train, notes=(*loaded.notes, note))
 
 
-def load_data(data: Data, chosen: bool = True) -> KeypointData:
+class Given(NamedTuple):
+    """Samples that a program holds.
+
+    Attributes:
+        labels: all of them, or those for training alone where `validation` is given.
+        validation: samples of the same skeleton, or None to split some off.
+    """
+
+    labels: Labels
+    validation: list[Sample] | None = None
+
+
+def load_data(data: Data, chosen: bool = True, given: Given | None = None) -> KeypointData:
     """The samples that settings ask for, with the chosen points, in two parts.
 
     `chosen=False` passes over what only chooses among training samples, `train_limit` and
-    `leave_out_lookalikes` (which takes seconds): enough to validate.
+    `leave_out_lookalikes` (which takes seconds): enough to validate. `given` takes the place of
+    files, where `data.format` is `memory`.
 
     Raises `DataError` or `SettingsError` for whatever is wrong with files or settings.
     """
+    if data.format == MEMORY:
+        if given is not None:
+            return in_parts(given.labels, data, "the samples", given.validation, chosen)
+        raise SettingsError(
+            "data.format: the samples were given by a program and are not in a file; name other "
+            "data (--data), or give them again"
+        )
     if data.path is None:
         skeleton = SKELETONS[data.skeleton]
         # As fine as the network will see them, and no finer.
@@ -179,36 +202,67 @@ def load_data(data: Data, chosen: bool = True) -> KeypointData:
         if data.crop == "box":
             drawn, _ = with_boxes(drawn, data.box)
         loaded = KeypointData(skeleton, drawn[: data.train_count], drawn[data.train_count :])
-    else:
-        source = expand_path(data.path, "data.path")
-        skeleton, samples, notes = read(source, data.format, options=ImageOptions.of(data))
-        if not any((s.visibility > 0).any() for s in samples):
-            raise DataError(
-                f"{source} holds no labelled object: none of its {len(samples)} samples has a "
-                f"labelled point{''.join(f'; {note}' for note in notes)}"
-            )
-        if data.pairs is not None:
-            told = skeleton
-            try:
-                skeleton = skeleton.with_pairs(data.pairs)
-            except ValueError as error:
-                raise SettingsError(f"data.pairs: {error}") from None
-            notes = (*notes, *left_out_note(told, skeleton))
-        notes = (*notes, *demand_meant(samples, skeleton, source, data.orient))
-        if data.crop == "box":
-            samples, boxed = with_boxes(samples, data.box)
-            notes = (*notes, *boxed)
-        notes = (*notes, *depth_notes(samples))
-        if data.crop == "image":
-            notes = (*notes, *crowded_notes(samples))
-        pictures = {s.file for s in samples} - {None}
-        photos = set(_photos(samples))
-        if len(photos) < len(pictures):
-            together = f"{len(pictures)} pictures are of {len(photos)} photos, by their names: "
-            notes = (*notes, together + "those of one photo are on one side of the split")
-        loaded = KeypointData(skeleton, *split(samples, data), notes)
-        if chosen and data.leave_out_lookalikes and loaded.val:
-            loaded = without_lookalikes(loaded)
+        return _with_chosen(loaded, data, chosen)
+    source = expand_path(data.path, "data.path")
+    labels = read(source, data.format, options=ImageOptions.of(data))
+    return in_parts(labels, data, source, chosen=chosen)
+
+
+def in_parts(
+    labels: Labels,
+    data: Data,
+    source: Path | str,
+    validation: Sequence[Sample] | None = None,
+    chosen: bool = True,
+) -> KeypointData:
+    """Samples checked, framed and split as settings say, with the chosen points.
+
+    Args:
+        labels: the samples; those for training alone where `validation` is given.
+        source: where they are from, for messages.
+        validation: samples of the same skeleton to validate on, which are not split off then.
+        chosen: as in `load_data`.
+
+    Raises `DataError` or `SettingsError` as `load_data` does.
+    """
+    skeleton, samples, notes = labels
+    count = len(samples)
+    samples = [*samples, *(validation or ())]
+    if not any((s.visibility > 0).any() for s in samples):
+        raise DataError(
+            f"{source} holds no labelled object: none of its {len(samples)} samples has a "
+            f"labelled point{''.join(f'; {note}' for note in notes)}"
+        )
+    if data.pairs is not None:
+        told = skeleton
+        try:
+            skeleton = skeleton.with_pairs(data.pairs)
+        except ValueError as error:
+            raise SettingsError(f"data.pairs: {error}") from None
+        notes = (*notes, *left_out_note(told, skeleton))
+    notes = (*notes, *demand_meant(samples, skeleton, source, data.orient))
+    if data.crop == "box":
+        samples, boxed = with_boxes(samples, data.box)
+        notes = (*notes, *boxed)
+    notes = (*notes, *depth_notes(samples))
+    if data.crop == "image":
+        notes = (*notes, *crowded_notes(samples))
+    if validation is not None:
+        loaded = KeypointData(skeleton, samples[:count], samples[count:], notes)
+        return _with_chosen(loaded, data, chosen)
+    pictures = {s.file for s in samples} - {None}
+    photos = set(_photos(samples))
+    if len(photos) < len(pictures):
+        together = f"{len(pictures)} images are of {len(photos)} photos, by their names: "
+        notes = (*notes, together + "those of one photo are on one side of the split")
+    loaded = KeypointData(skeleton, *split(samples, data), notes)
+    if chosen and data.leave_out_lookalikes and loaded.val:
+        loaded = without_lookalikes(loaded)
+    return _with_chosen(loaded, data, chosen)
+
+
+def _with_chosen(loaded: KeypointData, data: Data, chosen: bool) -> KeypointData:
+    """With the points that settings choose, and the training samples that they leave."""
     if data.points != "all":
         try:
             indices = select(loaded.skeleton, data.points)

@@ -289,11 +289,15 @@ def _edges(boxes: npt.ArrayLike, index: int) -> Array:
 
 
 def load_model(
-    path: str | PathLike[str], device: str = "cpu", detector: str | FaceDetector = "auto"
+    path: str | PathLike[str],
+    device: str = "cpu",
+    detector: str | FaceDetector = "auto",
+    encoder: Any = None,
 ) -> Predictor:
     """The best model of a run folder, of a weights file, or one that comes with heatkp by its
     name, ready to predict. `detector` finds faces where no boxes are given; see `Predictor`.
+    `encoder` is a torch module as the model was trained with, where it was the user's own.
 
     Raises `CheckpointError` for what is missing or does not fit.
     """
-    return Predictor(load_run(Path(path), device), detector)
+    return Predictor(load_run(Path(path), device, encoder), detector)

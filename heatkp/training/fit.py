@@ -21,7 +21,7 @@ from rich.progress import Progress
 from heatkp import runs, starting
 from heatkp.config import Settings
 from heatkp.data.boxes import BoxStyle
-from heatkp.data.loading import load_data
+from heatkp.data.loading import Given, load_data
 from heatkp.data.matching import in_order_of, whole
 from heatkp.data.module import KeypointDataModule
 from heatkp.errors import SettingsError, StorageError
@@ -95,12 +95,16 @@ def _step_notes(settings: Settings, model: KeypointModel, samples: int) -> list[
 
 
 def prepare(
-    settings: Settings, console: Console, begun: runs.Loaded | None = None, run: str = "the run"
+    settings: Settings,
+    console: Console,
+    begun: runs.Loaded | None = None,
+    run: str = "the run",
+    given: Given | None = None,
 ) -> Prepared:
     """Read the data and build the model, or raise what is wrong with them.
 
     `begun` is what the checkpoint of `run` holds: the weights that a new run begins with are left
-    out, and points are in its order.
+    out, and points are in its order. `given` are samples that a program holds.
     """
     settings = settings.model_copy(deep=True)
     if (settings.model.mean is None) != (settings.model.std is None):
@@ -108,9 +112,9 @@ def prepare(
     if settings.trainer.threads:
         torch.set_num_threads(settings.trainer.threads)
     if begun is None:
-        loaded = load_data(settings.data)
+        loaded = load_data(settings.data, given=given)
     else:
-        loaded = load_data(whole(settings.data))
+        loaded = load_data(whole(settings.data), given=given)
         loaded = in_order_of(begun.skeleton, run, settings.data, loaded)
         # As it was begun, also where another version would tell left from right otherwise.
         loaded = replace(loaded, skeleton=begun.skeleton)
@@ -281,7 +285,7 @@ def finish(prepared: Prepared, run: Path) -> dict[str, Any]:
     settings, skeleton = prepared.settings, prepared.data.data.skeleton
     if not settings.data.validates:
         return _finish_unmeasured(prepared, run)
-    best = runs.load_run(run)
+    best = runs.load_run(run, encoder=_own_encoder(settings))
     errors = predict_dataset(best.model, prepared.data.val_set, settings.trainer.batch_size)
     metrics = summarise(errors, skeleton)
     metrics["split"] = "val"
@@ -292,12 +296,17 @@ def finish(prepared: Prepared, run: Path) -> dict[str, Any]:
     return metrics
 
 
+def _own_encoder(settings: Settings) -> Any:
+    """The module that settings hold; None where they name one."""
+    return None if isinstance(settings.model.encoder, str) else settings.model.encoder
+
+
 def _finish_unmeasured(prepared: Prepared, run: Path) -> dict[str, Any]:
     """The end of a run without validation samples."""
     from heatkp.viz import figures
     from heatkp.viz.curves import read_history, run_curves
 
-    last = runs.load_run(run / runs.LAST)
+    last = runs.load_run(run / runs.LAST, encoder=_own_encoder(prepared.settings))
     description = runs.read_weights(run / runs.LAST)[1]
     runs.save_weights(run / runs.WEIGHTS, last.model, description)
     run_curves(run / runs.HISTORY, run / "curves.png")
@@ -333,15 +342,17 @@ def train(
     out: str | Path | None,
     console: Console,
     callbacks: Sequence[Callback] = (),
+    given: Given | None = None,
 ) -> tuple[Path, dict[str, Any]]:
-    """Train and evaluate a new run; gives its folder and metrics. `callbacks` as in `fit`.
+    """Train and evaluate a new run; gives its folder and metrics. `callbacks` as in `fit`,
+    `given` as in `prepare`.
 
     Raises `SettingsError`, `DataError` or `CheckpointError` before anything is written.
     """
     _accelerator(settings.trainer.device)
     validation_epochs(settings)
     runs.check_run(out)  # before minutes of work
-    prepared = prepare(settings, console)
+    prepared = prepare(settings, console, given=given)
     run = runs.create_run(out, settings.head.name)
     try:
         with resumable(run):

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from heatkp import runs
 from heatkp.config import Settings, parse_settings, put, read_yaml
+from heatkp.data.loading import Given
 from heatkp.errors import CheckpointError, SettingsError
 from heatkp.files import check_folder, write_text
 from heatkp.training import fit
@@ -32,13 +33,17 @@ def resume(
     callbacks: Sequence[Callback] = (),
     overrides: Mapping[str, Any] | None = None,
     changes: Mapping[str, Any] | None = None,
+    given: Given | None = None,
+    encoder: Any = None,
 ) -> dict[str, Any]:
     """Continue a run that was stopped, to the result of one that was not; gives its metrics.
 
     `callbacks` as in `fit`; `overrides` are settings by `section.key` that are used instead of
     the run's own, which another machine may have begun. `changes` are settings of `MAY_CHANGE`
-    that become the run's own: with more `trainer.epochs` a finished run goes on too, and its
+    that become the run's own; with more `trainer.epochs` a finished run goes on too, and its
     learning rates from there are those of a run of so many epochs.
+
+    `given` are the samples of a run that a program began, `encoder` a module of its own.
 
     Raises `CheckpointError` for what is no run folder, or a run that is finished, and
     `SettingsError` for changes that cannot be.
@@ -56,6 +61,8 @@ def resume(
     for key, value in {**(overrides or {}), **changes}.items():
         put(values, key, value)
     settings = parse_settings(values, str(run / runs.SETTINGS))
+    if encoder is not None:
+        settings.model.encoder = encoder
     finished = (run / runs.METRICS).is_file()
     _demand_epochs(run, settings, finished, changes)
     fit.validation_epochs(settings)
@@ -63,8 +70,8 @@ def resume(
         check_folder(run)
     last = run / runs.LAST
     # Says plainly what is wrong with a checkpoint that does not fit.
-    begun = runs.load_run(last) if last.is_file() else None
-    prepared = fit.prepare(settings, console, begun, str(run))
+    begun = runs.load_run(last, encoder=encoder) if last.is_file() else None
+    prepared = fit.prepare(settings, console, begun, str(run), given)
     if begun is not None:
         begun.demand_same_split(run, prepared.data.data.val)
         begun.demand_same_training(run, prepared.data.data.train)

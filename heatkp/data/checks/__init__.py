@@ -82,7 +82,7 @@ def label_notes(
 
 
 def demand_meant(
-    samples: Sequence[Sample], skeleton: Skeleton, source: Path, orient: bool = False
+    samples: Sequence[Sample], skeleton: Skeleton, source: Path | str, orient: bool = False
 ) -> tuple[str, ...]:
     """As `label_notes`; raises `DataError` for labels that cannot be meant."""
     found = label_findings(samples, skeleton, orient)
