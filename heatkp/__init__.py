@@ -15,12 +15,14 @@ if TYPE_CHECKING:
     from heatkp import heatmaps
     from heatkp.data.loading import load_data
     from heatkp.evaluation.arrays import evaluate
+    from heatkp.inference.heatmaps import Heatmaps
     from heatkp.inference.keypoints import Keypoints
     from heatkp.inference.predictor import Predictor, load_model
     from heatkp.models import create_model, head_names, register_head
 
 # Resolved on first use, so that `import heatkp` and the command line start without torch.
 _HOMES = {
+    "Heatmaps": "heatkp.inference.heatmaps",
     "Keypoints": "heatkp.inference.keypoints",
     "Predictor": "heatkp.inference.predictor",
     "create_model": "heatkp.models",
@@ -34,6 +36,7 @@ _HOMES = {
 _ROOMS = ("heatmaps",)
 
 __all__ = [
+    "Heatmaps",
     "Keypoints",
     "Predictor",
     "__version__",

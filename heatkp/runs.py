@@ -26,6 +26,7 @@ from heatkp.data.samples import Sample, fingerprint
 from heatkp.errors import CheckpointError, SettingsError
 from heatkp.files import check_folder, reason, replacing, utf8_path
 from heatkp.models import KeypointModel, build_model, in_order
+from heatkp.models.devices import choose_device
 from heatkp.skeletons import Skeleton, restored
 from heatkp.text import existing
 
@@ -295,12 +296,14 @@ def fill(model: KeypointModel, state: dict[str, torch.Tensor], path: Path, head:
     model.load_state_dict(state)
 
 
-def load_run(path: str | Path, device: str = "cpu") -> Loaded:
-    """The best model of a run folder, or of a `.safetensors` or `.ckpt` file.
+def load_run(path: str | Path, device: str | torch.device = "cpu") -> Loaded:
+    """The best model of a run folder, or of a `.safetensors` or `.ckpt` file, on a device as
+    `choose_device` takes it.
 
     Raises `CheckpointError` for what is missing, broken or does not fit its settings, and
-    `SettingsError` where its settings file is damaged.
+    `SettingsError` where its settings file is damaged or the device is not there.
     """
+    device = choose_device(device)
     file = weights_path(path)
     state, description = read_weights(file)
     saved = Path(path) / SETTINGS
