@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from heatkp.data.loading import load_data
     from heatkp.data.samples import Sample
     from heatkp.evaluation.arrays import evaluate
+    from heatkp.inference.heatmaps import Heatmaps
     from heatkp.inference.keypoints import Keypoints
     from heatkp.inference.predictor import Predictor, load_model
     from heatkp.models import create_model, head_names
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 # Resolved on first use, so that `import heatkp` and the command line start without torch.
 _HOMES = {
+    "Heatmaps": "heatkp.inference.heatmaps",
     "Keypoints": "heatkp.inference.keypoints",
     "Predictor": "heatkp.inference.predictor",
     "Run": "heatkp.api",
@@ -42,6 +44,7 @@ _HOMES = {
 _ROOMS = ("heatmaps",)
 
 __all__ = [
+    "Heatmaps",
     "Keypoints",
     "Predictor",
     "Run",

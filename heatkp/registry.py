@@ -147,6 +147,7 @@ class Registry(Mapping[str, T], Generic[T]):
 
 HEADS: Registry[Any] = Registry("head", "heatkp.models.heads", "heatkp.heads")
 DECODERS: Registry[Any] = Registry("decoder", "heatkp.heatmaps.decoders", "heatkp.decoders")
+RUNTIMES: Registry[Any] = Registry("runtime", "heatkp.engine.runtimes", "heatkp.runtimes")
 
 
 def named(registry: Registry[Any]) -> Callable[[Any], Any]:
@@ -160,3 +161,4 @@ def named(registry: Registry[Any]) -> Callable[[Any], Any]:
 
 
 register_head = named(HEADS)
+register_runtime = named(RUNTIMES)

@@ -27,6 +27,7 @@ from heatkp.data.samples import Sample, fingerprint
 from heatkp.errors import CheckpointError, SettingsError
 from heatkp.files import check_folder, reason, replacing, utf8_path
 from heatkp.models import KeypointModel, build_model, in_order
+from heatkp.models.devices import choose_device
 from heatkp.skeletons import Skeleton, restored
 from heatkp.text import existing
 
@@ -296,15 +297,17 @@ def fill(model: KeypointModel, state: dict[str, torch.Tensor], path: Path, head:
     model.load_state_dict(state)
 
 
-def load_run(path: str | Path, device: str = "cpu", encoder: Any = None) -> Loaded:
-    """The best model of a run folder, or of a `.safetensors` or `.ckpt` file.
+def load_run(path: str | Path, device: str | torch.device = "cpu", encoder: Any = None) -> Loaded:
+    """The best model of a run folder, or of a `.safetensors` or `.ckpt` file, on a device as
+    `choose_device` takes it.
 
     `encoder` is a torch module like the one that it was trained with, where that was one of the
     user's own and cannot be made from its name; the file's weights take the place of its own.
 
     Raises `CheckpointError` for what is missing, broken or does not fit its settings, and
-    `SettingsError` where its settings file is damaged.
+    `SettingsError` where its settings file is damaged or the device is not there.
     """
+    device = choose_device(device)
     file = weights_path(path)
     state, description = read_weights(file)
     saved = Path(path) / SETTINGS

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from heatkp.cli.common import check_file, or_newest
+from heatkp.cli.options import device_option
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,6 +37,7 @@ class Reading(NamedTuple):
     flip_test: bool
     batch_size: int
     passes: int = 1
+    device: str = "auto"
 
 
 @click.command("eval", epilog=EXAMPLES)
@@ -53,6 +55,7 @@ class Reading(NamedTuple):
               help="2: look again at the box that belongs around what was found first, as "
               "`heatkp predict` does.")  # fmt: skip
 @click.option("--batch-size", type=click.IntRange(1), default=16, show_default=True)
+@device_option
 @click.option("--out", type=click.Path(),
               help="JSON file, or CSV with --kaggle; to be named for several runs.  [default: "
               "RUN/eval-SPLIT.json or RUN/submission.csv; of a model that comes with heatkp, in "
@@ -71,6 +74,7 @@ def evaluate(
     flip_test: bool,
     passes: int,
     batch_size: int,
+    device: str,
     out: str | None,
     kaggle: bool,
     lookup: str | None,
@@ -84,7 +88,7 @@ def evaluate(
     from heatkp.errors import SettingsError
 
     console = PlainConsole()
-    how = Reading(decoder, flip_test, batch_size, passes)
+    how = Reading(decoder, flip_test, batch_size, passes, device)
     if len(names) > 1 and out is None:
         raise SettingsError(f"{len(names)} runs together: name the file to write with --out")
     if kaggle:
@@ -140,16 +144,15 @@ def measure(
 def open_run(run: str, how: Reading) -> Loaded:
     """The model of a run or checkpoint, reading its maps by another decoder if one is named."""
     from heatkp import runs
+    from heatkp.engine import require_box_style, require_mirrored
     from heatkp.errors import SettingsError
-    from heatkp.evaluation.evaluate import demand_mirrored
-    from heatkp.inference.predictor import demand_box_style
     from heatkp.models import DenseModel
 
-    loaded = runs.load_run(run)
+    loaded = runs.load_run(run, how.device)
     if how.passes == 2:
-        demand_box_style(loaded.box_style)
+        require_box_style(loaded.box_style)
     if how.flip_test:
-        demand_mirrored(loaded.skeleton)
+        require_mirrored(loaded.skeleton)
     if how.decoder is not None:
         if not isinstance(loaded.model, DenseModel):
             raise SettingsError("--decoder: the regression head has no maps to decode")
@@ -263,7 +266,6 @@ def predict(
     from heatkp.data.images import ImageOptions
     from heatkp.data.transforms import Framing
     from heatkp.evaluation.evaluate import predict_dataset
-    from heatkp.inference.twice import predict_twice
 
     settings = loaded.settings.data
     samples = [sample.read_with(ImageOptions.of(settings)) for sample in samples]
@@ -274,9 +276,9 @@ def predict(
         def told(done: int) -> None:
             progress.update(task, completed=done)
 
-        if how.passes == 2:
-            return predict_twice(loaded, samples, how.batch_size, how.flip_test, told)
-        return predict_dataset(loaded.model, dataset, how.batch_size, how.flip_test, told)
+        return predict_dataset(
+            loaded.model, dataset, how.batch_size, how.flip_test, told, how.passes, loaded.box_style
+        )
 
 
 def target_path(run: str, out: str | None, name: str) -> Path:

@@ -1,4 +1,4 @@
-"""Options of commands whose choices are names of extensions."""
+"""Options that several commands share, and those whose choices are names of extensions."""
 
 from __future__ import annotations
 
@@ -26,3 +26,11 @@ class NameOption(click.Option):
             return super().get_help_record(ctx)
         finally:
             self.help = template
+
+
+device_option = click.option(
+    "--device", default="auto", show_default=True, metavar="NAME",
+    help="Where the network runs: cpu, cuda (or cuda:1 ...), mps; auto takes a GPU where there is "
+    "one.",
+)  # fmt: skip
+"""`--device` of commands that run a network, as `heatkp.models.devices.choose_device` takes it."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from heatkp.cli.common import check_folder, parse_box, writing
+from heatkp.cli.options import device_option
 
 if TYPE_CHECKING:
     from heatkp.inference.batches import Boxes
@@ -51,6 +52,7 @@ DEFAULT = "predictions"
               )  # fmt: skip
 @click.option("--flip-test", is_flag=True, help="Average with the mirrored image.")
 @click.option("--batch-size", type=click.IntRange(1), default=16, show_default=True)
+@device_option
 @click.option("--out", metavar="FOLDER",
               help=f"A new folder, or - for standard output.  [default: {DEFAULT}, or "
               f"{DEFAULT}-2 ...]")  # fmt: skip
@@ -114,6 +116,7 @@ class Options(NamedTuple):
     passes: int | None
     flip_test: bool
     batch_size: int
+    device: str
 
 
 class Asked(NamedTuple):
@@ -183,23 +186,19 @@ def _free_folder(out: str | None) -> Path:
 def _asked(found: Found, options: Options) -> Asked:
     """Open the model, the detector and the boxes. Raises `HeatkpError`s."""
     from heatkp.errors import SettingsError
-    from heatkp.evaluation.evaluate import demand_mirrored
     from heatkp.inference.batches import PickyDetector
     from heatkp.inference.faces import create_detector
-    from heatkp.inference.predictor import demand_box_style, load_model
+    from heatkp.inference.predictor import load_model
 
     if options.edges and options.where is not None:
         raise SettingsError("--box says where the objects are: leave out --boxes")
-    predictor = load_model(options.model)
+    predictor = load_model(options.model, options.device)
     boxes = _given_boxes(found, options, predictor.image_options.orient)
     if predictor.framing.box_scale is None and (callable(boxes) or boxes == "faces"):
         raise SettingsError(
             f"{options.model} was trained on whole pictures and takes no boxes: leave them out"
         )
-    if options.passes == 2:
-        demand_box_style(predictor.box_style)
-    if options.flip_test:
-        demand_mirrored(predictor.skeleton)
+    predictor.engine.check(options.passes or 1, options.flip_test)
     if boxes == "auto":
         boxes = "faces" if predictor.finds_faces else "image"
     of_detector = {

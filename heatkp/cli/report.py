@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from heatkp.cli.common import or_newest
+from heatkp.cli.options import device_option
 
 if TYPE_CHECKING:
     from typing import Any
@@ -32,7 +33,10 @@ Examples:
               help="Validation samples to show, from the best to the worst; fewer where the page "
               "would come to 10 MB.")  # fmt: skip
 @click.option("--batch-size", type=click.IntRange(1), default=16, show_default=True)
-def report(runs: tuple[str, ...], out: str | None, samples: int, batch_size: int) -> None:
+@device_option
+def report(
+    runs: tuple[str, ...], out: str | None, samples: int, batch_size: int, device: str
+) -> None:
     """Make one HTML file of a run: figures, curves, settings, faces and their maps.
 
     It needs no network and nothing beside it. Without RUN it is of the newest in runs/. Several
@@ -55,7 +59,7 @@ def report(runs: tuple[str, ...], out: str | None, samples: int, batch_size: int
     _check(target)
     console = PlainConsole()
     # All of them before the first is measured.
-    opened = agreeing(runs, [load_run(run) for run in runs])
+    opened = agreeing(runs, [load_run(run, device) for run in runs])
     found = [
         _measured(console, run, name, loaded, batch_size)
         for run, name, loaded in zip(runs, names, opened)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from heatkp.cli.common import labels, png, validation, writing
+from heatkp.cli.options import device_option
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -37,8 +38,10 @@ Examples:
 
 
 def _options(default: str) -> Callable[[F], F]:
-    """RUN..., --out, --split, --normaliser with what its help calls its default, --batch-size."""
+    """RUN..., --out, --split, --normaliser with what its help calls its default, --batch-size,
+    --device."""
     options = [
+        device_option,
         click.option("--batch-size", type=click.IntRange(1), default=16, show_default=True),
         click.option(
             "--normaliser", metavar="NAME",
@@ -66,6 +69,7 @@ def _measure(
     split: str,
     normaliser: str | None,
     batch_size: int,
+    device: str,
     check: Callable[[Skeleton], object] = lambda skeleton: None,
     ending: str = "",
 ) -> tuple[Found, str]:
@@ -80,7 +84,7 @@ def _measure(
     from heatkp.runs import load_run
 
     names = labels(runs)
-    opened = [load_run(run) for run in runs]  # all of them before the first is measured
+    opened = [load_run(run, device) for run in runs]  # all of them before the first is measured
     for run, loaded in zip(runs, opened):
         check(loaded.skeleton)
         if split == "val":
@@ -107,14 +111,19 @@ def _tell(console: Console, line: str) -> None:
 @click.command("error-curve", epilog=CURVE_EXAMPLES)
 @_options("the first that all runs have")
 def error_curve(
-    runs: tuple[str, ...], out: str, split: str, normaliser: str | None, batch_size: int
+    runs: tuple[str, ...],
+    out: str,
+    split: str,
+    normaliser: str | None,
+    batch_size: int,
+    device: str,
 ) -> None:
     """The share of images whose mean error is below each level, for several runs."""
     from heatkp.cli.console import PlainConsole
     from heatkp.viz import figures
 
     target, console = png(out), PlainConsole()
-    found, by = _measure(console, runs, split, normaliser, batch_size)
+    found, by = _measure(console, runs, split, normaliser, batch_size, device)
     with writing(target):
         figures.error_curves(found, by, target)
     _tell(
@@ -127,14 +136,19 @@ def error_curve(
 @click.command(epilog=POINTS_EXAMPLES)
 @_options("the first that all runs have")
 def points(
-    runs: tuple[str, ...], out: str, split: str, normaliser: str | None, batch_size: int
+    runs: tuple[str, ...],
+    out: str,
+    split: str,
+    normaliser: str | None,
+    batch_size: int,
+    device: str,
 ) -> None:
     """The mean error of each keypoint on the mean face, runs side by side on one scale."""
     from heatkp.cli.console import PlainConsole
     from heatkp.viz.points import compare_points
 
     target, console = png(out), PlainConsole()
-    found, by = _measure(console, runs, split, normaliser, batch_size)
+    found, by = _measure(console, runs, split, normaliser, batch_size, device)
     with writing(target):
         compare_points(found, by, target)
     _tell(
@@ -147,7 +161,12 @@ def points(
 @click.command("head-turn", epilog=TURN_EXAMPLES)
 @_options("a diagonal, or the first that all runs have")
 def head_turn(
-    runs: tuple[str, ...], out: str, split: str, normaliser: str | None, batch_size: int
+    runs: tuple[str, ...],
+    out: str,
+    split: str,
+    normaliser: str | None,
+    batch_size: int,
+    device: str,
 ) -> None:
     """Errors against the head's turn, for runs of the 68 or the 58 points of a face.
 
@@ -160,7 +179,9 @@ def head_turn(
     from heatkp.viz import turn
 
     target, console = png(out), PlainConsole()
-    found, by = _measure(console, runs, split, normaliser, batch_size, turn.turn_points, "diagonal")
+    found, by = _measure(
+        console, runs, split, normaliser, batch_size, device, turn.turn_points, "diagonal"
+    )
     angles = {name: turn.errors_by_turn(e, s, by) for name, (e, s) in found.items()}
     with writing(target):
         turn.compare_turns(angles, by, target)

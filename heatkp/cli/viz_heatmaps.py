@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from heatkp.cli.common import check_folder, or_newest, parse_box, photos, validation, writing
+from heatkp.cli.options import device_option
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -41,6 +42,7 @@ Examples:
 @click.option("--out", type=click.Path(), metavar="FOLDER",
               help="Where pictures are written.  [default: RUN/heatmaps]")  # fmt: skip
 @click.option("--batch-size", type=click.IntRange(1), default=16, show_default=True)
+@device_option
 def viz_heatmaps(
     run: str,
     images: tuple[str, ...],
@@ -49,6 +51,7 @@ def viz_heatmaps(
     boxes: tuple[str, ...],
     out: str | None,
     batch_size: int,
+    device: str,
 ) -> None:
     """Draw the maps of a trained model over what it sees.
 
@@ -68,7 +71,7 @@ def viz_heatmaps(
     if images and samples is not None:
         raise SettingsError("--samples chooses from validation data: leave it or the pictures out")
     edges = _boxes(boxes, len(images))
-    loaded = load_run(run)
+    loaded = load_run(run, device)
     model = loaded.model
     if not isinstance(model, DenseModel):
         raise SettingsError(

@@ -49,7 +49,7 @@ def require_mirrored(skeleton: Skeleton) -> None:
     if skeleton.unmirrored:
         raise SettingsError(
             f"no flip test: {skeleton.unmirrored}; leave it out, or train on both sides, with "
-            "data.pairs where names do not tell which points change places"
+            "data.pairs where neither names nor positions tell which change places"
         )
 
 

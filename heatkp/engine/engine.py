@@ -32,10 +32,17 @@ LOSS = 0.8
 
 
 class Region(NamedTuple):
-    """What is to be looked at: an image, and the box of an object in it or None for the whole."""
+    """What is to be looked at.
+
+    Attributes:
+        image: uint8 (H, W, 3).
+        box: edges (x0, y0, x1, y1) of an object in it, or None for the whole image.
+        name: what errors call the image.
+    """
 
     image: Image
     box: Array | None = None
+    name: str = "image"
 
 
 @dataclass(frozen=True)
@@ -46,9 +53,12 @@ class Estimate:
         points: float64 (B, K, 2), image pixels.
         scores: float64 (B, K).
         covariance: float64 (B, K, 2, 2), squared image pixels, or None.
-        matrices: float64 (B, 2, 3), image pixels to those of the input that was looked at.
+        matrices: float64 (B, 2, 3), image pixels to those of the input that points and maps are
+            from.
+        first_matrices: float64 (B, 2, 3), the same of the first look: others only where
+            two-stage refinement looked again.
         maps: float32 (B, K, h, w), what they mean (`heatkp.heatmaps.activate`), none below 0; or
-            None.
+            None. Those of the input itself, whether or not there was a flip test.
         stride: input pixels to a map pixel.
     """
 
@@ -56,16 +66,12 @@ class Estimate:
     scores: Array
     covariance: Array | None
     matrices: Array
+    first_matrices: Array
     maps: npt.NDArray[np.float32] | None = None
     stride: int = 1
 
     def __len__(self) -> int:
         return len(self.points)
-
-    @property
-    def input_points(self) -> Array:
-        """`points` in pixels of the input, (B, K, 2)."""
-        return co.apply(self.matrices, self.points)
 
     def map_matrix(self, index: int) -> co.Matrix:
         """Pixels of the map of one region to those of its image, (2, 3)."""
@@ -121,6 +127,24 @@ class Engine:
         self.backend, self.skeleton, self.framing = backend, skeleton, framing
         self.grey, self.box_style = grey, box_style
 
+    @classmethod
+    def for_dataset(
+        cls, backend: Backend, dataset: KeypointDataset, box_style: BoxStyle | None = None
+    ) -> Engine:
+        """With the points and the framing of a data set."""
+        return cls(backend, dataset.skeleton, dataset.framing, dataset.grey, box_style)
+
+    def check(self, passes: int = 1, flip_test: bool = False) -> None:
+        """Raises `SettingsError` for what this network cannot do: another number of passes than
+        1 and 2, two-stage refinement without `box_style`, a flip test where counterparts of
+        points are not known."""
+        if passes not in (1, 2):
+            raise SettingsError(f"passes is 1 or 2, not {passes!r}")
+        if passes == 2:
+            require_box_style(self.box_style)
+        if flip_test:
+            require_mirrored(self.skeleton)
+
     def estimate(
         self, inputs: Tensor, matrices: Array, flip_test: bool = False, maps: bool = False
     ) -> Estimate:
@@ -150,6 +174,7 @@ class Engine:
             scores=_array(found.scores),
             covariance=None if spread is None else linear @ spread @ linear.swapaxes(-1, -2),
             matrices=matrices,
+            first_matrices=matrices,
             maps=shown,
             stride=self.backend.stride,
         )
@@ -168,12 +193,9 @@ class Engine:
 
         Raises:
             DataError: for a box that is none.
-            SettingsError: as `require_box_style` and `require_mirrored` do.
+            SettingsError: as `check` does.
         """
-        if flip_test:
-            require_mirrored(self.skeleton)
-        if passes == 2:
-            require_box_style(self.box_style)
+        self.check(passes, flip_test)
         first = self.estimate(*self._inputs(regions), flip_test, maps)
         if passes == 1:
             return first
@@ -181,7 +203,7 @@ class Engine:
         again = [i for i, box in enumerate(boxes) if box is not None]
         if not again:
             return first
-        closer = [Region(regions[i].image, boxes[i]) for i in again]
+        closer = [regions[i]._replace(box=boxes[i]) for i in again]
         return first.with_second(again, self.estimate(*self._inputs(closer), flip_test, maps))
 
     def over(
@@ -196,27 +218,29 @@ class Engine:
 
         Raises as `look` does, and `DataError` for an image that cannot be read.
         """
+        self.check(passes, flip_test)
         if passes == 1:
             for batch in DataLoader(dataset, batch_size=batch_size):
                 yield self.estimate(batch["image"], batch["matrix"].numpy(), flip_test, maps)
             return
         for start in range(0, len(dataset), batch_size):
             chunk = dataset.samples[start : start + batch_size]
-            regions = [Region(s.image(), _edges(s)) for s in chunk]
+            regions = [Region(s.rgb(), _edges(s), s.id) for s in chunk]
             yield self.look(regions, passes, flip_test, maps)
 
     def _inputs(self, regions: Sequence[Region]) -> tuple[Tensor, Array]:
-        inputs, matrices = zip(*(self.input_of(*region) for region in regions))
+        inputs, matrices = zip(*map(self.input_of, regions))
         return torch.stack(inputs), np.stack(matrices)
 
-    def input_of(self, image: Image, box: Array | None = None) -> tuple[Tensor, co.Matrix]:
-        """What the network sees of an image (H, W, 3), uint8 (C, H, W), and the affine there.
+    def input_of(self, region: Region) -> tuple[Tensor, co.Matrix]:
+        """What the network sees of a region, uint8 (C, H, W), and the affine there, (2, 3).
 
         Raises `DataError` for a box that is none.
         """
+        image, box, name = region
         none = np.zeros((0, 2), np.float32)
         edges = None if box is None else np.asarray(box, np.float32)
-        sample = Sample(image, none, box=edges)
+        sample = Sample(image, none, box=edges, id=name)
         crop = crop_photo(sample, self.framing, 1.0)
         matrix = self.framing.matrix(crop.size, box)
         part = warp(crop.image, co.compose(co.invert(crop.matrix), matrix), self.framing.size)

@@ -1,100 +1,61 @@
-"""A model over a data set: predictions in photo and input pixels, metrics, the printed table."""
+"""A model over a data set: predictions beside their truth, and the printed table."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch.utils.data import DataLoader
 
-from heatkp import coordinates as co
+from heatkp.data.boxes import BoxStyle
 from heatkp.data.dataset import KeypointDataset
-from heatkp.data.samples import Sample
-from heatkp.errors import SettingsError
-from heatkp.evaluation.metrics import Array, Errors, labelled_boxes
+from heatkp.engine import Engine, TorchBackend
+from heatkp.evaluation.metrics import Errors, labelled_boxes
 from heatkp.models import KeypointModel
-from heatkp.skeletons import Skeleton
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 
-def demand_mirrored(skeleton: Skeleton) -> None:
-    """Raises `SettingsError` where points found in a mirrored picture have no known meaning."""
-    if skeleton.unmirrored:
-        raise SettingsError(
-            f"no flip test: {skeleton.unmirrored}; leave it out, or train on both sides, with "
-            "data.pairs where neither names nor positions tell which change places"
-        )
-
-
-def mirrored_points(model: KeypointModel, images: torch.Tensor, skeleton: Skeleton) -> torch.Tensor:
-    """Points (B, K, 2), input pixels, found in the mirror images of `images` (B, C, H, W).
-
-    They are mirrored back and exchange left and right labels. Raises `SettingsError` where it
-    is not known which (`Skeleton.unpaired`).
-    """
-    demand_mirrored(skeleton)
-    mirrored = model.decode(model(images.flip(-1))).points
-    back = torch.stack([images.shape[-1] - 1 - mirrored[..., 0], mirrored[..., 1]], -1)
-    return back[:, torch.from_numpy(skeleton.flip)]
-
-
-def predict_both_ways(
-    model: KeypointModel, images: torch.Tensor, skeleton: Skeleton
-) -> torch.Tensor:
-    """Points (B, K, 2), the mean of what is found in the images and in their mirror images."""
-    straight = model.decode(model(images)).points
-    return (straight + mirrored_points(model, images, skeleton)) / 2
-
-
-def errors_of(
-    photo: Array, samples: Sequence[Sample], to_input: Array, input_size: tuple[int, int]
-) -> Errors:
-    """Predictions (N, K, 2) in photo pixels beside N samples' truth; the rest as in `Errors`."""
-    return Errors(
-        photo=photo,
-        photo_truth=np.stack([s.points for s in samples]).astype(np.float64),
-        to_input=to_input,
-        labelled=np.stack([s.visibility > 0 for s in samples]),
-        boxes=labelled_boxes(samples),
-        input_size=input_size,
-    )
-
-
-@torch.inference_mode()
 def predict_dataset(
     model: KeypointModel,
     dataset: KeypointDataset,
     batch_size: int = 16,
     flip_test: bool = False,
     progress: Callable[[int], None] = lambda done: None,
+    passes: int = 1,
+    box_style: BoxStyle | None = None,
 ) -> Errors:
     """Predictions of all samples beside their truth.
 
-    `flip_test` averages with the mirrored image; `progress` is told how many samples are done.
+    Args:
+        model: runs on the device that it is on.
+        batch_size: samples that the network sees at once.
+        flip_test: average with what is found in the mirrored inputs.
+        progress: is told how many samples are done.
+        passes: 2 looks again at the box that belongs around the first points (two-stage
+            refinement); input pixels are those of the first look all the same.
+        box_style: how boxes lie around points, which two passes need.
+
+    Raises:
+        DataError: for an image that cannot be read.
+        SettingsError: as `Engine.check` does.
     """
-    device = next(model.parameters()).device
-    training = model.training
-    model.eval()
+    engine = Engine.for_dataset(TorchBackend(model), dataset, box_style)
     found, matrices = [], []
-    for batch in DataLoader(dataset, batch_size=batch_size):
-        images = batch["image"].to(device)
-        points = (
-            predict_both_ways(model, images, dataset.skeleton)
-            if flip_test
-            else model.decode(model(images)).points
-        )
-        found.append(points.cpu().double().numpy())
-        matrices.append(batch["matrix"].numpy())
+    for estimate in engine.over(dataset, batch_size, passes, flip_test):
+        found.append(estimate.points)
+        matrices.append(estimate.first_matrices)
         progress(sum(map(len, found)))
-    model.train(training)
-    to_input = np.concatenate(matrices)
-    to_photo = np.stack([co.invert(matrix) for matrix in to_input])
-    photo = co.apply(to_photo, np.concatenate(found))
-    return errors_of(photo, dataset.samples, to_input, dataset.framing.size)
+    samples = dataset.samples
+    return Errors(
+        photo=np.concatenate(found),
+        photo_truth=np.stack([s.points for s in samples]).astype(np.float64),
+        to_input=np.concatenate(matrices),
+        labelled=np.stack([s.visibility > 0 for s in samples]),
+        boxes=labelled_boxes(samples),
+        input_size=dataset.framing.size,
+    )
 
 
 def _figure(value: float | None, form: str) -> str:

@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from heatkp import coordinates as co
 from heatkp.data.samples import Sample
+from heatkp.engine import require_mirrored
 from heatkp.errors import DataError
-from heatkp.evaluation.evaluate import demand_mirrored
 from heatkp.skeletons import Skeleton
 
 MARK = "_mirror"
@@ -81,7 +81,7 @@ def mirror_consistency(
         raise DataError(
             f"predictions have shape {points.shape}, wanted ({len(samples)}, {len(skeleton)}, 2)"
         )
-    demand_mirrored(skeleton)
+    require_mirrored(skeleton)
     pairs = mirror_pairs(samples)
     offs, edges = [], []
     for first, second in pairs:

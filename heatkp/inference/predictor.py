@@ -4,27 +4,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
-from heatkp import coordinates as co
 from heatkp.data.boxes import BoxStyle
-from heatkp.data.dataset import to_tensor
 from heatkp.data.images import ImageOptions
 from heatkp.data.inputs import ImageLike, as_image, images_of, is_image
-from heatkp.data.photos import crop_photo
-from heatkp.data.samples import Image, Sample
-from heatkp.data.transforms import Framing, warp
+from heatkp.data.samples import Image
+from heatkp.data.transforms import Framing
+from heatkp.engine import Engine, Estimate, Region
 from heatkp.errors import DataError, SettingsError
-from heatkp.evaluation.evaluate import demand_mirrored, mirrored_points
 from heatkp.inference.faces import Face, FaceDetector, create_detector
+from heatkp.inference.heatmaps import Heatmaps
 from heatkp.inference.keypoints import Array, Keypoints
+from heatkp.registry import RUNTIMES
 from heatkp.runs import Loaded, load_run
 from heatkp.skeletons import SKELETONS
 
@@ -32,11 +30,6 @@ Boxes = str | npt.ArrayLike | Sequence[npt.ArrayLike | None] | None
 
 HELD = 2**27
 """Bytes of decoded pictures that wait for their batch to be full."""
-SIZES = (0.1, 1.5)
-"""What the side of a box to look at again may be of the first region's; else the first points
-are not worth it."""
-LOSS = 0.8
-"""Points whose mean score falls below this share of the first look's are not taken."""
 
 
 @dataclass(frozen=True)
@@ -48,23 +41,48 @@ class _Task:
     box: Array | None
     face: Face | None = None
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """(W, H) of the image."""
+        return self.image.shape[1], self.image.shape[0]
+
+    @property
+    def own_box(self) -> Array | None:
+        """The box as it was given, or as the detector drew it."""
+        return self.box if self.face is None else np.asarray(self.face.box, np.float64)
+
 
 class Predictor:
     """A model, the framing it was trained with, and its skeleton.
 
     Attributes:
+        engine: runs the model on regions of images.
         detector: what finds faces where no boxes are given: a name of
             `heatkp.inference.faces.detector_names`, `auto`, or anything that is called with a
             picture and gives `Face`s.
-        box_style: how the boxes that the model was trained on lie around the points, or None
-            where that is not known, or where it was trained on whole pictures.
     """
 
-    def __init__(self, loaded: Loaded, detector: str | FaceDetector = "auto") -> None:
+    def __init__(
+        self, loaded: Loaded, detector: str | FaceDetector = "auto", runtime: str = "torch"
+    ) -> None:
         self.model, self.settings, self.skeleton = loaded.model, loaded.settings, loaded.skeleton
-        self.framing = Framing.of(self.settings.data)
         self.detector = detector
-        self.box_style = loaded.box_style
+        data = self.settings.data
+        backend = RUNTIMES[runtime](loaded.model)
+        self.engine = Engine(
+            backend, loaded.skeleton, Framing.of(data), data.grey, loaded.box_style
+        )
+
+    @property
+    def framing(self) -> Framing:
+        """Which region of an image around a box the network sees."""
+        return self.engine.framing
+
+    @property
+    def box_style(self) -> BoxStyle | None:
+        """How the boxes that the model was trained on lie around the points, or None where that
+        is not known, or where it was trained on whole images."""
+        return self.engine.box_style
 
     @property
     def image_options(self) -> ImageOptions:
@@ -78,7 +96,6 @@ class Predictor:
         layout = re.split(r"[-\[]", self.skeleton.name)[0]  # without the choice of points
         return self.framing.box_scale is not None and layout in SKELETONS
 
-    @torch.inference_mode()
     def predict(
         self,
         images: ImageLike | Iterable[ImageLike],
@@ -112,30 +129,80 @@ class Predictor:
             SettingsError: for two passes where `box_style` is not known, a flip test where points
                 have no known counterpart, and where the detector's package is missing.
         """
+        found = self._estimates(images, boxes, batch_size, passes, flip_test)
+        return [self._keypoints(*one) for one in found]
+
+    def heatmaps(
+        self,
+        images: ImageLike | Iterable[ImageLike],
+        boxes: Boxes = None,
+        batch_size: int = 16,
+        passes: int | None = None,
+    ) -> list[Heatmaps]:
+        """The network's maps of all objects in one image or several, in the images' order: those
+        that `predict` reads its points from.
+
+        All of them are in memory at once, 4 K h w bytes for an object.
+
+        Args:
+            images, boxes, batch_size, passes: as `predict` takes them.
+
+        Raises:
+            DataError: as `predict` does.
+            SettingsError: as `predict` does, and for a model that makes no maps.
+        """
+        kind = self.engine.backend.kind
+        if kind is None:
+            raise SettingsError(
+                f"head {self.settings.head.name!r} finds points without maps; take a model of "
+                "another head"
+            )
+        return [
+            Heatmaps(
+                maps=estimate.maps[j],
+                matrix=estimate.map_matrix(j),
+                kind=kind,
+                skeleton=self.skeleton,
+                image_size=task.size,
+                box=task.own_box,
+                image=task.index,
+            )
+            for task, estimate, j in self._estimates(
+                images, boxes, batch_size, passes, flip_test=False, maps=True
+            )
+            if estimate.maps is not None
+        ]
+
+    def _estimates(
+        self,
+        images: Any,
+        boxes: Any,
+        batch_size: int,
+        passes: int | None,
+        flip_test: bool,
+        maps: bool = False,
+    ) -> Iterator[tuple[_Task, Estimate, int]]:
+        """Each region, with the estimate of its batch and its place there."""
         if passes is None:
             passes = 1 if self.box_style is None else 2
-        if passes not in (1, 2):
-            raise SettingsError(f"passes is 1 or 2, not {passes!r}")
-        if passes == 2:
-            demand_box_style(self.box_style)
-        if flip_test:
-            demand_mirrored(self.skeleton)
+        self.engine.check(passes, flip_test)
         if batch_size < 1:
             raise SettingsError(f"batch_size is 1 or more, not {batch_size!r}")
-        return list(self._stream(images, boxes, batch_size, passes, flip_test))
 
-    def _stream(
-        self, images: Any, boxes: Any, batch_size: int, passes: int, flip_test: bool
-    ) -> Iterator[Keypoints]:
+        def look(tasks: list[_Task]) -> Iterator[tuple[_Task, Estimate, int]]:
+            regions = [Region(t.image, t.box, f"image {t.index}") for t in tasks]
+            estimate = self.engine.look(regions, passes, flip_test, maps)
+            yield from ((task, estimate, j) for j, task in enumerate(tasks))
+
         waiting: list[_Task] = []
         for task in self._tasks(images, boxes):
             waiting.append(task)
             held = {t.index: t.image.nbytes for t in waiting}
             if len(waiting) == batch_size or sum(held.values()) > HELD:
-                yield from self._found(waiting, passes, flip_test)
+                yield from look(waiting)
                 waiting = []
         if waiting:
-            yield from self._found(waiting, passes, flip_test)
+            yield from look(waiting)
 
     def _tasks(self, images: Any, boxes: Any) -> Iterator[_Task]:
         """The regions to look at, picture after picture."""
@@ -183,89 +250,18 @@ class Predictor:
             return box
         return theirs.converted(box, self.box_style)
 
-    def _found(self, tasks: list[_Task], passes: int, flip_test: bool) -> list[Keypoints]:
-        found = self._look(tasks, flip_test)
-        if passes == 1:
-            return found
-        again = {i: box for i, (t, k) in enumerate(zip(tasks, found))
-                 if (box := self._second_box(t, k)) is not None}  # fmt: skip
-        second = self._look([replace(tasks[i], box=box) for i, box in again.items()], flip_test)
-        for i, keypoints in zip(again, second):
-            if not _worse(keypoints, found[i]):
-                found[i] = replace(keypoints, box=found[i].box)
-        return found
-
-    def _second_box(self, task: _Task, found: Keypoints) -> Array | None:
-        """Where to look again, or None where the first points say nothing about it."""
-        assert self.box_style is not None
-        box = self.box_style.around(found.points)
-        if box is None:
-            return None
-        try:
-            region = self.framing.region(found.image_size, task.box)
-            self.framing.region(found.image_size, box)
-        except ValueError:  # cut at the picture's edges, and outside them
-            return None
-        size = np.sqrt((box[2:] - box[:2]).prod() / (region[2:] - region[:2]).prod())
-        centre = (box[:2] + box[2:]) / 2
-        held = (region[:2] < centre).all() and (centre < region[2:]).all()
-        return box if held and SIZES[0] < size < SIZES[1] else None
-
-    def _look(self, tasks: list[_Task], flip_test: bool) -> list[Keypoints]:
-        """What the network finds in some regions."""
-        if not tasks:
-            return []
-        inputs, matrices = zip(*map(self._input, tasks))
-        images = torch.stack(inputs).to(next(self.model.parameters()).device)
-        result = self.model.decode(self.model(images))
-        where = result.points
-        if flip_test:
-            where = (where + mirrored_points(self.model, images, self.skeleton)) / 2
-        points = where.cpu().double().numpy()
-        scores = result.scores.cpu().double().numpy()
-        spread = None if result.covariance is None else result.covariance.cpu().double().numpy()
-        found = []
-        for j, (task, matrix) in enumerate(zip(tasks, matrices)):
-            back, face = co.invert(matrix), task.face
-            linear = back[:, :2]
-            found.append(
-                Keypoints(
-                    points=co.apply(back, points[j]),
-                    scores=scores[j],
-                    covariance=None if spread is None else linear @ spread[j] @ linear.T,
-                    skeleton=self.skeleton,
-                    image_size=(task.image.shape[1], task.image.shape[0]),
-                    box=task.box if face is None else np.asarray(face.box, np.float64),
-                    box_score=None if face is None else float(face.score),
-                    image=task.index,
-                )
-            )
-        return found
-
-    def _input(self, task: _Task) -> tuple[torch.Tensor, co.Matrix]:
-        none = np.zeros((0, 2), np.float32)
-        box = None if task.box is None else task.box.astype(np.float32)
-        sample = Sample(task.image, none, box=box, id=f"image {task.index}")
-        photo = crop_photo(sample, self.framing, 1.0)
-        matrix = self.framing.matrix(photo.size, task.box)
-        picture = warp(photo.image, co.compose(co.invert(photo.matrix), matrix), self.framing.size)
-        return to_tensor(picture, self.settings.data.grey), matrix
-
-
-def demand_box_style(style: BoxStyle | None) -> None:
-    """Raises `SettingsError` for a model that cannot look twice."""
-    if style is None:
-        raise SettingsError(
-            "two passes need a model that knows how boxes lie around points: one that was "
-            "trained on boxes (data.crop=box), by this version of heatkp; use one pass"
+    def _keypoints(self, task: _Task, estimate: Estimate, j: int) -> Keypoints:
+        covariance = estimate.covariance
+        return Keypoints(
+            points=estimate.points[j],
+            scores=estimate.scores[j],
+            covariance=None if covariance is None else covariance[j],
+            skeleton=self.skeleton,
+            image_size=task.size,
+            box=task.own_box,
+            box_score=None if task.face is None else float(task.face.score),
+            image=task.index,
         )
-
-
-def _worse(second: Keypoints, first: Keypoints) -> bool:
-    """Whether a second look lost what the first had seen. Scores differ a little with the crop's
-    size, so that a small loss says nothing; regression has none."""
-    lost = np.isfinite(first.points).sum() > np.isfinite(second.points).sum()
-    return bool(lost or second.scores.mean() < LOSS * first.scores.mean())
 
 
 def _edges(boxes: npt.ArrayLike, index: int) -> Array:
@@ -290,14 +286,24 @@ def _edges(boxes: npt.ArrayLike, index: int) -> Array:
 
 def load_model(
     path: str | PathLike[str],
-    device: str = "cpu",
+    device: str = "auto",
     detector: str | FaceDetector = "auto",
+    runtime: str = "torch",
     encoder: Any = None,
 ) -> Predictor:
     """The best model of a run folder, of a weights file, or one that comes with heatkp by its
-    name, ready to predict. `detector` finds faces where no boxes are given; see `Predictor`.
-    `encoder` is a torch module as the model was trained with, where it was the user's own.
+    name, ready to predict.
 
-    Raises `CheckpointError` for what is missing or does not fit.
+    Args:
+        path: the run, the file or the name.
+        device: where it runs: `cpu`, `cuda` (or `cuda:1` and so on), `mps`; `auto` takes a GPU
+            where there is one.
+        detector: finds faces where no boxes are given; see `Predictor`.
+        runtime: what runs the network, a name of `heatkp.registry.RUNTIMES`.
+        encoder: a torch module as the model was trained with, where it was the user's own.
+
+    Raises:
+        CheckpointError: for what is missing or does not fit.
+        SettingsError: for a device that is not there, or a runtime that is none.
     """
-    return Predictor(load_run(Path(path), device, encoder), detector)
+    return Predictor(load_run(Path(path), device, encoder), detector, runtime)

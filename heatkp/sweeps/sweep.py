@@ -8,13 +8,13 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
-import torch
 from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
 from rich.console import Console
 
 from heatkp.config import Settings, assign, put, read_yaml
 from heatkp.errors import SettingsError
+from heatkp.models.devices import choose_device
 from heatkp.sweeps import PRUNERS, SAMPLERS, default_folder
 from heatkp.sweeps.objective import Objective, TimeUp, require_validation
 from heatkp.sweeps.recovery import queue_next_combination, requeue_lost, standing_trials
@@ -70,10 +70,7 @@ def run_sweep(
     found = _read_space(space, settings, overrides)
     base, folder = found.settings({}), Path(out) if out else default_folder(space)
     # Before the first trial: each would fail, and a grid be gone through for nothing.
-    if not _available(base.trainer.device):
-        raise SettingsError(
-            f"trainer.device: {base.trainer.device} is not available on this machine; use auto"
-        )
+    choose_device(base.trainer.device, "trainer.device")
     require_validation(base)
     grid = sampler == "grid"
     count = sum(1 for _ in found.grid()) if grid else None
@@ -169,12 +166,6 @@ def _update_table(objective: Objective) -> None:
             f"{objective.folder / CSV} cannot be written: {error.strerror or error}; "
             "the sweep goes on"
         )
-
-
-def _available(device: str) -> bool:
-    if device == "mps":
-        return torch.backends.mps.is_available()
-    return device != "cuda" or torch.cuda.is_available()
 
 
 def _check_options(

@@ -29,6 +29,7 @@ from heatkp.evaluation.evaluate import predict_dataset
 from heatkp.evaluation.metrics import summarise
 from heatkp.files import write_text
 from heatkp.models import KeypointModel, build_model
+from heatkp.models.devices import choose_device
 from heatkp.models.encoders import input_statistics
 from heatkp.text import is_text, json_text
 from heatkp.training.callbacks import (
@@ -167,12 +168,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _accelerator(device: str) -> str:
-    if device == "auto":
-        return "auto"
-    if device == "cuda" and not torch.cuda.is_available():
-        raise SettingsError("trainer.device: cuda is not available on this machine; use auto")
-    if device == "mps" and not torch.backends.mps.is_available():
-        raise SettingsError("trainer.device: mps is not available on this machine; use auto")
+    choose_device(device, "trainer.device")
     return "gpu" if device == "cuda" else device
 
 
@@ -285,7 +281,7 @@ def finish(prepared: Prepared, run: Path) -> dict[str, Any]:
     settings, skeleton = prepared.settings, prepared.data.data.skeleton
     if not settings.data.validates:
         return _finish_unmeasured(prepared, run)
-    best = runs.load_run(run, encoder=_own_encoder(settings))
+    best = runs.load_run(run, settings.trainer.device, _own_encoder(settings))
     errors = predict_dataset(best.model, prepared.data.val_set, settings.trainer.batch_size)
     metrics = summarise(errors, skeleton)
     metrics["split"] = "val"
@@ -306,7 +302,8 @@ def _finish_unmeasured(prepared: Prepared, run: Path) -> dict[str, Any]:
     from heatkp.viz import figures
     from heatkp.viz.curves import read_history, run_curves
 
-    last = runs.load_run(run / runs.LAST, encoder=_own_encoder(prepared.settings))
+    kept = prepared.settings
+    last = runs.load_run(run / runs.LAST, kept.trainer.device, _own_encoder(kept))
     description = runs.read_weights(run / runs.LAST)[1]
     runs.save_weights(run / runs.WEIGHTS, last.model, description)
     run_curves(run / runs.HISTORY, run / "curves.png")

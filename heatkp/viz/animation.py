@@ -17,9 +17,11 @@ from matplotlib.colors import to_rgb
 from PIL import Image as Pillow
 from torch import Tensor
 
-from heatkp.models import DenseModel, KeypointModel
+from heatkp import heatmaps as hm
+from heatkp.engine import TorchBackend
+from heatkp.models import KeypointModel
 from heatkp.viz.canvas import PREDICTED, TRUTH
-from heatkp.viz.maps import COLOURS, shown
+from heatkp.viz.maps import COLOURS
 
 Picture = npt.NDArray[np.uint8]
 MOST_FRAMES = 120
@@ -66,30 +68,24 @@ def frame_interval(every: int, total: int) -> int:
     return every * max(1, -(-total // (every * (MOST_FRAMES - 2))))
 
 
-@torch.no_grad()
 def take_frame(model: KeypointModel, images: Tensor, step: int) -> Frame:
     """A frame of a model, with its weights of now in evaluation mode, for inputs (N, C, H, W).
 
     Leaves the model's modes as they were and draws no random number.
     """
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        output = model(images)
-        points = model.decode(output).points.float().cpu()
-        if not isinstance(model, DenseModel):
-            return Frame(step, points, torch.zeros(len(images), 0, 0, dtype=torch.uint8), 1)
-        total = shown(output.float(), model.head.kind).sum(1, keepdim=True)
-    finally:
-        for module, training in modes:
-            module.training = training
+    backend = TorchBackend(model)
+    found = backend.run(images, maps=True)
+    points = found.points.float().cpu().clone()  # a plain tensor, which goes into checkpoints
+    if found.maps is None or backend.kind is None:
+        return Frame(step, points, torch.zeros(len(images), 0, 0, dtype=torch.uint8), 1)
+    total = hm.activate(found.maps, backend.kind).sum(1, keepdim=True)
     block = -(-max(total.shape[2:]) // MOST_MAP_SIDE)
     if block > 1:
         total = F.avg_pool2d(total, block, ceil_mode=True)
     peak = total.amax((2, 3), keepdim=True)
     share = torch.where(peak > 0, total / peak, torch.zeros_like(total))
     maps = (255 * share[:, 0]).round().to(torch.uint8).cpu()
-    return Frame(step, points, maps, model.stride * block)
+    return Frame(step, points, maps, backend.stride * block)
 
 
 def _rgb(colour: str) -> tuple[int, int, int]:

@@ -11,17 +11,16 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import numpy.typing as npt
-import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
 from matplotlib.patches import Ellipse
-from torch import Tensor
 
 from heatkp import coordinates as co
 from heatkp import heatmaps as hm
 from heatkp.data.dataset import KeypointDataset
+from heatkp.engine import TorchBackend
 from heatkp.errors import SettingsError
 from heatkp.models import DenseModel
 from heatkp.skeletons import Skeleton
@@ -49,7 +48,7 @@ class MapView:
     Attributes:
         title: what it is, for a headline.
         image: uint8 (C, H, W), what the network saw.
-        maps: (K, h, w) predicted, as `shown` makes them.
+        maps: (K, h, w) predicted, as `heatkp.heatmaps.activate` makes them.
         targets: (K, h, w) as the head has them; zeros where not labelled or outside, NaN where
             training asks for no map.
         stride: input pixels to a map pixel.
@@ -84,39 +83,26 @@ class MapView:
         return distance
 
 
-def shown(maps: Tensor, kind: hm.Kind) -> Tensor:
-    """Maps (B, K, H, W) as what they mean, none below 0.
-
-    Logits as their softmax over all pixels, which sums to 1; logits of one sigmoid per pixel as
-    that; Gaussians of peak 1 without what is negative.
-    """
-    if kind == "logits":
-        return maps.flatten(2).softmax(2).view_as(maps)
-    return maps.sigmoid() if kind == "sigmoid_logits" else maps.clamp(min=0)
-
-
-@torch.inference_mode()
 def map_view(model: DenseModel, dataset: KeypointDataset, index: int, title: str) -> MapView:
-    """A sample of a data set with the maps that a model in evaluation mode gives for it.
+    """A sample of a data set with the maps that a model gives for it.
 
     Raises `DataError` for a picture that cannot be read.
     """
     item = dataset[index]
-    device = next(model.parameters()).device
-    output = model(item["image"][None].to(device)).float()
-    found = model.decode(output)
-    truth = item["points"][None].to(device)
-    size = (output.shape[2], output.shape[3])
-    targets = model.head.target(co.input_to_map(truth, model.stride), size)
-    targets = torch.full_like(output, torch.nan) if targets is None else targets
+    found = TorchBackend(model).run(item["image"][None], maps=True)
+    assert found.maps is not None
+    maps = hm.activate(found.maps, model.head.kind)[0].cpu().numpy()
+    truth = co.input_to_map(item["points"][None], model.stride).to(found.points.device)
+    target = model.head.target(truth, (maps.shape[1], maps.shape[2]))
+    none = np.full_like(maps, np.nan)
     points, wanted = found.points[0].cpu().double().numpy(), item["points"].double().numpy()
     back = co.invert(item["matrix"].numpy())
     covariance = found.covariance
     return MapView(
         title,
         item["image"].numpy(),
-        shown(output, model.head.kind)[0].cpu().numpy(),
-        targets[0].float().cpu().numpy(),
+        maps,
+        none if target is None else target[0].detach().float().cpu().numpy(),
         model.stride,
         points,
         wanted,

@@ -119,7 +119,7 @@ def test_boxes_are_cropped_by_as_in_training(tiny_run, xml, tmp_path, monkeypatc
     result = eval_kaggle(tiny_run, xml, "--out", tmp_path / "a.csv")
     assert ("trained on boxes around" in result.output) is (kind == "points")
     model = load_model(tiny_run)
-    model.framing = Framing.of(boxed(tiny_run).settings.data)
+    model.engine.framing = Framing.of(boxed(tiny_run).settings.data)
     assert model.framing.box_scale is not None
     samples = read(xml).samples
     keypoints = model.predict([s.file for s in samples], [s.box for s in samples])

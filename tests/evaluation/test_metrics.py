@@ -15,7 +15,6 @@ from heatkp.data.loading import drawn_sample, with_boxes
 from heatkp.data.transforms import Framing
 from heatkp.evaluation.evaluate import (
     metrics_table,
-    predict_both_ways,
     predict_dataset,
     worst_points,
 )
@@ -197,38 +196,3 @@ def test_predictions_come_back_to_the_photo(batch_size):
     metrics = summarise(errors, FACE68)
     assert metrics["mae_input"] == pytest.approx(0.75, abs=1e-4)
     assert set(metrics["normalised"]) == {"inter-ocular", "inter-pupil", "box-diagonal"}
-
-
-class Brightest(torch.nn.Module):
-    """Finds the brightest pixel of the red and of the green channel; prefers its own side."""
-
-    def __init__(self, bias):
-        super().__init__()
-        self.bias = torch.tensor(bias)
-
-    def forward(self, images):
-        flat = images[:, :2].flatten(2).argmax(-1)
-        width = images.shape[-1]
-        return torch.stack([flat % width, flat // width], -1).float() + self.bias
-
-    def decode(self, output):
-        return Prediction(output, torch.ones(output.shape[:2]), None)
-
-
-def test_flip_test_changes_sides_and_cancels_a_bias():
-    """Red marks the subject's left point: in a mirror image that is the right one's label."""
-    images = torch.zeros(1, 3, 20, 30)
-    images[0, 0, 5, 20], images[0, 1, 7, 4] = 1, 1
-    pair = Skeleton("pair", ("left", "right"), pairs=((0, 1),))
-    truth = torch.tensor([[[20.0, 5.0], [4.0, 7.0]]])
-
-    class Sided(Brightest):
-        """Labels by side of the picture, as a trained network would."""
-
-        def forward(self, images):
-            found = super().forward(images)
-            order = found[..., 0].argsort(dim=1, descending=True)
-            return found.gather(1, order[..., None].expand_as(found))
-
-    found = predict_both_ways(Sided([1.5, 0.0]), images, pair)
-    assert torch.allclose(found, truth)

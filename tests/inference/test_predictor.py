@@ -74,7 +74,7 @@ def test_what_is_refused(predictor, tmp_path):
 
 def test_boxes(tiny_run, samples):
     predictor = heatkp.load_model(tiny_run)
-    predictor.framing = Framing((64, 64), box_scale=1.0)
+    predictor.engine.framing = Framing((64, 64), box_scale=1.0)
     image, box = samples[0].image(), samples[0].box
     points = predictor.predict(image, box)[0].points
     crop = predictor.framing.matrix((64, 64), box)

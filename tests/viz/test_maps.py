@@ -87,13 +87,6 @@ def test_a_tile_of_the_sheet_agrees():
     np.testing.assert_array_equal(maps.tile(view, 0).max(2) > 0.2, wanted)
 
 
-def test_maps_are_shown_as_what_they_mean():
-    raw = torch.randn(2, 3, 5, 7, generator=torch.Generator().manual_seed(0))
-    assert torch.allclose(maps.shown(raw, "logits").sum((2, 3)), torch.ones(2, 3))
-    assert torch.equal(maps.shown(raw, "sigmoid_logits"), raw.sigmoid())
-    assert torch.equal(maps.shown(raw, "gaussian"), raw.clamp(min=0))
-
-
 @pytest.mark.parametrize(("name", "peak"), [("kl", None), ("argmax", 1), ("bce", 1), ("ce", None),
                                             ("nll", None)])  # fmt: skip
 def test_targets_are_the_heads_own(name, peak):

@@ -5,10 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from heatkp import heatmaps as hm
 from heatkp.engine.backend import Output
 from heatkp.models import DenseModel, KeypointModel
+from heatkp.registry import register_runtime
 
 
+@register_runtime
 class TorchBackend:
     """A `KeypointModel` in evaluation mode; its modes are left as they were, layer by layer."""
 
@@ -16,9 +19,10 @@ class TorchBackend:
 
     def __init__(self, model: KeypointModel) -> None:
         self.model = model
-        dense = isinstance(model, DenseModel)
-        self.kind = model.head.kind if dense else None  # type: ignore[union-attr]
-        self.stride = model.stride if dense else 1  # type: ignore[union-attr]
+        self.kind: hm.Kind | None = None
+        self.stride = 1
+        if isinstance(model, DenseModel):
+            self.kind, self.stride = model.head.kind, model.stride
 
     @torch.inference_mode()
     def run(self, images: Tensor, maps: bool = False) -> Output:

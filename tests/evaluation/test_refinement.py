@@ -6,9 +6,9 @@ import json
 
 import numpy as np
 
+from heatkp.data.dataset import KeypointDataset
 from heatkp.data.samples import Sample
-from heatkp.inference.twice import predict_twice
-from heatkp.runs import Loaded
+from heatkp.evaluation.evaluate import predict_dataset
 from tests.conftest import TINY, heatkp
 from tests.inference.fakes import picture, predictor
 
@@ -26,10 +26,12 @@ def samples_off(count):
     return made
 
 
-def test_two_looks_over_samples():
+def test_two_passes_over_samples():
     model, samples, done = predictor(pull=0.2), samples_off(5), []
-    loaded = Loaded(model.model, model.settings, model.skeleton, model.box_style)
-    errors = predict_twice(loaded, samples, batch_size=2, progress=done.append)
+    dataset = KeypointDataset(samples, model.skeleton, model.framing)
+    errors = predict_dataset(
+        model.model, dataset, 2, progress=done.append, passes=2, box_style=model.box_style
+    )
     assert done == [2, 4, 5] and errors.input_size == (64, 64)
     for i, sample in enumerate(samples):
         alone = model.predict(sample.image(), sample.box, passes=2)[0]
