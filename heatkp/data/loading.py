@@ -182,6 +182,7 @@ def load_data(data: Data, chosen: bool = True) -> KeypointData:
     else:
         source = expand_path(data.path, "data.path")
         skeleton, samples, notes = read(source, data.format, options=ImageOptions.of(data))
+        samples = [s for s in samples if not s.ignored]  # the reader's notes count them
         if not any((s.visibility > 0).any() for s in samples):
             raise DataError(
                 f"{source} holds no labelled object: none of its {len(samples)} samples has a "

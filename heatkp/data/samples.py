@@ -55,6 +55,8 @@ class Sample:
         file: the file that the picture is read from, or None for a picture made in memory.
         declared_size: width and height of the image in pixels as the labels give them, or None.
         options: how the image is read: `read_with` changes it.
+        ignored: whether the labels say that the object does not count: it is neither trained on
+            nor measured, but predicted where its box is in a list of boxes.
     """
 
     id: str
@@ -69,6 +71,7 @@ class Sample:
     given_box: npt.NDArray[np.float32] | None = field(default=None, repr=False)
     declared_size: tuple[int, int] | None = field(default=None, repr=False)
     options: ImageOptions = STORED
+    ignored: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "id", printable(self.id))
