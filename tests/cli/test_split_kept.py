@@ -10,7 +10,7 @@ import pytest
 from heatkp import runs
 from heatkp.data.loading import drawn_sample
 from heatkp.data.samples import fingerprint
-from heatkp.skeletons import FACE68
+from heatkp.skeletons import FACE68, restored
 from tests.cli.test_cli import refused
 from tests.conftest import TINY, heatkp
 
@@ -60,12 +60,12 @@ def test_layouts_stored_without_sides(tiny_run):
     for indices, unpaired in ((range(68), []), ([36, 39, 33], [0, 1]), ([36, 45], [])):
         description["skeleton"] = runs.asdict(FACE68.subset(list(indices)))
         del description["skeleton"]["unpaired"]
-        assert list(runs._as_skeleton(description["skeleton"]).unpaired) == unpaired
+        assert list(restored(description["skeleton"]).unpaired) == unpaired
     description["skeleton"] |= {"name": "points3", "point_names": ["a", "left_b", "right_b"]}
-    assert list(runs._as_skeleton(description["skeleton"]).unpaired) == []
+    assert list(restored(description["skeleton"]).unpaired) == []
     description["skeleton"]["pairs"] = []
     description["skeleton"]["point_names"] = ["1", "2", "3"]
-    assert list(runs._as_skeleton(description["skeleton"]).unpaired) == [0, 1, 2]
+    assert list(restored(description["skeleton"]).unpaired) == [0, 1, 2]
 
 
 def test_fingerprint():

@@ -99,6 +99,6 @@ def test_model_init_demands_the_same_points(tmp_path):
     assert done.exit_code == 0, done.output
     start = ["--set", f"model.init={first}", "--out", second]
     refused(
-        ["train", *SHORT, *points, "data.points=[3,4,5]", *start], "3 points of", "model.transfer"
+        ["train", *SHORT, *points, "data.points=[3,4,5]", *start], "'jaw_3'", "'jaw_0'", "model.transfer"
     )
     assert not second.exists()
