@@ -226,6 +226,7 @@ def in_parts(
     Raises `DataError` or `SettingsError` as `load_data` does.
     """
     skeleton, samples, notes = labels
+    samples = [s for s in samples if not s.ignored]  # the reader's notes count them
     count = len(samples)
     samples = [*samples, *(validation or ())]
     if not any((s.visibility > 0).any() for s in samples):

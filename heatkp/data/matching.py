@@ -54,8 +54,8 @@ def order_of(
     if found is None or (len(has) > len(wanted) and not more):
         differing = difference(who, wanted.point_names, whose, has.point_names)
         raise CheckpointError(
-            f"{who} ({wanted.name}, {len(wanted)} points) and {whose} ({has.name}, {len(has)}) "
-            f"have different points: {differing}; {advice}"
+            f"{who} ({wanted.name}, {len(wanted)} points) and {whose} ({has.name}, {len(has)} "
+            f"points) have different points: {differing}; {advice}"
         )
     return found
 

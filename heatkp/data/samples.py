@@ -57,6 +57,8 @@ class Sample:
         given_box: the labels' own box then, or None.
         declared_size: width and height of the image in pixels as the labels give them, or None.
         options: how the image is read: `read_with` changes it.
+        ignored: whether the labels say that the object does not count: it is neither trained on
+            nor measured, but predicted where its box is in a list of boxes.
     """
 
     image: Callable[[], Any] = field(repr=False, compare=False)
@@ -71,6 +73,7 @@ class Sample:
     given_box: npt.NDArray[np.float32] | None = field(default=None, repr=False)
     declared_size: tuple[int, int] | None = field(default=None, repr=False)
     options: ImageOptions = STORED
+    ignored: bool = False
 
     def __init__(
         self,
@@ -88,6 +91,7 @@ class Sample:
         given_box: npt.NDArray[np.float32] | None = None,
         declared_size: tuple[int, int] | None = None,
         options: ImageOptions = STORED,
+        ignored: bool = False,
     ) -> None:
         """An image with its labels.
 
@@ -117,6 +121,7 @@ class Sample:
             "points": labels, "visibility": codes, "box": _edges(box, identity), "id": identity,
             "person": person, "photo": photo, "file": where, "box_from_points": box_from_points,
             "given_box": given_box, "declared_size": declared_size, "options": options,
+            "ignored": ignored,
         }  # fmt: skip
         for name, value in values.items():
             object.__setattr__(self, name, value)

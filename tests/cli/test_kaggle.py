@@ -66,6 +66,18 @@ def rows_of(path):
         return list(csv.reader(file))
 
 
+def test_a_submission_has_a_row_for_ignored_boxes(run_copy, xml):
+    """The competition counts the boxes of its file; what is to be ignored is not scored."""
+    plain = eval_kaggle(run_copy, xml)
+    rows = rows_of(run_copy / "submission.csv")
+    xml.write_text(xml.read_text().replace("<box ", "<box ignore='1' ", 1))
+    marked = eval_kaggle(run_copy, xml)
+    assert rows_of(run_copy / "submission.csv") == rows
+    assert "3 images" in plain.output and "2 images" in marked.output
+    assert "ignore='1'" in marked.output and "ignore='1'" not in plain.output
+    assert "2 images" in heatkp("score", run_copy / "submission.csv", xml).output
+
+
 def test_submission_of_labels_without_points(run_copy, bare):
     """What the library finds in the photos, in Kaggle's order, in the run's folder."""
     result = eval_kaggle(run_copy, bare)
@@ -172,7 +184,7 @@ def test_bad_submissions(tiny_run, xml, bare, faces, tmp_path):
     refused([*command, "--data", bare, "--lookup", out], "15-point", "imglab", out=out)
     refused(["eval", tiny_run, "--lookup", out], "--kaggle")
     few = write_imglab(tmp_path / "few", faces, parts=5)
-    refused([*command, "--data", few], "68)", "5 points", out=out)
+    refused([*command, "--data", few], "68 points)", "5 points)", "'point_0'", "'jaw_0'", out=out)
     folder = ["eval", tiny_run, "--kaggle", "--data", bare, "--out"]
     refused([*folder, tmp_path], "it is a folder")
     refused([*folder, tmp_path / "no" / "a.csv"], "no folder")

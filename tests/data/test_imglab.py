@@ -7,6 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from heatkp.config import Data
+from heatkp.data.loading import load_data
 from heatkp.data.readers import read, recognise
 from heatkp.data.readers.common import distinct, layout, photos_of
 from heatkp.data.readers.imglab import read_imglab
@@ -46,7 +48,7 @@ def test_both_ways_of_writing(tmp_path, double):
 
 def test_several_boxes_and_what_is_left_out(tmp_path):
     images = [
-        ("d/b_1.png", [BOX, box_of(1, 2, 3, 4), box_of(0, 0, -1, 0, ignore=1)]),
+        ("d/b_1.png", [BOX, box_of(1, 2, 3, 4)]),
         ("d/b_2_mirror.png", [box_of(1, 2, 3, 4, ignore=0, parts={"nose": (1, 2)})]),
         ("c.png", []),
         ("d/b_1.png", [BOX]),
@@ -58,10 +60,42 @@ def test_several_boxes_and_what_is_left_out(tmp_path):
     assert np.isnan(samples[1].points).all() and samples[2].points[1].tolist() == [1, 2]
     assert np.isnan(samples[2].points[[0, 2]]).all()
     assert notes == (
-        "boxes left out, for the file marks them as to be ignored: 1",
         "images left out, for they have no box: 1",
         "boxes without parts, none of their points is labelled: 1",
     )
+
+
+def test_ignored_boxes_are_predicted_and_not_trained_on(tmp_path):
+    ignored = box_of(4, 5, 6, 7, ignore=1, parts=EYES | {"chin": (1, 1)})
+    images = [
+        ("a.png", [ignored, BOX, box_of(0, 0, -1, 0, ignore=1), BOX]),
+        ("b.png", [BOX]),
+        ("c.png", [BOX, box_of(1, 1, 5, 5, ignore="true")]),
+    ]
+    path = write(tmp_path, images)
+    skeleton, samples, notes = read(path)
+    assert "chin" not in skeleton.point_names
+    assert [s.ignored for s in samples] == [True, False, False, False, False, True]
+    # Those that count are called as if the others were not there.
+    assert [s.id for s in samples] == ["a#3", "a", "a#2", "b", "c", "c#2"]
+    assert samples[0].box.tolist() == [3.5, 4.5, 9.5, 11.5] and not samples[0].visibility.any()
+    assert [(": 2, such as box 1 of image 1 (a.png)" in n, ": 1, such as box 3" in n)
+            for n in notes] == [(True, False), (False, True)]  # fmt: skip
+    data = load_data(Data(path=str(path), validation=0.4, pairs=[]))
+    assert sorted(s.id for s in data.part("all")) == ["a", "a#2", "b", "c"]
+    assert set(notes) <= set(data.notes)
+    path.write_text(imglab_text([(name, [ignored]) for name in ("a.png", "b.png")]))
+    with pytest.raises(DataError, match=r"no labelled object.*ignore='1'.*: 2"):
+        load_data(Data(path=str(path), pairs=[]))
+
+
+def test_images_of_ignored_boxes_need_not_be_there(tmp_path):
+    path = write(tmp_path, [("a.png", [BOX]), ("b.png", [BOX | {"ignore": 1}])])
+    (tmp_path / "b.png").unlink()
+    assert [s.ignored for s in read(path).samples] == [False, True]
+    (tmp_path / "a.png").unlink()
+    with pytest.raises(DataError, match=r"a\.png does not exist"):
+        read(path)
 
 
 def numbered(names):

@@ -41,6 +41,13 @@ def test_boxes_by_path_then_by_name(tmp_path):
     assert len(file.find(seen(given[2]))) == 2 and file.find(seen(given[3])).shape == (0, 4)
 
 
+def test_boxes_marked_as_to_be_ignored_are_predicted(tmp_path):
+    path = tmp_path / "labels.xml"
+    path.write_text(imglab_text([("1.jpg", [box_of(0, 0, 9, 9), box_of(1, 1, 5, 5, ignore=1)])]))
+    picture = tmp_path / "1.jpg"
+    assert BoxFile(path, [picture]).find(seen(picture))[:, 2].tolist() == [8.5, 5.5]
+
+
 def test_boxes_are_never_another_pictures(tmp_path):
     path = imglab(tmp_path, ("x/1.jpg", [(0, 0, 9, 9)]), ("y/1.jpg", [(0, 0, 5, 5)]))
     own, far, near = (tmp_path / f / "1.jpg" for f in ("x", "far", "z/y"))

@@ -100,8 +100,8 @@ def test_model_init_demands_the_same_points(tmp_path):
     start = ["--set", f"model.init={first}", "--out", second]
     refused(
         ["train", *SHORT, *points, "data.points=[3,4,5]", *start],
-        "jaw_3",
-        "jaw_0",
+        "'jaw_3'",
+        "'jaw_0'",
         "model.transfer",
     )
     assert not second.exists()

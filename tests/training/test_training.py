@@ -129,7 +129,9 @@ def test_resume_refuses(tiny_run, run_copy, tmp_path):
     for arguments, words in [
         ([tiny_run], "is finished"),
         ([tmp_path], "not a run folder"),
-        ([tiny_run, "--lr", 1e-3], "leave out"),
+        ([tiny_run, "--epochs", 2], "is finished, after 2 epochs"),
+        ([tiny_run, "--epochs", 3, "--lr", 0.1], "optimiser.lr: a run that goes on keeps its"),
+        ([tiny_run, "--epochs", 3, "--out", tmp_path / "new"], "leave out --config and --out"),
     ]:
         result = heatkp("train", "--resume", *arguments)
         assert result.exit_code == 2 and words in result.output.replace("\n", " ")
@@ -223,7 +225,7 @@ def test_starting_from_another_run(tiny_run, tmp_path):
     for extra, words in [
         (["--head", "argmax"], "choose one of ce, kl, marginal, nll, softargmax"),
         (["--head", "regression"], "or model.transfer"),
-        (["--set", "data.points=nose"], "has 68 points, this run has 1"),
+        (["--set", "data.points=nose"], "weights.safetensors has 'jaw_0'"),
         (["--set", "model.encoder=resnet18"], "does not fit the model"),
     ]:
         result = heatkp("train", *flags, tmp_path / "b", "--set", f"model.init={tiny_run}", *extra)

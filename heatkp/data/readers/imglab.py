@@ -6,7 +6,7 @@ wide covers the pixels left ... left + width - 1, so its edges lie half a pixel 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -42,6 +42,7 @@ class _Box(NamedTuple):
     edges: npt.NDArray[np.float32]
     parts: dict[str, tuple[float, float]]
     size: tuple[int, int] | None
+    ignored: bool = False
 
 
 def _root(source: Path) -> Element:
@@ -76,10 +77,15 @@ def _size(image: Element) -> tuple[int, int] | None:
     return (round(width), round(height)) if min(width, height) >= 1 else None
 
 
-def _box(element: Element, image: str, place: str, size: tuple[int, int] | None) -> _Box:
+def _edges(element: Element, place: str) -> npt.NDArray[np.float32]:
     left, top, width, height = _numbers(element, ("left", "top", "width", "height"), place)
     if width <= 0 or height <= 0:
         raise DataError(f"{place}: the box is {width:g} wide and {height:g} high: it has no area")
+    edges = np.array([left, top, left + width, top + height], np.float64) - 0.5
+    return edges.astype(np.float32)
+
+
+def _parts(element: Element, place: str) -> dict[str, tuple[float, float]]:
     parts: dict[str, tuple[float, float]] = {}
     for part in element.findall("part"):
         name = part.get("name")
@@ -89,13 +95,15 @@ def _box(element: Element, image: str, place: str, size: tuple[int, int] | None)
             raise DataError(f"{place}: part {name!r} is there twice")
         x, y = _numbers(part, ("x", "y"), f"{place}, part {name!r}")
         parts[name] = (x, y)
-    edges = np.array([left, top, left + width, top + height], np.float64) - 0.5
-    return _Box(place, image, edges.astype(np.float32), parts, size)
+    return parts
 
 
 def _boxes(source: Path, notes: list[str]) -> Iterator[_Box]:
-    """All boxes in the file's order, but for those to be ignored; fills `notes` at the end."""
-    ignored = empty = 0
+    """All boxes in the file's order; fills `notes` at the end.
+
+    Those to be ignored have no parts; one of them that is no box at all is left out.
+    """
+    ignored, unusable, empty = [], [], 0
     for i, image in enumerate(_root(source).findall("images/image"), 1):
         name = image.get("file")
         if not name:
@@ -103,25 +111,49 @@ def _boxes(source: Path, notes: list[str]) -> Iterator[_Box]:
         boxes = image.findall("box")
         empty += not boxes
         for b, box in enumerate(boxes, 1):
-            place = f"{source}: box {b} of image {i} ({name})"
+            where = f"box {b} of image {i} ({name})"
+            place = f"{source}: {where}"
             mark = box.get("ignore", "").strip().lower()
             if mark not in _IGNORED:
                 raise DataError(f"{place}: ignore is {box.get('ignore')!r}; wanted 0 or 1")
-            if _IGNORED[mark]:
-                ignored += 1
-            else:
-                yield _box(box, name, place, _size(image))
+            if not _IGNORED[mark]:
+                edges = _edges(box, place)
+                yield _Box(place, name, edges, _parts(box, place), _size(image))
+                continue
+            try:
+                edges = _edges(box, place)
+            except DataError:
+                unusable.append(where)
+                continue
+            ignored.append(where)
+            yield _Box(place, name, edges, {}, _size(image), ignored=True)
     if ignored:
-        notes.append(f"boxes left out, for the file marks them as to be ignored: {ignored}")
+        notes.append(
+            f"boxes marked with ignore='1', predicted but neither trained on nor measured: "
+            f"{len(ignored)}, such as {ignored[0]}"
+        )
+    if unusable:
+        notes.append(
+            f"boxes left out, marked with ignore='1' and without an area: {len(unusable)}, such "
+            f"as {unusable[0]}"
+        )
     if empty:
         notes.append(f"images left out, for they have no box: {empty}")
+
+
+def _ids(boxes: Sequence[_Box]) -> list[str]:
+    """Names of samples; those of boxes that count are as if the ignored ones were not there."""
+    order = sorted(range(len(boxes)), key=lambda i: boxes[i].ignored)
+    names = dict(zip(order, distinct([without_extension(boxes[i].image) for i in order])))
+    return [names[i] for i in range(len(boxes))]
 
 
 def read_imglab(path: Path, strict: bool = True) -> Labels:
     """All boxes of an imglab XML file (or of the folder that holds just one), in its order.
 
     Without any parts in the file the samples have no points and the skeleton is `UNLABELLED`;
-    else a part that a box lacks is not labelled. Images are looked for as `locate` does.
+    else a part that a box lacks is not labelled. Boxes with ignore='1' are `Sample.ignored`, and
+    none of their points is labelled. Images are looked for as `locate` does.
     Raises `DataError` for what does not fit, and where `strict` for images that do not exist.
     """
     source = only_file(path, ".xml")
@@ -134,16 +166,16 @@ def read_imglab(path: Path, strict: bool = True) -> Labels:
         raise DataError(f"{source} holds no boxes{why}: each object needs a <box> in an <image>")
     names = sorted({name for box in boxes for name in box.parts}, key=lambda n: (natural(n), n))
     skeleton, order = layout(names) if names else (UNLABELLED, [])
-    bare = sum(not box.parts for box in boxes)
+    bare = sum(not box.parts and not box.ignored for box in boxes)
     if names and bare:
         notes.append(f"boxes without parts, none of their points is labelled: {bare}")
     images = [box.image for box in boxes]
     files, elsewhere = locate(source, images, [str(source)] * len(images), strict)
     notes += elsewhere
     if strict:
-        demand_files(source, files)
+        demand_files(source, (f for f, box in zip(files, boxes) if not box.ignored))
     samples = []
-    ids = distinct(map(without_extension, images))
+    ids = _ids(boxes)
     photos = photos_of(images)
     for identity, box, file, photo in zip(ids, boxes, files, photos):
         given = [box.parts.get(names[i], (np.nan, np.nan)) for i in order]
@@ -158,6 +190,7 @@ def read_imglab(path: Path, strict: bool = True) -> Labels:
                 photo=photo,
                 file=file,
                 declared_size=box.size,
+                ignored=box.ignored,
             )
         )
     return Labels(skeleton, samples, tuple(notes))
