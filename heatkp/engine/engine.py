@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 
 from heatkp import coordinates as co
 from heatkp import heatmaps as hm
-from heatkp.data.boxes import BoxStyle
+from heatkp.data.boxes import BoxStyle, box_error
 from heatkp.data.dataset import KeypointDataset, to_tensor
 from heatkp.data.photos import crop_photo
 from heatkp.data.samples import Image, Sample
@@ -167,7 +167,7 @@ class Engine:
         first points, which mends boxes that are off. The rest as in `estimate`.
 
         Raises:
-            DataError: for a box that is none.
+            DataError: for a box that is of no use in its image (`heatkp.data.boxes.box_error`).
             SettingsError: as `require_box_style` and `require_mirrored` do.
         """
         if flip_test:
@@ -212,7 +212,7 @@ class Engine:
     def input_of(self, image: Image, box: Array | None = None) -> tuple[Tensor, co.Matrix]:
         """What the network sees of an image (H, W, 3), uint8 (C, H, W), and the affine there.
 
-        Raises `DataError` for a box that is none.
+        Raises `DataError` for a box that is of no use in the image.
         """
         none = np.zeros((0, 2), np.float32)
         edges = None if box is None else np.asarray(box, np.float32)
@@ -227,7 +227,7 @@ class Engine:
         assert self.box_style is not None
         size = (region.image.shape[1], region.image.shape[0])
         box = self.box_style.around(points)
-        if box is None:
+        if box is None or box_error(box, size) is not None:
             return None
         try:
             seen = self.framing.region(size, region.box)
