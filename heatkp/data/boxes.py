@@ -15,6 +15,10 @@ Array = npt.NDArray[np.float64]
 
 LARGEST = 10.0
 """Longer sides of the image that a box may be wide or high; an object in it would be a dot."""
+BEYOND = 0.1
+"""Fraction of the image's width or height by which boxes reach out if corners are read as sizes."""
+PROOF = 5
+"""Boxes, all of them in another form, that are no chance."""
 EDGES = "edges x0, y0, x1, y1 in pixels are wanted"
 
 
@@ -64,6 +68,55 @@ def box_error(box: npt.ArrayLike, image_size: tuple[int, int]) -> str | None:
             "remove it"
         )
     return None
+
+
+class Form(NamedTuple):
+    """How the numbers of a file's boxes were meant, other than x, y, width, height in pixels.
+
+    Attributes:
+        text: what tells that, and what to do.
+        proven: whether it cannot be chance.
+        example: the place of a box that tells it.
+    """
+
+    text: str
+    proven: bool
+    example: int
+
+
+def other_form(boxes: Array, sizes: npt.NDArray[Any]) -> Form | None:
+    """What all boxes of a file, read as x, y, width, height, say of the form they are in.
+
+    Fractions of the size are recognised where all numbers lie between 0 and 1; corners x0, y0,
+    x1, y1 where some boxes reach far out of their images if read as sizes, and all lie inside as
+    corners.
+
+    Args:
+        boxes: edges (N, 4) as they were read.
+        sizes: width and height (N, 2) of the images in pixels, NaN where they are not known.
+    """
+    if not len(boxes):
+        return None
+    low, extent = boxes[:, :2] + 0.5, boxes[:, 2:] - boxes[:, :2]
+    with np.errstate(invalid="ignore"):
+        fractions = (low >= 0) & (low <= 1) & (extent <= 1) & ~(sizes <= 2)
+    if fractions.all():
+        text = (
+            f"all {len(boxes)} boxes lie between 0 and 1: pixels are wanted, not fractions of the "
+            "size; multiply them by width and height"
+        )
+        return Form(text, True, 0)
+    known = np.isfinite(sizes).all(axis=1)
+    low, high, size = low[known], extent[known], sizes[known]
+    corners = (low >= -1) & (high > low) & (high <= size + 1)
+    out = (low + high > size * (1 + BEYOND)).any(axis=1)
+    if not corners.all() or 3 * out.sum() < max(len(out), 1):
+        return None
+    text = (
+        f"{out.sum()} of {len(out)} boxes reach far out of their images if they are x, y, width, "
+        "height, and all lie inside as x0, y0, x1, y1: write width x1 - x0 and height y1 - y0"
+    )
+    return Form(text, len(out) >= PROOF, int(np.flatnonzero(known)[np.flatnonzero(out)[0]]))
 
 
 class BoxStyle(NamedTuple):

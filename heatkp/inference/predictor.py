@@ -172,6 +172,7 @@ class Predictor:
                     raise
                 raise DataError(f"image {i}: {error}") from None
             size = (image.shape[1], image.shape[0])
+            regions: list[tuple[Array, Face | None]]
             if detector is not None:
                 regions = [(np.asarray(face.box, np.float64), face) for face in detector(image)]
             elif isinstance(boxes, str) or boxes[i] is None:
