@@ -145,7 +145,7 @@ def parse_box(text: str) -> list[float]:
         sizes = ""
         if x1 > 0 and y1 > 0:
             edges = ",".join(f"{edge:g}" for edge in (x0, y0, x0 + x1, y0 + y1))
-            sizes = f"; of x, y, width, height they are {edges}"
+            sizes = f"; if these are x, y, width, height, write {edges}"
         raise SettingsError(
             f"--box {text!r}: give four numbers x0,y0,x1,y1 in pixels of the image with "
             f"x0 < x1 and y0 < y1, such as 210,80,420,330{sizes}"

@@ -50,11 +50,11 @@ def box_error(box: npt.ArrayLike, image_size: tuple[int, int]) -> str | None:
     if not (extent > 0).all():
         sums = ", ".join(f"{edge:g}" for edge in (*edges[:2], *(edges[:2] + edges[2:])))
         sized = (edges[2:] > 0).all() and (edges[:2] + edges[2:] <= (width, height)).all()
-        as_sizes = f"; of x, y, width, height they are {sums}" if sized else ""
+        as_sizes = f"; if they are x, y, width, height, write {sums}" if sized else ""
         return f"{said} has no area: {EDGES}, with x0 < x1 and y0 < y1{as_sizes}"
     if extent.max() < 1:
         fractions = ((edges >= -0.5) & (edges <= 1)).all()
-        why = f"; of fractions of {width}x{height} pixels they are the product" if fractions else ""
+        why = f"; multiply fractions by the size, {width}x{height}" if fractions else ""
         return f"{said} is smaller than a pixel: {EDGES}{why}"
     if extent.max() > LARGEST * max(width, height):
         return (
