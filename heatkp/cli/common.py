@@ -132,9 +132,13 @@ def parse_box(text: str) -> list[float]:
     except ValueError:
         x0 = y0 = x1 = y1 = math.nan
     if not (x0 < x1 and y0 < y1 and all(map(math.isfinite, (x0, y0, x1, y1)))):
+        sizes = ""
+        if x1 > 0 and y1 > 0:
+            edges = ",".join(f"{edge:g}" for edge in (x0, y0, x0 + x1, y0 + y1))
+            sizes = f"; if these are x, y, width, height, write {edges}"
         raise SettingsError(
-            f"--box {text!r}: give four numbers x0,y0,x1,y1 in pixels of the picture with "
-            "x0 < x1 and y0 < y1, such as 210,80,420,330"
+            f"--box {text!r}: give four numbers x0,y0,x1,y1 in pixels of the image with "
+            f"x0 < x1 and y0 < y1, such as 210,80,420,330{sizes}"
         )
     return [x0, y0, x1, y1]
 

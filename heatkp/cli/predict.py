@@ -73,8 +73,8 @@ def predict(
 
     Writes tables, and copies with the points drawn. Coordinates, of --box too, are pixels of the
     picture as it is seen upright (turned as its EXIF entry says), with (0, 0) at the centre of the
-    top-left pixel. A file that cannot be read is named at the end (exit code 1), the others are
-    done.
+    top-left pixel. A file that cannot be read, or a box outside its image, is named at the end
+    (exit code 1), the others are done.
     """
     from heatkp.cli.console import PlainConsole, say
     from heatkp.cli.predict_run import Output, run
@@ -96,7 +96,7 @@ def predict(
         raise DataError(f"no picture found. {wanted}")
     target = None if piped else _free_folder(out)
     asked = _asked(found, Options(**options))
-    for note in (_terms(asked.options.model), _framing(asked)):
+    for note in (_terms(asked.options.model), _framing(asked), *asked.notes):
         if note:
             say(aside, note)
     if target is not None:
@@ -125,6 +125,7 @@ class Asked(NamedTuple):
     options: Options
     predictor: Predictor
     boxes: Boxes | str
+    notes: tuple[str, ...] = ()
 
 
 def _framing(asked: Asked) -> str:
@@ -193,7 +194,7 @@ def _asked(found: Found, options: Options) -> Asked:
     if options.edges and options.where is not None:
         raise SettingsError("--box says where the objects are: leave out --boxes")
     predictor = load_model(options.model, options.device)
-    boxes = _given_boxes(found, options, predictor.image_options.orient)
+    boxes, notes = _given_boxes(found, options, predictor.image_options.orient)
     if predictor.framing.box_scale is None and (callable(boxes) or boxes == "faces"):
         raise SettingsError(
             f"{options.model} was trained on whole pictures and takes no boxes: leave them out"
@@ -214,27 +215,29 @@ def _asked(found: Found, options: Options) -> Asked:
             f"{given[0]} is about finding faces, but no faces are looked for here: leave it out, "
             "or add --boxes faces"
         )
-    return Asked(options, predictor, boxes)
+    return Asked(options, predictor, boxes, notes)
 
 
-def _given_boxes(found: Found, options: Options, upright: bool) -> Boxes | str:
+def _given_boxes(
+    found: Found, options: Options, upright: bool
+) -> tuple[Boxes | str, tuple[str, ...]]:
     """`auto`, `faces`, `image`, or what gives the boxes of --box or of a file, which are
-    `upright` where the model's labels were."""
+    `upright` where the model's labels were; and notes."""
     from heatkp.errors import SettingsError
     from heatkp.inference.box_files import BoxFile
 
     if options.edges:
-        return _typed_boxes(found, options.edges)
+        return _typed_boxes(found, options.edges), ()
     where = options.where or "auto"
     if where in ("auto", "faces", "image"):
-        return where
+        return where, ()
     path = Path(where)
     if not path.is_file():
         raise SettingsError(
             f"--boxes {where}: there is no such file; give auto, faces, image, or a file"
         )
     file = BoxFile(path, [source.path for source in found.sources], upright)
-    return file.find
+    return file.find, file.notes
 
 
 def _typed_boxes(found: Found, texts: Sequence[str]) -> Boxes:

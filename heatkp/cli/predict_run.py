@@ -155,6 +155,7 @@ def _work(
     options = asked.options
     columns = (TextColumn("predicting"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     hidden = not aside.is_terminal
+    known = set(tally.faults)
     total = 0 if hidden else sum(picture_count(s, every) for s in found.sources)
     start = time.perf_counter()
     results = answers(
@@ -173,7 +174,9 @@ def _work(
         for item in results:
             progress.advance(task)
             if isinstance(item, Fault):
-                tally.faults.append(item)
+                if item not in known:  # each frame of a video may give the same
+                    tally.faults.append(item)
+                    known.add(item)
             elif item.faces is None:
                 tally.without_box.append(item.picture.name)
             else:

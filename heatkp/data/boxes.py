@@ -1,4 +1,4 @@
-"""How the boxes of a data set, or of a detector, lie around an object's points."""
+"""Boxes around objects: which are of use in an image, and how they lie around points."""
 
 from __future__ import annotations
 
@@ -8,9 +8,115 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from heatkp.coordinates import image_box
 from heatkp.data.samples import Sample
 
 Array = npt.NDArray[np.float64]
+
+LARGEST = 10.0
+"""Longer sides of the image that a box may be wide or high; an object in it would be a dot."""
+BEYOND = 0.1
+"""Fraction of the image's width or height by which boxes reach out if corners are read as sizes."""
+PROOF = 5
+"""Boxes, all of them in another form, that are no chance."""
+EDGES = "edges x0, y0, x1, y1 in pixels are wanted"
+
+
+def box_error(box: npt.ArrayLike, image_size: tuple[int, int]) -> str | None:
+    """Why a box says nothing of where an object is in an image, or None where it does.
+
+    A box that is partly outside the image is good.
+
+    Args:
+        box: edges x0, y0, x1, y1 in pixels of the image.
+        image_size: width and height of the image in pixels.
+
+    >>> box_error([10, 10, 30, 90], (40, 40)) is None
+    True
+    >>> box_error([50, 10, 60, 20], (40, 40))
+    'the box 50, 10, 60, 20 lies outside the image, which is 40x40 pixels: correct it, or remove it'
+    """
+    try:
+        edges = np.asarray(box, np.float64)
+    except (TypeError, ValueError):
+        return f"the box {box!r} is not numbers: {EDGES}"
+    if edges.shape != (4,):
+        return f"the box has shape {edges.shape}, not (4,): {EDGES}"
+    said = "the box " + ", ".join(f"{edge:g}" for edge in edges)
+    if not np.isfinite(edges).all():
+        return f"{said} is not finite: {EDGES}"
+    extent = edges[2:] - edges[:2]
+    width, height = image_size
+    if not (extent > 0).all():
+        sums = ", ".join(f"{edge:g}" for edge in (*edges[:2], *(edges[:2] + edges[2:])))
+        sized = (edges[2:] > 0).all() and (edges[:2] + edges[2:] <= (width, height)).all()
+        as_sizes = f"; if they are x, y, width, height, write {sums}" if sized else ""
+        return f"{said} has no area: {EDGES}, with x0 < x1 and y0 < y1{as_sizes}"
+    if extent.max() < 1:
+        fractions = ((edges >= -0.5) & (edges <= 1)).all()
+        why = f"; multiply fractions by the size, {width}x{height}" if fractions else ""
+        return f"{said} is smaller than a pixel: {EDGES}{why}"
+    if extent.max() > LARGEST * max(width, height):
+        return (
+            f"{said} is more than {LARGEST:g} times as large as the image, which is "
+            f"{width}x{height} pixels: {EDGES}"
+        )
+    whole = image_box(width, height)
+    if (edges[:2] >= whole[2:]).any() or (edges[2:] <= whole[:2]).any():
+        return (
+            f"{said} lies outside the image, which is {width}x{height} pixels: correct it, or "
+            "remove it"
+        )
+    return None
+
+
+class Form(NamedTuple):
+    """How the numbers of a file's boxes were meant, other than x, y, width, height in pixels.
+
+    Attributes:
+        text: what tells that, and what to do.
+        proven: whether it cannot be chance.
+        example: the place of a box that tells it.
+    """
+
+    text: str
+    proven: bool
+    example: int
+
+
+def other_form(boxes: Array, sizes: npt.NDArray[Any]) -> Form | None:
+    """What all boxes of a file, read as x, y, width, height, say of the form they are in.
+
+    Fractions of the size are recognised where all numbers lie between 0 and 1; corners x0, y0,
+    x1, y1 where some boxes reach far out of their images if read as sizes, and all lie inside as
+    corners.
+
+    Args:
+        boxes: edges (N, 4) as they were read.
+        sizes: width and height (N, 2) of the images in pixels, NaN where they are not known.
+    """
+    if not len(boxes):
+        return None
+    low, extent = boxes[:, :2] + 0.5, boxes[:, 2:] - boxes[:, :2]
+    with np.errstate(invalid="ignore"):
+        fractions = (low >= 0) & (low <= 1) & (extent <= 1) & ~(sizes <= 2)
+    if fractions.all():
+        text = (
+            f"all {len(boxes)} boxes lie between 0 and 1: pixels are wanted, not fractions of the "
+            "size; multiply them by width and height"
+        )
+        return Form(text, True, 0)
+    known = np.isfinite(sizes).all(axis=1)
+    low, high, size = low[known], extent[known], sizes[known]
+    corners = (low >= -1) & (high > low) & (high <= size + 1)
+    out = (low + high > size * (1 + BEYOND)).any(axis=1)
+    if not corners.all() or 3 * out.sum() < max(len(out), 1):
+        return None
+    text = (
+        f"{out.sum()} of {len(out)} boxes reach far out of their images if they are x, y, width, "
+        "height, and all lie inside as x0, y0, x1, y1: write width x1 - x0 and height y1 - y0"
+    )
+    return Form(text, len(out) >= PROOF, int(np.flatnonzero(known)[np.flatnonzero(out)[0]]))
 
 
 class BoxStyle(NamedTuple):

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from heatkp.coordinates import image_box
 from heatkp.data.checks import label_notes
+from heatkp.data.checks.boxes import box_notes
 from heatkp.data.depth import depth_notes
 from heatkp.data.lookalikes import find_lookalikes, groups_of, label_gap
 from heatkp.data.mirroring import mirroring_note
@@ -86,7 +87,7 @@ class Inspection:
         lookalikes: groups of samples that show one photo, though their names and bytes differ.
         label_gap: how far two labels of one photo are apart, as a share of `size_of`: the middle
             of all groups, those of equal bytes or related names included.
-        notes: the reader's, and those of `label_notes`.
+        notes: the reader's, and those of `label_notes` and `box_notes`.
     """
 
     path: str
@@ -303,6 +304,7 @@ def inspect(
         notes=(
             *labels.notes,
             *label_notes(samples, skeleton, orient, limit=None),
+            *box_notes(samples, orient),
             *depth_notes(samples),
         ),
     )

@@ -15,6 +15,7 @@ from scipy.sparse.csgraph import connected_components
 
 from heatkp.config import MEMORY, Data, expand_path
 from heatkp.data.checks import crowded_notes, demand_meant
+from heatkp.data.checks.boxes import find_useless_boxes
 from heatkp.data.depth import depth_notes
 from heatkp.data.images import Image, ImageOptions
 from heatkp.data.lookalikes import without_lookalikes
@@ -163,6 +164,22 @@ def _without_unlabelled(loaded: KeypointData) -> KeypointData:
     return replace(loaded, train=train, notes=(*loaded.notes, note))
 
 
+def _without(useless: list[Sample], loaded: KeypointData) -> KeypointData:
+    """Without samples whose box is of no use; after the split, which does not depend on them.
+
+    Raises `DataError` where a part of the split has no other samples.
+    """
+    left_out = set(map(id, useless))
+    parts = [[s for s in part if id(s) not in left_out] for part in (loaded.train, loaded.val)]
+    for name, before, after in zip(("training", "validation"), (loaded.train, loaded.val), parts):
+        if before and not after:
+            raise DataError(
+                f"all {len(before)} {name} samples have a box of no use, such as {before[0].id}: "
+                "correct them, or choose another split (data.validation)"
+            )
+    return replace(loaded, train=parts[0], val=parts[1])
+
+
 class Given(NamedTuple):
     """Samples that a program holds.
 
@@ -242,21 +259,24 @@ def in_parts(
             raise SettingsError(f"data.pairs: {error}") from None
         notes = (*notes, *left_out_note(told, skeleton))
     notes = (*notes, *demand_meant(samples, skeleton, source, data.orient))
+    useless: list[Sample] = []
     if data.crop == "box":
         samples, boxed = with_boxes(samples, data.box)
-        notes = (*notes, *boxed)
+        useless, bad = find_useless_boxes(samples, data.orient, source)
+        notes = (*notes, *boxed, *bad)
     notes = (*notes, *depth_notes(samples))
     if data.crop == "image":
         notes = (*notes, *crowded_notes(samples))
     if validation is not None:
         loaded = KeypointData(skeleton, samples[:count], samples[count:], notes)
+        loaded = _without(useless, loaded)
         return _with_chosen(loaded, data, chosen)
     pictures = {s.file for s in samples} - {None}
     photos = set(_photos(samples))
     if len(photos) < len(pictures):
         together = f"{len(pictures)} images are of {len(photos)} photos, by their names: "
         notes = (*notes, together + "those of one photo are on one side of the split")
-    loaded = KeypointData(skeleton, *split(samples, data), notes)
+    loaded = _without(useless, KeypointData(skeleton, *split(samples, data), notes))
     if chosen and data.leave_out_lookalikes and loaded.val:
         loaded = without_lookalikes(loaded)
     return _with_chosen(loaded, data, chosen)

@@ -23,6 +23,7 @@ import numpy.typing as npt
 import PIL
 
 from heatkp import coordinates as co
+from heatkp.data.boxes import box_error
 from heatkp.data.images import Image
 from heatkp.data.samples import Sample
 from heatkp.data.transforms import Framing, shrink, shrink_factor
@@ -51,10 +52,14 @@ class Photo(NamedTuple):
 def crop_photo(sample: Sample, framing: Framing, reach: float) -> Photo:
     """What can be seen of a sample's photo, when its region is enlarged `reach` times.
 
-    Raises `DataError` for a picture or a box that is not one.
+    Raises `DataError` for an image that is none, and for a box that `box_error` refuses.
     """
     image = sample.rgb()
     size = (image.shape[1], image.shape[0])
+    if framing.box_scale is not None and sample.box is not None:
+        wrong = box_error(sample.box, size)
+        if wrong is not None:
+            raise DataError(f"{sample.id}: {wrong}")
     try:
         region = framing.region(size, sample.box)
     except ValueError as error:

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 
 from heatkp import coordinates as co
 from heatkp import heatmaps as hm
-from heatkp.data.boxes import BoxStyle
+from heatkp.data.boxes import BoxStyle, box_error
 from heatkp.data.dataset import KeypointDataset, to_tensor
 from heatkp.data.photos import crop_photo
 from heatkp.data.samples import Image, Sample
@@ -192,7 +192,7 @@ class Engine:
         first points, which mends boxes that are off. The rest as in `estimate`.
 
         Raises:
-            DataError: for a box that is none.
+            DataError: for a box that is of no use in its image (`heatkp.data.boxes.box_error`).
             SettingsError: as `check` does.
         """
         self.check(passes, flip_test)
@@ -235,7 +235,7 @@ class Engine:
     def input_of(self, region: Region) -> tuple[Tensor, co.Matrix]:
         """What the network sees of a region, uint8 (C, H, W), and the affine there, (2, 3).
 
-        Raises `DataError` for a box that is none.
+        Raises `DataError` for a box that is of no use in the image.
         """
         image, box, name = region
         none = np.zeros((0, 2), np.float32)
@@ -251,7 +251,7 @@ class Engine:
         assert self.box_style is not None
         size = (region.image.shape[1], region.image.shape[0])
         box = self.box_style.around(points)
-        if box is None:
+        if box is None or box_error(box, size) is not None:
             return None
         try:
             seen = self.framing.region(size, region.box)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import cv2
@@ -48,6 +48,7 @@ class Answer(NamedTuple):
     faces: list[Keypoints] | None
 
 
+_Asked = tuple[Answer, npt.NDArray[np.float64] | None]
 _Waiting = tuple[Answer | Fault, npt.NDArray[np.float64] | None]
 
 
@@ -60,8 +61,10 @@ def answers(
 ) -> Iterator[Answer | Fault]:
     """Predict on pictures as they come; gives them, and faults, in their order.
 
-    A picture that the predictor refuses becomes a fault, and the others are done. Raises
-    `SettingsError` for options that do not fit the model.
+    An image that the predictor refuses becomes a fault, and the others are done. So does one with
+    boxes of no use; it is answered, too, where it has others. Faults of a video's boxes are called
+    as the video, and come once a frame. Raises `SettingsError` for options that do not fit the
+    model.
 
     Args:
         boxes: what `Predictor.predict` takes by name, or a function that gives them.
@@ -96,15 +99,21 @@ def _predict(
     batch_size: int,
     options: dict[str, Any],
 ) -> Iterator[Answer | Fault]:
-    def points(
-        chosen: list[tuple[Answer, npt.NDArray[np.float64] | None]],
-    ) -> list[Keypoints]:
+    def points(chosen: list[_Asked]) -> list[Keypoints]:
         images = [answer.picture.image for answer, _ in chosen]
         how = [given for _, given in chosen] if callable(boxes) else boxes
-        return predictor.predict(images, how, batch_size=batch_size, **options)
+        useless.update({id(answer): [] for answer, _ in chosen})
+        return predictor.predict(
+            images,
+            how,
+            batch_size=batch_size,
+            refused=lambda i, why: useless[id(chosen[i][0])].append(why),
+            **options,
+        )
 
     asked = [(a, g) for a, g in waiting if isinstance(a, Answer) and a.faces is not None]
     refused: dict[int, str] = {}
+    useless: dict[int, list[str]] = {}
     try:
         for face in points(asked) if asked else []:
             found_in = asked[face.image][0]
@@ -122,7 +131,20 @@ def _predict(
             except (HeatkpError, MemoryError, cv2.error) as error:
                 refused[id(answer)] = str(error) or type(error).__name__
     for item, _ in waiting:
+        why = useless.get(id(item), [])
         if isinstance(item, Answer) and id(item) in refused:
             yield Fault(item.picture.name, refused[id(item)])
+        elif isinstance(item, Answer) and why:
+            yield _of_boxes(item, why)
+            if item.faces:
+                yield item
         else:
             yield item
+
+
+def _of_boxes(answer: Answer, why: Sequence[str]) -> Fault:
+    """Boxes of no use, said of an image, or of the video that it is from."""
+    picture, total = answer.picture, len(why) + len(answer.faces or ())
+    name = picture.name if picture.frame is None else picture.name.rpartition("/")[0]
+    of_all = f"{len(why)} of its {total} boxes get no points: " if total > 1 else ""
+    return Fault(name, of_all + why[0])

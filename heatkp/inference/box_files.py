@@ -10,8 +10,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from heatkp.data.boxes import other_form
+from heatkp.data.checks.sizes import read_header
 from heatkp.data.exif import upright_boxes
 from heatkp.data.readers import read
+from heatkp.data.samples import Sample
 from heatkp.errors import DataError, SettingsError
 from heatkp.inference.sources import COORDINATES, Picture
 
@@ -25,13 +28,19 @@ def _of_upright_pictures(path: Path) -> bool:
 
 
 class BoxFile:
-    """The boxes of a file in one of the formats that have boxes, for some pictures."""
+    """The boxes of a file in one of the formats that have boxes, for some pictures.
+
+    Attributes:
+        notes: a line for each thing that a user should know of the file.
+    """
 
     def __init__(self, path: Path, pictures: Sequence[Path], upright: bool = False) -> None:
         """`upright`: the boxes are of images turned upright, as heatkp's own tables are anyway.
 
-        Raises `DataError` for a file that is none, `SettingsError` for one without boxes.
+        Raises `DataError` for a file that is none, or whose boxes are all in another form;
+        `SettingsError` for one without boxes.
         """
+        self.notes: tuple[str, ...] = ()
         labels = read(path, strict=False)
         self._upright = upright or _of_upright_pictures(path)
         self._boxes: dict[Path, list[npt.NDArray[np.float64]]] = {}
@@ -51,6 +60,34 @@ class BoxFile:
             if picture in self._boxes:
                 self._entries[picture.name].remove(picture)
                 self._pictures[picture.name].remove(picture)
+        self._check(path, [s for s in labels.samples if s.file is not None], pictures)
+
+    def _check(self, path: Path, samples: Sequence[Sample], pictures: Sequence[Path]) -> None:
+        """Note what is missing; raises `DataError` for boxes in another form."""
+        boxed = [s for s in samples if s.box is not None]
+        if len(boxed) < len(samples):
+            bare = next(s for s in samples if s.box is None)
+            self.notes = (
+                f"{len(samples) - len(boxed)} entries of {path} have no box with an area, such as "
+                f"{bare.id}",
+            )
+        named = {picture.name: picture for picture in pictures}
+        sizes = np.full((len(boxed), 2), np.nan)
+        known: dict[Path, tuple[int, int] | None] = {}
+        for i, sample in enumerate(boxed):
+            assert sample.file is not None
+            file = sample.file
+            if file not in known:
+                header = read_header(file if file.is_file() else named.get(file.name, file))
+                known[file] = sample.declared_size if header is None else header.seen(self._upright)
+            sizes[i] = known[file] or np.nan
+        form = other_form(np.array([s.box for s in boxed], np.float64), sizes)
+        if form is None:
+            return
+        text = f"{path}: {form.text} (such as of {boxed[form.example].id})"
+        if form.proven:
+            raise DataError(text)
+        self.notes = (*self.notes, text)
 
     def find(self, picture: Picture) -> npt.NDArray[np.float64]:
         """The boxes of a picture, edges (N, 4) in it; N is 0 where there is none.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from heatkp.data.boxes import BoxStyle
+from heatkp.data.boxes import EDGES, BoxStyle, box_error
 from heatkp.data.images import ImageOptions
 from heatkp.data.inputs import ImageLike, as_image, images_of, is_image
 from heatkp.data.samples import Image
@@ -27,6 +27,8 @@ from heatkp.runs import Loaded, load_run
 from heatkp.skeletons import SKELETONS
 
 Boxes = str | npt.ArrayLike | Sequence[npt.ArrayLike | None] | None
+Refused = Callable[[int, str], None]
+"""Told of a box that is of no use: the place of its image, and why."""
 
 HELD = 2**27
 """Bytes of decoded pictures that wait for their batch to be full."""
@@ -103,6 +105,7 @@ class Predictor:
         batch_size: int = 16,
         passes: int | None = None,
         flip_test: bool = False,
+        refused: Refused | None = None,
     ) -> list[Keypoints]:
         """Keypoints of all objects in one picture or several, in the pictures' order.
 
@@ -123,13 +126,17 @@ class Predictor:
             passes: 2 looks again at the box that belongs around the first points, which mends
                 boxes that are off; 1 does not. None: 2 where `box_style` is known.
             flip_test: average with what is found in the mirror image.
+            refused: told of each box, given or found by the detector, that is of no use (wholly
+                outside its image, without area, not finite: `heatkp.data.boxes.box_error`), by
+                the number of its image and why; such a box gets no keypoints. None: the first
+                one is a `DataError`.
 
         Raises:
-            DataError: for a file or an object that is no image, or a bad box.
+            DataError: for a file or an object that is no image, and a box of no use.
             SettingsError: for two passes where `box_style` is not known, a flip test where points
                 have no known counterpart, and where the detector's package is missing.
         """
-        found = self._estimates(images, boxes, batch_size, passes, flip_test)
+        found = self._estimates(images, boxes, batch_size, passes, flip_test, refused=refused)
         return [self._keypoints(*one) for one in found]
 
     def heatmaps(
@@ -181,6 +188,7 @@ class Predictor:
         passes: int | None,
         flip_test: bool,
         maps: bool = False,
+        refused: Refused | None = None,
     ) -> Iterator[tuple[_Task, Estimate, int]]:
         """Each region, with the estimate of its batch and its place there."""
         if passes is None:
@@ -195,7 +203,7 @@ class Predictor:
             yield from ((task, estimate, j) for j, task in enumerate(tasks))
 
         waiting: list[_Task] = []
-        for task in self._tasks(images, boxes):
+        for task in self._tasks(images, boxes, _raise if refused is None else refused):
             waiting.append(task)
             held = {t.index: t.image.nbytes for t in waiting}
             if len(waiting) == batch_size or sum(held.values()) > HELD:
@@ -204,7 +212,7 @@ class Predictor:
         if waiting:
             yield from look(waiting)
 
-    def _tasks(self, images: Any, boxes: Any) -> Iterator[_Task]:
+    def _tasks(self, images: Any, boxes: Any, refused: Refused) -> Iterator[_Task]:
         """The regions to look at, picture after picture."""
         if is_image(images) and boxes is not None and not isinstance(boxes, str):
             boxes = [boxes]
@@ -230,25 +238,33 @@ class Predictor:
                 if isinstance(given, str | PathLike):  # says which
                     raise
                 raise DataError(f"image {i}: {error}") from None
+            size = (image.shape[1], image.shape[0])
+            regions: list[tuple[Array, Face | None]]
             if detector is not None:
-                for face in detector(image):
-                    yield _Task(image, i, self._from_face(face), face)
+                regions = [(np.asarray(face.box, np.float64), face) for face in detector(image)]
             elif isinstance(boxes, str) or boxes[i] is None:
                 yield _Task(image, i, None)
+                continue
             else:
-                for box in _edges(boxes[i], i):
-                    yield _Task(image, i, box)
+                regions = [(box, None) for box in _edges(boxes[i], i)]
+            for box, face in regions:
+                if (wrong := box_error(box, size)) is not None:
+                    refused(i, wrong if face is None else f"found by the detector, {wrong}")
+                else:
+                    mine = box if face is None else self._from_face(box, size)
+                    yield _Task(image, i, mine, face)
 
     def _detector(self) -> FaceDetector:
         return create_detector(self.detector) if isinstance(self.detector, str) else self.detector
 
-    def _from_face(self, face: Face) -> Array:
-        """A detector's box as the model's training data would have drawn it."""
-        box = np.asarray(face.box, np.float64)
+    def _from_face(self, box: Array, size: tuple[int, int]) -> Array:
+        """A detector's box as the model's training data would have drawn it, if that is of use in
+        an image of this width and height."""
         theirs = getattr(self._detector(), "box_style", None)
         if theirs is None or self.box_style is None or self.skeleton.name != "face68":
             return box
-        return theirs.converted(box, self.box_style)
+        mine: Array = theirs.converted(box, self.box_style)
+        return mine if box_error(mine, size) is None else box
 
     def _keypoints(self, task: _Task, estimate: Estimate, j: int) -> Keypoints:
         covariance = estimate.covariance
@@ -265,23 +281,20 @@ class Predictor:
 
 
 def _edges(boxes: npt.ArrayLike, index: int) -> Array:
-    """Edges (N, 4) of one picture, checked."""
+    """Edges (N, 4) of one picture. Raises `DataError` for another shape."""
     try:
         edges = np.asarray(boxes, np.float64)
     except (TypeError, ValueError):
-        raise DataError(f"picture {index}: boxes are numbers x0, y0, x1, y1") from None
+        raise DataError(f"picture {index}: boxes are no numbers; {EDGES}") from None
     if edges.ndim == 1 and edges.size:
         edges = edges[None]
     if edges.size and (edges.ndim != 2 or edges.shape[1] != 4):
         raise DataError(f"picture {index}: boxes have shape (4,) or (N, 4), not {edges.shape}")
-    edges = edges.reshape(-1, 4)
-    bad = ~(np.isfinite(edges).all(axis=1) & (edges[:, 2:] > edges[:, :2]).all(axis=1))
-    if bad.any():
-        raise DataError(
-            f"picture {index}: box {edges[bad][0].tolist()} has no area: edges are x0, y0, x1, y1 "
-            "with x0 < x1 and y0 < y1"
-        )
-    return edges
+    return edges.reshape(-1, 4)
+
+
+def _raise(index: int, why: str) -> None:
+    raise DataError(f"picture {index}: {why}")
 
 
 def load_model(

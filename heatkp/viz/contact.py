@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.patches import Rectangle
 
 from heatkp import coordinates as co
+from heatkp.data.boxes import box_error
 from heatkp.data.dataset import KeypointDataset
 from heatkp.data.loading import points_box
 from heatkp.data.samples import Sample, Visibility
@@ -22,10 +23,11 @@ COLUMNS = 6
 
 
 def _region_box(sample: Sample) -> Sample:
-    """The sample with a box that has area: its own, or around its points, or none."""
-    if sample.box is not None and (sample.box[2:] > sample.box[:2]).all():
-        return sample
-    return replace(sample, box=points_box(sample))
+    """The sample with a box that is of use: its own, or around its points, or none."""
+    height, width = sample.image().shape[:2]
+    boxes = (sample.box, points_box(sample))
+    good = (b for b in boxes if b is not None and box_error(b, (width, height)) is None)
+    return replace(sample, box=next(good, None))
 
 
 def contact_sheet(

@@ -95,7 +95,9 @@ def test_pictures_in_memory():
     assert found.size_of == "inter-eye"
     assert astuple(found.size) == pytest.approx((5, 18.28, 31.56), abs=0.005)
     assert found.outside_image == Outside(1, 1)  # a point on the very edge is inside
-    assert found.same_id == ("a",) and found.missing == () and found.notes == ("a note",)
+    assert found.same_id == ("a",) and found.missing == ()
+    told, of_box = found.notes
+    assert told == "a note" and of_box.startswith("1 of 1 boxes are of no use, such as of a: ")
 
 
 def test_equal_pictures_in_memory():

@@ -12,6 +12,7 @@ from heatkp.inference.faces import Face
 from heatkp.inference.keypoints import Keypoints
 from heatkp.inference.sources import Fault, Picture
 from heatkp.skeletons import Skeleton
+from tests.inference.fakes import picture, predictor
 
 DOT = Skeleton("dot", ("dot",))
 
@@ -22,7 +23,7 @@ class FakePredictor:
     def __init__(self, refuses=()):
         self.refuses, self.calls = set(refuses), []
 
-    def predict(self, images, boxes=None, batch_size=16, **options):
+    def predict(self, images, boxes=None, batch_size=16, refused=None, **options):
         self.calls.append((len(images), boxes, options))
         values = [int(image[0, 0, 0]) for image in images]
         if self.refuses & set(values):
@@ -53,6 +54,31 @@ def test_each_picture_gets_its_own_faces_in_order():
             assert all(face.points[0, 0] == f.picture.image[0, 0, 0] for face in f.faces)
     assert max(n for n, _, _ in predictor.calls) == 3
     assert all(boxes == "faces" and o == {"flip_test": True} for _, boxes, o in predictor.calls)
+
+
+def test_boxes_of_no_use_are_faults_of_their_image():
+    """The image's other boxes are done; a refused image in the batch changes nothing of that."""
+    image, points, boxes = picture([(60, 70, 50)])
+    outside = np.array([[300.0, 10, 340, 50]])
+    of = {
+        "both.png": np.vstack([outside, boxes]),
+        "none.png": outside,
+        "good.png": boxes,
+        "bad.png": np.zeros((1, 3)),
+        "clip.mp4": outside,
+    }
+    items = [Picture(name, Path(name), image) for name in list(of)[:4]]
+    items += [Picture(f"clip.mp4/{i:06d}", Path("clip.mp4"), image, frame=i) for i in range(3)]
+    for count in (4, 7):
+        found = list(answers(predictor(), items[:count], lambda p: of[p.file.name]))
+        faults = [f for f in found if isinstance(f, Fault)]
+        names = ["both.png", "none.png", "bad.png", *["clip.mp4"] * (count - 4)]
+        assert [f.name for f in faults] == names
+        assert "outside the image" in faults[0].reason and "1 of its 2 boxes" in faults[0].reason
+        assert len(set(faults[3:])) == min(1, count - 4)
+        done = [f for f in found if isinstance(f, Answer)]
+        assert [(f.picture.name, len(f.faces)) for f in done] == [("both.png", 1), ("good.png", 1)]
+        assert all(np.allclose(f.faces[0].points, points[0], atol=0.5) for f in done)
 
 
 def test_options_that_fit_no_picture_are_no_fault_of_one():

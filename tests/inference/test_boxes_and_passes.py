@@ -129,10 +129,11 @@ def test_large_pictures_do_not_wait_for_a_full_batch(monkeypatch):
     [
         (2, {"boxes": [[0, 0, 5, 5]]}, "boxes for 1 pictures were given with 2"),
         (1, {"boxes": [0, 0, 5]}, "picture 0: boxes have shape"),
-        (1, {"boxes": [0, 0, np.nan, 5]}, "picture 0: box .* has no area"),
-        (2, {"boxes": [None, [[0, 0, 5, 5], [5, 5, 5, 9]]]}, "picture 1: box .5.* has no area"),
+        (1, {"boxes": [0, 0, np.nan, 5]}, "picture 0: .*nan.* not finite"),
+        (2, {"boxes": [None, [[0, 0, 5, 5], [5, 5, 5, 9]]]}, "picture 1: the box 5, 5, 5, 9 has"),
+        (1, {"boxes": [300, 10, 340, 50]}, "picture 0: .* outside the image"),
         (1, {"boxes": "face"}, "boxes 'face' is none of: faces, image"),
-        (1, {"boxes": [["a", 0, 1, 1]]}, "picture 0: boxes are numbers"),
+        (1, {"boxes": [["a", 0, 1, 1]]}, "picture 0: boxes are no numbers"),
         (1, {"passes": 3}, "passes is 1 or 2"),
         (1, {"batch_size": 0}, "batch_size is 1 or more"),
     ],
@@ -142,6 +143,43 @@ def test_what_is_refused(images, arguments, message):
     arguments = {"boxes": "image", **arguments}
     with pytest.raises((DataError, SettingsError), match=message):
         predictor().predict(image if images == 1 else [image] * images, **arguments)
+
+
+OF_NO_USE = [[300, 10, 340, 50], [10, -50, 40, -1], [30, 20, 10, 90], [np.nan, 0, 9, 9]]
+
+
+def test_boxes_of_no_use_get_no_points_and_are_told():
+    """The others of the image, and the other images, do."""
+    image, points, boxes = picture([(60, 70, 50), (150, 80, 30)])
+    told = []
+    found = predictor().predict(
+        [image, image, image],
+        [np.vstack([boxes[:1], OF_NO_USE]), boxes[1], OF_NO_USE[:1]],
+        refused=lambda place, why: told.append(place),
+    )
+    assert [f.image for f in found] == [0, 1] and told == [0, 0, 0, 0, 2]
+    assert np.allclose(found[0].points, points[0], atol=0.5)
+    assert np.allclose(found[1].points, points[1], atol=0.5)
+
+
+def test_boxes_of_a_detector_are_judged():
+    image, points, boxes = picture([(60, 70, 50)])
+    model, told = predictor(), []
+    model.detector = detector_of([*OF_NO_USE, boxes[0]])
+    (only,) = model.predict(image, "faces", refused=lambda place, why: told.append(why))
+    assert np.allclose(only.points, points[0], atol=0.5) and len(told) == 4
+    assert all("detector" in why for why in told)
+    with pytest.raises(DataError, match="picture 0: found by the detector"):
+        model.predict(image, "faces")
+
+
+def test_a_second_look_is_never_outside_the_image():
+    """Points at the edge whose box would lie beyond it."""
+    image, _, boxes = picture([(100, 80, 60)])
+    beyond = BoxStyle((0.0, 3.0), (0.5, 0.5))
+    model = predictor(style=beyond)
+    near_edge = boxes[0] + [0, 50, 0, 50]
+    assert len(model.predict(image, near_edge)) == 1
 
 
 def test_two_passes_need_to_know_the_boxes():
