@@ -39,7 +39,7 @@ def test_similarities_are_found_again(p, angle, scale, dx, dy):
 
 
 def test_a_similarity_of_one_place():
-    with pytest.raises(ValueError, match="one place"):
+    with pytest.raises(ValueError, match="similarity"):
         co.similarity(np.ones((4, 2)), np.zeros((4, 2)))
 
 
@@ -95,9 +95,9 @@ def test_stride_offset():
 
 
 def test_bad_affines_are_refused():
-    with pytest.raises(ValueError, match="no area"):
+    with pytest.raises(ValueError, match=r"\(3, 3, 3, 8\)"):
         co.box_to_frame([3, 3, 3, 8], 10, 10)
-    with pytest.raises(ValueError, match="cannot be inverted"):
+    with pytest.raises(ValueError, match="determinant 0"):
         co.invert(co.scaling(0, 1))
 
 

@@ -127,9 +127,9 @@ def test_resume_before_the_first_checkpoint_starts_anew(tiny_run, tmp_path):
 
 def test_resume_refuses(tiny_run, run_copy, tmp_path):
     for arguments, words in [
-        ([tiny_run], "is finished"),
-        ([tmp_path], "not a run folder"),
-        ([tiny_run, "--epochs", 3], "leave out the other options"),
+        ([tiny_run], "heatkp eval"),
+        ([tmp_path], runs.SETTINGS),
+        ([tiny_run, "--head", "kl"], "head.name"),
     ]:
         result = heatkp("train", "--resume", *arguments)
         assert result.exit_code == 2 and words in result.output.replace("\n", " ")
@@ -167,8 +167,8 @@ def test_a_training_that_diverges_says_so_and_keeps_no_such_weights(tmp_path, pe
                     f"trainer.validate_every={period}", "--set", "optimiser.schedule=constant",
                     "--out", run)  # fmt: skip
     text = " ".join(result.output.split())
-    assert result.exit_code == 2 and "training diverged: the " in text, result.output
-    assert "optimiser.lr" in text and "fault" not in text
+    assert result.exit_code == 2 and "diverged" in text, result.output
+    assert "optimiser.lr" in text
     assert not list(run.glob("*.safetensors")) and not (run / runs.LAST).exists()
 
 
@@ -179,7 +179,7 @@ def test_validation_can_be_rarer(tmp_path):
     assert result.exit_code == 0, result.output
     assert [bool(r["val_mae"]) for r in rows(run)] == [False, True, False, True]
     result = heatkp("train", *TINY, "--epochs", 3, "--set", "trainer.validate_every=2")
-    assert result.exit_code == 2 and "does not divide" in result.output
+    assert result.exit_code == 2 and "trainer.validate_every: 2" in result.output
 
 
 @pytest.mark.parametrize(
@@ -221,10 +221,10 @@ def test_starting_from_another_run(tiny_run, tmp_path):
     other = json.loads((tmp_path / "nll" / "metrics.json").read_text())["mae_input"]
     assert abs(other - trained) < 1.0
     for extra, words in [
-        (["--head", "argmax"], "choose one of softargmax, kl, ce, marginal, nll"),
-        (["--head", "regression"], "or model.transfer"),
-        (["--set", "data.points=nose"], "has 68 points, this run has 1"),
-        (["--set", "model.encoder=resnet18"], "does not fit the model"),
+        (["--head", "argmax"], "ce, kl, marginal, nll, softargmax"),
+        (["--head", "regression"], "model.transfer"),
+        (["--set", "data.points=nose"], "(face68-nose, 1 points)"),
+        (["--set", "model.encoder=resnet18"], "tensors differ, 'network.encoder"),
     ]:
         result = heatkp("train", *flags, tmp_path / "b", "--set", f"model.init={tiny_run}", *extra)
         assert result.exit_code == 2 and words in " ".join(result.output.split()), result.output
@@ -245,7 +245,7 @@ def test_transfer_to_other_points_heads_and_strides(tiny_run, tmp_path):
         result = heatkp("train", *start, "--set", f"model.transfer={tiny_run}", *extra,
                         "--out", run)  # fmt: skip
         assert result.exit_code == 0, result.output
-        assert "tensors come from" in result.output
+        assert f"come from {tiny_run}" in " ".join(result.output.split())
         own = runs.load_run(run).model.state_dict()
         prefix = "network." if regression else ""
         names = [k for k in own if "encoder." in k and "running" not in k and "num_" not in k]
@@ -259,9 +259,9 @@ def test_transfer_to_other_points_heads_and_strides(tiny_run, tmp_path):
 @pytest.mark.parametrize(
     "extra, words",
     [
-        (["model.encoder=resnet18"], "has another encoder"),
-        (["model.init={run}"], "give one"),
-        (["model.transfer=nowhere"], "there is no run folder"),
+        (["model.encoder=resnet18"], "model.transfer: "),
+        (["model.init={run}"], "init and transfer"),
+        (["model.transfer=nowhere"], "nowhere"),
     ],
 )
 def test_transfer_refuses(tiny_run, tmp_path, extra, words):
@@ -316,7 +316,7 @@ def test_settings_of_a_run_are_those_of_its_weights(run_copy):
     values["head"]["name"] = "kl"
     (run_copy / "settings.yaml").write_text(yaml.safe_dump(values))
     result = heatkp("eval", run_copy)
-    assert result.exit_code == 2 and "trained with head 'softargmax'" in result.output
+    assert result.exit_code == 2 and "'softargmax'" in result.output and "'kl'" in result.output
 
 
 def test_defaults_are_valid():
@@ -365,5 +365,5 @@ def test_counts_are_printed(tmp_path):
                     "--set", "data.box_scale=0.8", "--out", tmp_path / "run")  # fmt: skip
     assert result.exit_code == 0, result.output
     assert "16 training and 4 validation samples" in result.output
-    assert "labelled training points, in 16 of 16 samples, lie outside" in result.output
+    assert "16 of 16 samples" in result.output
     assert "waited for data" in result.output
