@@ -27,6 +27,7 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -41,6 +42,7 @@ from mutations import Mutant, mutants
 
 ROOT = Path(__file__).parent.parent
 EQUIVALENT = Path(__file__).with_name("mutants.yaml")
+COPIED = ("heatkp", "tests", "configs", "conftest.py", "pyproject.toml", "README.md")
 MEMORY = 6 << 30
 """Bytes that a mutant may take: some ask for maps without end."""
 
@@ -61,16 +63,20 @@ class Target:
     names: tuple[str, ...] = ()
     sample: int | None = None
 
+    @property
+    def run(self) -> tuple[str, ...]:
+        """The tests, with the module's own examples."""
+        known = any(self.file.startswith(f"{test}/") for test in self.tests)
+        return self.tests if known else (self.file, *self.tests)
 
+
+ABOUT_HEATMAPS = ("decoders", "gaussians", "losses", "masked")
+"""Not test_compile.py, which takes the same lines through torch.compile."""
 HEATMAPS = tuple(
     Target(
         str(path.relative_to(ROOT)),
-        # Not test_compile.py, which takes the same lines through torch.compile.
-        tuple(
-            f"tests/heatmaps/test_{what}.py"
-            for what in ("decoders", "gaussians", "losses", "masked")
-        ),
-        sample=12,
+        ("heatkp/heatmaps", *(f"tests/heatmaps/test_{what}.py" for what in ABOUT_HEATMAPS)),
+        sample=8,
     )
     for path in sorted((ROOT / "heatkp" / "heatmaps").rglob("*.py"))
 )
@@ -164,7 +170,7 @@ def forked(work: Callable[[], int], limit: float, log: Path) -> int | None:
     child = os.fork()
     if child == 0:
         status = 70
-        with contextlib.suppress(BaseException):
+        try:
             os.setsid()
             resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -172,7 +178,12 @@ def forked(work: Callable[[], int], limit: float, log: Path) -> int | None:
             os.dup2(stream, 1)
             os.dup2(stream, 2)
             status = work()
-        os._exit(status)
+        except BaseException:  # a fork never returns into the loop of its parent
+            traceback.print_exc()
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(status)
     end = time.monotonic() + limit
     while time.monotonic() < end:
         done, status = os.waitpid(child, os.WNOHANG)
@@ -190,8 +201,14 @@ class Bench:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.log = folder / "log.txt"
-        ignored = shutil.ignore_patterns("__pycache__", ".*", "runs", "sweeps")
-        self.tree = Path(shutil.copytree(ROOT, folder / "tree", ignore=ignored))
+        self.tree = folder / "tree"
+        self.tree.mkdir()
+        for name in COPIED:
+            source, ignored = ROOT / name, shutil.ignore_patterns("__pycache__")
+            if source.is_dir():
+                shutil.copytree(source, self.tree / name, ignore=ignored)
+            else:
+                shutil.copy(source, self.tree)
         os.chdir(self.tree)
         sys.path.insert(0, str(self.tree))
         os.environ["PYTHONPATH"] = str(self.tree)
@@ -237,7 +254,7 @@ class Bench:
 
     def chosen(self, target: Target, mutant: Mutant) -> list[str]:
         """Ids of the tests that run the changed lines, the quickest first."""
-        known = self.baseline((target.file, *target.tests))
+        known = self.baseline(target.run)
         names = set(known.seconds)
         if not mutant.at_import:
             lines = known.lines.get(target.file, {})
@@ -250,7 +267,7 @@ class Bench:
         names = self.chosen(target, mutant)
         if not names:
             return "untested", ""
-        seconds = self.baseline((target.file, *target.tests)).seconds
+        seconds = self.baseline(target.run).seconds
         files = list(dict.fromkeys(name.partition("::")[0] for name in names))
         path = self.tree / target.file
         original = path.read_text()
@@ -314,7 +331,7 @@ def main() -> None:
     parser.add_argument("files", nargs="*", help="modules; by default all that are listed")
     parser.add_argument("--all", action="store_true", help="every mutant, no sample")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--slowest", type=float, default=2.0, help="leave out slower tests, s")
+    parser.add_argument("--slowest", type=float, default=1.0, help="leave out slower tests, s")
     parser.add_argument("--survivors", type=Path, help="only those that an earlier run left")
     parser.add_argument("--out", type=Path, default=Path("mutants.json"))
     options = parser.parse_args()
@@ -338,7 +355,7 @@ def main() -> None:
                 names = sorted(rng.sample(names, target.sample), key=names.index)
             if not names:
                 continue
-            known = bench.baseline((target.file, *target.tests))
+            known = bench.baseline(target.run)
             for name in [n for n, s in known.seconds.items() if s > options.slowest]:
                 del known.seconds[name]
             print(f"{target.file}: {len(names)} mutants, {len(known.seconds)} tests", flush=True)
