@@ -62,18 +62,26 @@ def mean_distance(errors: Errors) -> npt.NDArray[np.float64]:
     return np.where(counted > 0, sums / np.maximum(counted, 1), np.nan)
 
 
+def best_and_worst(mean: npt.ArrayLike, count: int) -> tuple[list[int], list[int]]:
+    """Places of the `count` smallest and of the `count` largest of mean errors (N,), both upwards.
+
+    NaN is left out. Of fewer than 2 `count` some are among both.
+    """
+    errors = np.asarray(mean, np.float64)
+    order = [int(i) for i in np.argsort(errors, kind="stable") if np.isfinite(errors[i])]
+    return order[:count], order[max(0, len(order) - count) :]
+
+
 def predictions(
     errors: Errors, dataset: KeypointDataset, path: Path, count: int = 6, what: str = "Validation"
 ) -> None:
     """The samples with the smallest and largest mean error, truth and prediction; `what` they
     are, for the title."""
     mean = mean_distance(errors)
-    order = [int(i) for i in np.argsort(mean) if np.isfinite(mean[i])]
-    count = min(count, len(order))
-    chosen = order[:count] + order[-count:]
-    figure, axes = grid(2, count, cell_size(dataset.framing.size))
+    best, worst = best_and_worst(mean, count)
+    figure, axes = grid(2, len(best), cell_size(dataset.framing.size))
     size = marker_size(len(dataset.skeleton))
-    for axis, index in zip(axes, chosen):
+    for axis, index in zip(axes, best + worst):
         item = dataset[index]
         title = f"{dataset.samples[index].id}: {mean[index]:.2f} px"
         show_image(axis, item["image"].numpy(), title)

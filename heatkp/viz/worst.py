@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -80,7 +81,7 @@ def draw_errors(
     circles = [Circle((x, y), factor * r) for (x, y), r in zip(points[known], radii[known])]
     colours = _colours(radii[known], highest)
     axis.add_collection(PatchCollection(circles, facecolor=colours, edgecolor="black", lw=0.3))
-    worst = np.flatnonzero(known)[np.argsort(-radii[known], kind="stable")][:NAMED]
+    worst = largest(np.where(known, radii, np.nan), NAMED)
     middle = points[known].mean(0)
     for k in worst:  # on the outer side of its circle
         away = points[k] - middle
@@ -90,6 +91,13 @@ def draw_errors(
     axis.set_aspect("equal", anchor="N")
     axis.set_axis_off()
     return len(worst)
+
+
+def largest(values: npt.ArrayLike, count: int | None = None) -> list[int]:
+    """Places of the `count` largest of values (N,), or of all, downwards; NaN is left out."""
+    given = np.asarray(values, np.float64)
+    known = np.flatnonzero(np.isfinite(given))
+    return [int(k) for k in known[np.argsort(-given[known], kind="stable")][:count]]
 
 
 def scale_words(factor: int) -> str:
@@ -115,6 +123,26 @@ def _face(axis: Axes, errors: Errors, skeleton: Skeleton) -> None:
     )
 
 
+def ranked(summary: dict[str, Any], normaliser: str | None) -> list[tuple[str, float, float]]:
+    """Name, mean error in photo pixels and in % of the normaliser of each labelled point.
+
+    The largest in % first, or in pixels without a normaliser; NaN %, where no image that shows a
+    point has the length, come last.
+    """
+
+    def fraction(point: dict[str, Any]) -> float:
+        given = None if normaliser is None else point["nme"][normaliser]
+        return float("nan") if given is None else 100 * given
+
+    rows = [
+        (f"{k} {plain(p['name'])}", p["distance_photo"], fraction(p))
+        for k, p in enumerate(summary["points"])
+        if p["distance_photo"] is not None
+    ]
+    by = 1 if normaliser is None else 2
+    return sorted(rows, key=lambda row: -np.nan_to_num(row[by], nan=-1.0))
+
+
 def worst_points(errors: Errors, skeleton: Skeleton, path: Path) -> None:
     """Write mean errors of the keypoints as PNG: bars, and circles on the mean face.
 
@@ -124,20 +152,9 @@ def worst_points(errors: Errors, skeleton: Skeleton, path: Path) -> None:
     """
     summary = summarise(errors, skeleton)
     normaliser = next(iter(summary["normalised"]), None)
-
-    def share(point: dict) -> float:
-        given = None if normaliser is None else point["nme"][normaliser]
-        return float("nan") if given is None else 100 * given
-
-    rows = [
-        (f"{k} {plain(p['name'])}", p["distance_photo"], share(p))
-        for k, p in enumerate(summary["points"])
-        if p["distance_photo"] is not None
-    ]
+    rows = ranked(summary, normaliser)
     if not rows:
         raise DataError("no sample has a labelled point: there is no error to draw")
-    by = 1 if normaliser is None else 2
-    rows.sort(key=lambda row: -np.nan_to_num(row[by], nan=-1.0))
     names, pixels, shares = [r[0] for r in rows], [r[1] for r in rows], [r[2] for r in rows]
     count = 2 + (normaliser is not None)
     figure = Figure((3.3 * count + 1.5, max(4.5, 0.135 * len(rows) + 1)), layout="constrained")

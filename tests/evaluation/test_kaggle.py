@@ -97,19 +97,19 @@ def test_what_was_written_is_read_back(tmp_path_factory, numbers, decimals, rand
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda t: t.replace("Id,Predicted", "Id,Value"), "header is 'Id,Value'"),
-        (lambda t: t.replace("5,30.00\n", ""), "1 of 12 Ids are missing.*first is 5"),
-        (lambda t: "Id,Predicted\n", "12 of 12 Ids are missing"),
-        (lambda t: t.replace("5,30.00", "4,30.00"), "Id 4 comes twice"),
-        (lambda t: t + "12,1.0\n", "Id 12 is too large: 2 entries of 3 points.*0 to 11"),
-        (lambda t: t.replace("5,30.00", "5,nan"), "row 6 .*'nan' is not finite"),
-        (lambda t: t.replace("5,30.00", "5,-inf"), "not finite"),
-        (lambda t: t.replace("5,30.00", "5,"), "'' is no number"),
-        (lambda t: t.replace("5,30.00", "5,thirty"), "'thirty' is no number"),
-        (lambda t: t.replace("5,30.00", "five,30"), "Id 'five' is no whole number"),
-        (lambda t: t.replace("5,30.00", "-5,30"), "Id '-5' is no whole number"),
-        (lambda t: t.replace("5,30.00", "5,30,1"), "3 cells; the header has 2"),
-        (lambda t: "", "empty"),
+        (lambda t: t.replace("Id,Predicted", "Id,Value"), "'Id,Value'.*'Id,Predicted'"),
+        (lambda t: t.replace("5,30.00\n", ""), "1 of 12 .* 5$"),
+        (lambda t: "Id,Predicted\n", "12 of 12 .* 0$"),
+        (lambda t: t.replace("5,30.00", "4,30.00"), "Id 4"),
+        (lambda t: t + "12,1.0\n", "Id 12.* 2 .* 3 .*0 to 11"),
+        (lambda t: t.replace("5,30.00", "5,nan"), "row 6 .*'nan'"),
+        (lambda t: t.replace("5,30.00", "5,-inf"), "'-inf'"),
+        (lambda t: t.replace("5,30.00", "5,"), "row 6 .*''"),
+        (lambda t: t.replace("5,30.00", "5,thirty"), "row 6 .*'thirty'"),
+        (lambda t: t.replace("5,30.00", "five,30"), "Id 'five'"),
+        (lambda t: t.replace("5,30.00", "-5,30"), "Id '-5'"),
+        (lambda t: t.replace("5,30.00", "5,30,1"), "3 .* 2"),
+        (lambda t: "", r"a\.csv"),
     ],
 )
 def test_wrong_submissions_are_refused(tmp_path, change, words):
@@ -122,7 +122,7 @@ def test_wrong_submissions_are_refused(tmp_path, change, words):
 
 
 def test_a_submission_that_is_no_file(tmp_path):
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match=r"none\.csv"):
         read_submission(tmp_path / "none.csv", 2, 3)
     (tmp_path / "b.csv").write_bytes(b"\xff\xfe\x00\x80")
     with pytest.raises(DataError, match=r"b\.csv"):
@@ -135,7 +135,7 @@ def test_what_is_not_finite_is_not_written(tmp_path, bad):
     found[1, 2, 1] = bad
     with pytest.raises(DataError, match="y of point 2 in entry 1"):
         write_submission(tmp_path / "a.csv", found)
-    with pytest.raises(DataError, match="not"):
+    with pytest.raises(DataError, match=r"\(3, 2\)"):
         write_submission(tmp_path / "a.csv", TRUTH[0])
     assert list(tmp_path.iterdir()) == []
 
@@ -176,7 +176,7 @@ def test_locations_are_what_the_table_asks_for(tmp_path):
     # 100 is more than the competition allows, and -3 less
     assert lines_of(tmp_path / "a.csv") == ["RowId,Location", "1,96.0", "2,60.0", "4,12.3", "3,0.0"]
     found[1, 1] = np.nan
-    with pytest.raises(DataError, match="not finite"):
+    with pytest.raises(DataError, match=r"2 .* x of point 1 in entry 1"):
         write_locations(tmp_path / "b.csv", lookup, found)
     assert not (tmp_path / "b.csv").exists()
 
@@ -184,13 +184,13 @@ def test_locations_are_what_the_table_asks_for(tmp_path):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda t: t.replace("Location", "Place"), "header"),
-        (lambda t: t.replace("nose_y", "chin_y"), "'chin_y' is none.*right, left, nose"),
-        (lambda t: t.replace("nose_y", "nose"), "'nose' is none"),
-        (lambda t: t.replace("4,1,", "4,3,"), "image 3.*2 images"),
-        (lambda t: t.replace("4,1,", "1,1,"), "RowId 1 comes twice"),
-        (lambda t: t.replace("4,1,", "4,,"), "ImageId '' is no whole number"),
-        (lambda t: t.splitlines()[0], "asks for nothing"),
+        (lambda t: t.replace("Location", "Place"), "'Location'|Place"),
+        (lambda t: t.replace("nose_y", "chin_y"), "'chin_y'.*right, left, nose"),
+        (lambda t: t.replace("nose_y", "nose"), "'nose'"),
+        (lambda t: t.replace("4,1,", "4,3,"), "3.* 2 "),
+        (lambda t: t.replace("4,1,", "1,1,"), "RowId 1"),
+        (lambda t: t.replace("4,1,", "4,,"), "ImageId ''"),
+        (lambda t: t.splitlines()[0], r"t\.csv"),
     ],
 )
 def test_wrong_tables_are_refused(tmp_path, change, words):
@@ -272,11 +272,11 @@ def test_entries_keep_their_numbers_among_the_worst():
 
 
 def test_scores_that_cannot_be():
-    with pytest.raises(DataError, match=r"shape \(1, 3, 2\).*2 entries"):
+    with pytest.raises(DataError, match=r"\(1, 3, 2\).* 2 .* 3 "):
         score(TRUTH[:1], labels_of(TRUTH))
-    with pytest.raises(DataError, match="nothing to score"):
+    with pytest.raises(DataError, match="label"):
         score(TRUTH, labels_of(TRUTH, labelled=np.zeros((2, 3), bool)))
-    with pytest.raises(DataError, match=r"1: box .* no area"):
+    with pytest.raises(DataError, match=r"1: .*\[5\.0, 5\.0, 5\.0, 9\.0\]"):
         score(TRUTH, labels_of(TRUTH, boxes=[[5, 5, 5, 9], [0, 0, 9, 9]]))
 
 

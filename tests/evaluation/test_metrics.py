@@ -23,6 +23,8 @@ from heatkp.evaluation.metrics import (
     error_curve,
     image_nme,
     labelled_boxes,
+    mean_of,
+    normaliser_lengths,
     summarise,
 )
 from heatkp.models import Prediction
@@ -196,3 +198,123 @@ def test_predictions_come_back_to_the_photo(batch_size):
     metrics = summarise(errors, FACE68)
     assert metrics["mae_input"] == pytest.approx(0.75, abs=1e-4)
     assert set(metrics["normalised"]) == {"inter-ocular", "inter-pupil", "box-diagonal"}
+
+
+def test_lengths_by_hand():
+    """Each kind of normaliser; a side of several points is their mean."""
+    layout = Skeleton("six", tuple("abcdef"), normalisers={"gap": ((0, 1), (2, 3))})
+    truth = np.array([[[10, 20], [12, 20], [40, 60], [42, 60], [10, 90], [50, 20]]], float)
+    labelled = np.ones((1, 6), bool)
+    lengths = normaliser_lengths(layout, errors_of(truth, truth, labelled))
+    assert lengths["gap"] == pytest.approx([50])
+    assert lengths["points-diagonal"] == pytest.approx([np.hypot(40, 70)])
+    labelled[0, 4] = False  # its place is known, but it does not count
+    lengths = normaliser_lengths(layout, errors_of(truth, truth, labelled))
+    assert lengths["points-diagonal"] == pytest.approx([np.hypot(40, 40)])
+    labelled[0, 0] = False
+    assert "gap" not in normaliser_lengths(layout, errors_of(truth, truth, labelled))
+    found = errors_of([truth[0]] * 2, [truth[0]] * 2, boxes=[[10, 20, 40, 60], [np.nan] * 4])
+    lengths = normaliser_lengths(layout, found)
+    assert set(lengths) == {"gap", "box-diagonal"}
+    np.testing.assert_allclose(lengths["box-diagonal"], [50, np.nan])
+
+
+def test_two_points_have_no_diagonal():
+    two = Skeleton("two", ("a", "b"))
+    assert normaliser_lengths(two, errors_of(TRUTH[:, :2], TRUTH[:, :2])) == {}
+
+
+@pytest.mark.parametrize(("gap", "usable"), [(0.9, False), (1.0, False), (1.5, True), (2.0, True)])
+def test_lengths_are_usable_over_one_pixel(gap, usable):
+    """A face in profile has its eyes in nearly one place: its error would be without bounds."""
+    truth = TRUTH.copy()
+    truth[0, 1] = truth[0, 0] + (gap, 0)
+    lengths = normaliser_lengths(EYES, errors_of(truth, truth))["inter-ocular"]
+    np.testing.assert_allclose(lengths, [gap if usable else np.nan, 80])
+
+
+def test_mean_error_of_an_image():
+    distance = np.array([[1.0, 2, 90], [3, 90, 90], [90, 90, 90], [1, 2, 3]])
+    labelled = np.array([[True, True, False], [True] + [False] * 2, [False] * 3, [True] * 3])
+    with np.errstate(all="raise"):
+        found = image_nme(distance, labelled, np.array([10.0, 10, 10, np.nan]))
+    np.testing.assert_allclose(found, [0.15, 0.3, np.nan, np.nan])
+
+
+def test_limits_count_as_within():
+    """PCK and failures at exactly 5 % and 10 % of a length of 100."""
+    truth = np.array([[[0, 0], [100, 0], [50, 50]]] * 2, float)
+    found = truth.copy()
+    found[0, :, 1] += 10
+    found[1, :, 1] += 5
+    block = summarise(errors_of(found, truth), EYES)["normalised"]["inter-ocular"]
+    assert block["pck"] == {"0.05": 0.5, "0.1": 1.0} and block["failure_rate"] == 0
+
+
+def test_images_with_some_points_count():
+    labelled = np.array([[True, True, False], [True, True, True], [False] * 3])
+    truth = np.concatenate([TRUTH, TRUTH[:1]])
+    metrics = summarise(errors_of(truth + 1, truth, labelled), EYES)
+    assert (metrics["images"], metrics["unlabelled_images"]) == (2, 1)
+    block = metrics["normalised"]["inter-ocular"]
+    assert (block["images"], block["images_without"]) == (2, 0)
+    labelled[0, 1] = False  # an eye: no length, yet some points
+    block = summarise(errors_of(truth + 1, truth, labelled), EYES)["normalised"]["inter-ocular"]
+    assert (block["images"], block["images_without"]) == (1, 1)
+
+
+def test_errors_of_each_point_over_the_lengths_that_are_known():
+    found = TRUTH + np.array([3.0, 4.0])
+    own = {"own": np.array([50.0, np.nan])}
+    metrics = summarise(errors_of(found, TRUTH), EYES, own)
+    assert [p["nme"]["own"] for p in metrics["points"]] == pytest.approx([0.1] * 3)
+    assert metrics["normalised"]["own"]["nme"] == pytest.approx(0.1)
+
+
+@pytest.mark.filterwarnings("error")
+def test_figures_of_nothing_are_none():
+    """Without a warning of means over nothing."""
+    none = {"own": np.full(2, np.nan)}
+    block = summarise(errors_of(TRUTH, TRUTH), EYES, none)["normalised"]["own"]
+    assert block == {
+        "nme": None, "pck": {"0.05": None, "0.1": None}, "failure_rate": None, "auc": None,
+        "images": 0, "images_without": 2,
+    }  # fmt: skip
+    with np.errstate(all="raise"):
+        assert not error_curve(np.full(2, np.nan))[1].any()
+
+
+def test_the_curve_has_levels_of_a_hundredth_of_a_percent():
+    levels, _ = error_curve(np.zeros(1))
+    np.testing.assert_allclose(np.diff(levels), 1e-4)
+
+
+@pytest.mark.parametrize(("x", "y", "outside"), [
+    (-0.5, -0.5, 0), (-0.4, 10, 0), (-0.6, 10, 1), (10, -0.4, 0), (10, -0.6, 1),
+    (99.5, 49.5, 0), (99.4, 10, 0), (99.6, 10, 1), (10, 49.4, 0), (10, 49.6, 1),
+])  # fmt: skip
+def test_the_input_ends_at_the_edges_of_its_pixels(x, y, outside):
+    truth = np.array([[[x, y], [50, 10], [30, 30]]])
+    assert summarise(errors_of(truth, truth, scale=1.0), EYES)["outside_input"] == outside
+
+
+def test_some_of_the_images():
+    boxes = [[0, 0, 30, 40], [0, 0, 60, 80]]
+    errors = errors_of(TRUTH + 1, TRUTH, boxes=boxes)
+    for chosen in ([1], np.array([False, True])):
+        some = errors.take(chosen)
+        for name in ("photo", "photo_truth", "to_input", "labelled", "boxes"):
+            assert np.array_equal(getattr(some, name), getattr(errors, name)[1:])
+        assert some.input_size == errors.input_size
+
+
+def test_the_mean_of_several_models():
+    first, second = errors_of(TRUTH + 1, TRUTH), errors_of(TRUTH + 4, TRUTH, scale=1.0)
+    mean = mean_of([first, second])
+    assert np.allclose(mean.photo, TRUTH + 2.5) and np.allclose(mean.input, (TRUTH + 2.5) / 2)
+
+
+def test_boxes_of_samples_with_and_without():
+    own = drawn_sample(0, 0, SKELETONS["face68"])
+    found = labelled_boxes([replace(own, box=None), own])
+    assert np.isnan(found[0]).all() and np.array_equal(found[1], own.box)

@@ -86,13 +86,13 @@ def test_boxes():
 
 
 def test_what_cannot_be_measured():
-    with pytest.raises(DataError, match=r"none of 2 samples.*NAME_mirror\.jpg"):
+    with pytest.raises(DataError, match=r"2 .*_mirror\.jpg"):
         mirror_consistency(found_of()[:2], samples_of(("a.jpg", "b_mirror.jpg")), PAIR)
-    with pytest.raises(DataError, match="two entries"):
+    with pytest.raises(DataError, match=r"a\.jpg"):
         mirror_pairs(samples_of(("a.jpg", "a.jpg", "a_mirror.jpg")))
-    with pytest.raises(DataError, match=r"99 x 40 pixels.*100 x 40"):
+    with pytest.raises(DataError, match=r"99 x 40.*100 x 40"):
         mirror_consistency(found_of(), samples_of(widths=(100, 99, 90, 60, 60)), PAIR)
-    with pytest.raises(DataError, match="shape"):
+    with pytest.raises(DataError, match=r"\(4, 3, 2\).*\(5, 3, 2\)"):
         mirror_consistency(found_of()[:4], samples_of(), PAIR)
 
 

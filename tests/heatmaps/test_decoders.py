@@ -259,34 +259,36 @@ def test_pairs() -> None:
                 hm.check_pair(loss, name)
                 assert info.kind in decoder.kinds and decoder.needs in info.content.traits
             else:
-                with pytest.raises(ValueError, match=f"allowed: {', '.join(info.decoders)}"):
+                with pytest.raises(
+                    ValueError, match=rf"'{name}'.*'{loss}'.*{', '.join(info.decoders)}"
+                ):
                     hm.check_pair(loss, name)
     assert "expectation" not in hm.LOSSES["gaussian_mse"].decoders
     assert hm.LOSSES["expectation_loss"].decoders == ("expectation",)
-    with pytest.raises(ValueError, match="unknown loss 'mse'; allowed: gaussian_cross_entropy"):
+    with pytest.raises(ValueError, match=r"'mse'.*gaussian_cross_entropy"):
         hm.check_pair("mse", "argmax")
-    with pytest.raises(ValueError, match="no decoder 'taylor'; choose one of argmax"):
+    with pytest.raises(ValueError, match=r"'taylor'.*argmax"):
         hm.check_pair("gaussian_mse", "taylor")
 
 
 def test_errors_say_what_is_wrong() -> None:
     maps = torch.zeros(1, 1, 4, 4)
-    with pytest.raises(ValueError, match="choose one of argmax"):
+    with pytest.raises(ValueError, match=r"'peak'.*argmax"):
         hm.decode("peak", maps)
-    with pytest.raises(ValueError, match="allowed: argmax, dark"):
+    with pytest.raises(ValueError, match=r"'expectation'.*'gaussian'.*argmax, dark"):
         hm.decode("expectation", maps, kind="gaussian")
-    with pytest.raises(ValueError, match="kinds are logits"):
+    with pytest.raises(ValueError, match=r"'probability'.*logits, gaussian, sigmoid_logits"):
         hm.decode("argmax", maps, kind="probability")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="local_expectation"):
+    with pytest.raises(ValueError, match=r"'gaussian'.*local_expectation"):
         hm.decode_expectation(maps, "gaussian")
     for function in (hm.decode_argmax, hm.decode_matched, hm.decode_local_expectation):
-        with pytest.raises(ValueError, match="B, K, H, W"):
+        with pytest.raises(ValueError, match=r"float32.*\(1, 4, 4\)"):
             function(maps[0])
-        with pytest.raises(ValueError, match="sigma must be positive"):
+        with pytest.raises(ValueError, match=r"sigma.*0\.0"):
             function(maps, "logits", 0.0)
-        with pytest.raises(ValueError, match="allowed: logits, gaussian"):
+        with pytest.raises(ValueError, match=r"'heat'.*logits, gaussian"):
             function(maps, "heat")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="temperature"):
+    with pytest.raises(ValueError, match=r"temperature.*0\.0"):
         hm.decode_expectation(maps, temperature=0.0)
-    with pytest.raises(ValueError, match="radius"):
+    with pytest.raises(ValueError, match=r"radius.*0"):
         hm.decode_local_expectation(maps, radius=0)

@@ -363,33 +363,34 @@ def test_empty_batches() -> None:
 
 def test_errors_say_what_is_wrong() -> None:
     maps, points = torch.zeros(2, 3, 5, 4), torch.zeros(2, 3, 2)
-    for bad, message in (
-        ((maps[0], points), "B, K, H, W"),
-        ((maps.long(), points), "floating point"),
-        ((maps, points[:1]), r"points must be \(B, K, 2\)"),
-        ((maps, points, torch.ones(3)), r"weights must be \(B, K\)"),
-        ((maps, points, None, 0.0), "sigma must be positive"),
-        ((maps, points, None, math.nan), "sigma must be positive"),
-        ((maps, points, None, torch.zeros(2, 3)), "sigma must be positive"),
-        ((maps, points, None, torch.ones(5)), "does not broadcast"),
+    for bad, words in (
+        ((maps[0], points), r"float32.*\(3, 5, 4\)"),
+        ((maps.long(), points), r"int64.*\(2, 3, 5, 4\)"),
+        ((maps, points[:1]), r"points.*\(2, 3, 2\).*\(1, 3, 2\)"),
+        ((maps, points, torch.ones(3)), r"weights.*\(2, 3\).*\(3,\)"),
+        ((maps, points, None, 0.0), r"sigma.*0\.0"),
+        ((maps, points, None, math.nan), "sigma.*nan"),
+        ((maps, points, None, torch.zeros(2, 3)), "sigma.* 0$"),
+        ((maps, points, None, torch.ones(5)), r"\(5,\).*\(2, 3\)"),
     ):
-        with pytest.raises(ValueError, match=message):
+        with pytest.raises(ValueError, match=words):
             hm.gaussian_cross_entropy(*bad)
     with pytest.raises(ValueError, match="gaussian_nll"):
         hm.kl_divergence(maps, points, sigma=torch.ones(2, 3, requires_grad=True))
-    with pytest.raises(ValueError, match="smooth_l1"):
+    with pytest.raises(ValueError, match=r"'l2'.*l1, wing"):
         hm.expectation_loss(maps, points, kind="l2")
-    with pytest.raises(ValueError, match="variance"):
+    with pytest.raises(ValueError, match=r"'kl'.*variance, js"):
         hm.expectation_loss(maps, points, regulariser="kl")
-    with pytest.raises(ValueError, match="beta"):
+    with pytest.raises(ValueError, match=r"beta.*0\.0"):
         hm.expectation_loss(maps, points, beta=0.0)
-    with pytest.raises(ValueError, match="differ in shape"):
+    with pytest.raises(ValueError, match=r"\(3,\).*\(2, 3\)"):
         hm.masked_mean(torch.zeros(2, 3), torch.ones(3))
 
 
 def test_descent_reaches_the_target() -> None:
-    """Following each gradient leads to maps that the loss's own first decoder reads right."""
+    """Following each gradient leads to maps that all of the loss's decoders read right."""
     points = torch.tensor([[[3.3, 4.8], [6.0, 2.4]]])
+    closest = {"argmax": 0.5, "quarter": 0.35}  # of pixels, and of quarters
     for name in NAMES:
         maps = torch.zeros(1, 2, 9, 10, requires_grad=True)
         optimiser = torch.optim.Adam([maps], lr=0.2)
@@ -398,5 +399,7 @@ def test_descent_reaches_the_target() -> None:
             compute(name, maps, points, None, 1.0).sum().backward()
             optimiser.step()
         info = hm.LOSSES[name]
-        found = hm.decode(info.decoders[0], maps.detach(), kind=info.kind).points
-        assert (found - points).abs().max() < 0.25, name
+        for decoder in info.decoders:
+            found = hm.decode(decoder, maps.detach(), kind=info.kind).points
+            off = (found - points).abs().max()
+            assert off < closest.get(decoder, 0.25), (name, decoder, off)

@@ -57,17 +57,17 @@ def test_any_list_runs_or_is_refused(lines, width, height):
 @pytest.mark.parametrize(
     ("layers", "words"),
     [
-        (["convv 3 3"], r"model\.layers: layer 1: .*'convv 3 3'; did you mean conv"),
-        (["conv 3"], "a number is missing; write conv CHANNELS KERNEL"),
-        (["conv 3 4"], "even kernel needs its padding"),
-        (["conv 3 3 strid 2"], "'strid' is not expected"),
-        (["conv 0 3"], "'0' is no whole number from 1"),
-        (["conv 3 3", "dropout 1"], r"layer 2: .*no probability"),
-        (["conv 3 3", "fc 8"], "put flatten or average before it"),
-        (["conv 3 3", "flatten", "pool 2"], "there are none"),
-        (["relu"], "nothing to train"),
-        (["conv 3 3", *["pool 2"] * 7], r"nothing is left of an input of 64x48 after layer 7"),
-        ([3], r"model\.layers"),
+        (["convv 3 3"], r"model\.layers: layer 1: .*'convv 3 3'.* conv\b"),
+        (["conv 3"], "'conv 3'.*CHANNELS KERNEL"),
+        (["conv 3 4"], "'conv 3 4'.*padding"),
+        (["conv 3 3 strid 2"], "'strid'"),
+        (["conv 0 3"], "'0'.* 1 to"),
+        (["conv 3 3", "dropout 1"], "layer 2: .*'1'"),
+        (["conv 3 3", "fc 8"], "layer 2: 'fc 8'.*flatten or average"),
+        (["conv 3 3", "flatten", "pool 2"], "layer 3: 'pool 2'.*flatten"),
+        (["relu"], "conv or fc"),
+        (["conv 3 3", *["pool 2"] * 7], "64x48.*layer 7"),
+        ([3], r"model\.layers.* 3"),
     ],
 )
 def test_what_is_refused(layers, words):
@@ -76,12 +76,12 @@ def test_what_is_refused(layers, words):
 
 
 def test_where_layers_do_not_belong():
-    with pytest.raises(SettingsError, match=r"only head 'regression' takes a list.*plain_unet"):
+    with pytest.raises(SettingsError, match=r"model\.layers: .*'regression'.*'kl'.*plain_unet"):
         create_model("kl", points=1, layers=["conv 8 3"])
-    with pytest.raises(SettingsError, match="layers replace the encoder"):
+    with pytest.raises(SettingsError, match="encoder_weights"):
         create_model("regression", points=1, layers=["conv 8 3"], encoder_weights="imagenet")
     for name, value in (("loss", "mse"), ("unit", "normalised")):
-        with pytest.raises(SettingsError, match=rf"head\.{name}: unknown key"):
+        with pytest.raises(SettingsError, match=rf"head\.{name}: "):
             create_model("kl", points=1, head_options={name: value})
 
 

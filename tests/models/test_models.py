@@ -181,22 +181,25 @@ def test_regression_starts_in_the_middle():
         ({"encoder": "tu-resnet81"}, r"model\.encoder.*resnet18"),
         ({"stride": 3}, r"model\.stride"),
         ({"options": {"decoder_chanels": 3}}, r"model\.options.*decoder_chanels.*decoder_channels"),
-        ({"options": {"nosuch": 3}, "encoder": "tu-resnet18"}, "cannot be built.*nosuch"),
+        ({"options": {"nosuch": 3}, "encoder": "tu-resnet18"}, "tu-resnet18.*'nosuch'"),
         (
             {"options": {"aux_params": {"classes": 3}}, "encoder": "tu-resnet18"},
             r"model\.options.*aux_params.*decoder_channels.*timm",
         ),
         ({"options": {"activation": "sigmoid"}, "encoder": "tu-resnet18"}, r"options.*activation"),
         ({"options": {"classes": 5}, "encoder": "tu-resnet18"}, r"model\.options.*classes"),
-        ({"architecture": "pan"}, "cannot take an input of 64x64"),
+        ({"architecture": "pan"}, "pan-resnet18.*64x64"),
         ({"encoder_weights": "nowhere.pth"}, r"model\.encoder_weights"),
         ({"mean": [0.5], "std": [0.5]}, r"model\.mean"),
-        ({"mean": [0.5, 0.5, 0.5]}, "give both"),
+        ({"mean": [0.5, 0.5, 0.5]}, r"model\.mean.*model\.std"),
         ({"head": "regression", "head_options": {"sigma": 2.0}}, r"head\.sigma"),
         ({"head": "ce", "head_options": {"sigma": 2.0}}, r"head\.sigma"),
-        ({"head_options": {"sigma": [1.0]}}, "1 widths for 2 points"),
+        ({"head_options": {"sigma": [1.0]}}, r"head\.sigma: 1 .* 2 "),
         ({"head": "kl", "head_options": {"regulariser": "js"}}, r"head\.regulariser"),
-        ({"head": "argmax", "head_options": {"decoder": "expectation"}}, "allowed: dark, matched"),
+        (
+            {"head": "argmax", "head_options": {"decoder": "expectation"}},
+            r"head\.decoder: .*'expectation'.*: dark, ",
+        ),
         ({"head": "softargmax", "head_options": {"decoder": "nosuch"}}, r"head\.decoder"),
     ],
 )
@@ -207,7 +210,7 @@ def test_what_cannot_be_built_is_refused(arguments, words):
 
 
 def test_sigma_goes_from_start_to_end():
-    with pytest.raises(SettingsError, match="learns its widths"):
+    with pytest.raises(SettingsError, match=r"head\.sigma_final: .*'nll'"):
         HEADS["nll"](Head(name="nll", sigma_final=1.0), 2)
     head = HEADS["kl"](Head(name="kl", sigma=3.0, sigma_final=1.0), 2)
     head.progress = 0.0
@@ -272,7 +275,9 @@ def test_weights_from_a_file(weights_folder, encoder, file, mean, channels):
 
 def test_weights_of_another_encoder(weights_folder, tmp_path):
     path = weights_folder / "mobilenet_v2-b0353104.pth"
-    with pytest.raises(CheckpointError, match="another encoder"):
+    with pytest.raises(
+        CheckpointError, match=r"mobilenet_v2-b0353104\.pth .* 100 .* 120 .*conv1\.weight"
+    ):
         create_model("kl", points=1, encoder="resnet18", encoder_weights=str(path))
     # timm takes what fits and leaves the rest random.
     lite = load_file(weights_folder / "tf_efficientnet_lite0.safetensors")
@@ -286,7 +291,7 @@ def test_weights_of_another_encoder(weights_folder, tmp_path):
                          encoder_weights=str(file))  # fmt: skip
     broken = tmp_path / "broken.pth"
     broken.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(CheckpointError, match="cannot read"):
+    with pytest.raises(CheckpointError, match=r"broken\.pth"):
         create_model("kl", points=1, encoder="mobilenet_v2", encoder_weights=str(broken))
 
 

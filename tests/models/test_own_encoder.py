@@ -99,8 +99,8 @@ def test_features_between_what_it_gives_have_no_channels():
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"encoder": Vector()}, r"Vector gives no feature maps"),
-        ({"encoder": Coarse(), "channels": 1}, r"Coarse cannot take images of 1"),
+        ({"encoder": Vector()}, "Vector"),
+        ({"encoder": Coarse(), "channels": 1}, r"Coarse.* 1\b"),
         ({"encoder": Coarse(), "architecture": "fpn"}, r"strides 8"),
         ({"encoder": Coarse(), "encoder_weights": "imagenet"}, r"encoder_weights"),
         ({"encoder": "no.such.module:Net"}, r"no\.such\.module"),

@@ -54,11 +54,11 @@ def test_it_learns():
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"options": {"width": [8, 16]}}, r"no 'width'; allowed: widths"),
-        ({"options": {"widths": [8]}}, "two or more"),
-        ({"options": {"widths": [8, 0]}}, "above 0"),
-        ({"options": {"widths": "8"}}, "whole numbers"),
-        ({"encoder_weights": "imagenet"}, r"encoder_weights: plain_unet has no encoder"),
+        ({"options": {"width": [8, 16]}}, "'width'.*: widths"),
+        ({"options": {"widths": [8]}}, r"widths .*\[8\]"),
+        ({"options": {"widths": [8, 0]}}, r"widths .*\[8, 0\]"),
+        ({"options": {"widths": "8"}}, "widths .*'8'"),
+        ({"encoder_weights": "imagenet"}, r"encoder_weights: plain_unet"),
     ],
 )
 def test_what_is_refused(arguments, words):
