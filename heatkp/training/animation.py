@@ -65,6 +65,11 @@ class Animation(Callback):
         if not self.frames:
             self._take(trainer, pl_module)
 
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self._stage is None:  # stopped between its last epoch and this file
+            self.on_train_start(trainer, pl_module)
+            self.on_train_end(trainer, pl_module)
+
     def _take(self, trainer: pl.Trainer, module: KeypointModule) -> None:
         assert self._images is not None
         step = trainer.global_step
