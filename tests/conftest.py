@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import quoteattr
@@ -67,6 +69,17 @@ def root() -> Path:
 def heatkp(*arguments: object) -> Result:
     """Run the command line in this process."""
     return CliRunner().invoke(main, [str(a) for a in arguments])
+
+
+@contextmanager
+def largest_file(size: int) -> Iterator[None]:
+    """Files that this process writes may have so many bytes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @pytest.fixture(scope="session")

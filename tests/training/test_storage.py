@@ -5,9 +5,7 @@ from __future__ import annotations
 import csv
 import errno
 import os
-import resource
 import shutil
-from contextlib import contextmanager
 
 import pytest
 import torch
@@ -16,7 +14,7 @@ from heatkp import runs
 from heatkp.errors import HeatkpError, StorageError
 from heatkp.training.storage import epochs_done, resumable
 from tests.cli.test_cli import refused
-from tests.conftest import TINY, heatkp
+from tests.conftest import TINY, heatkp, largest_file
 
 SMALL = [
     *TINY, "--set", "data.points=nose", "--set", "data.train_count=8", "--set", "data.val_count=4",
@@ -96,17 +94,6 @@ def test_what_cannot_be_written_is_named_and_the_run_goes_on(
     assert rows(run) == rows(whole)
     assert {p.name for p in run.iterdir()} == {p.name for p in whole.iterdir()}
     assert (run / "settling.gif").read_bytes() == (whole / "settling.gif").read_bytes()
-
-
-@contextmanager
-def largest_file(size):
-    """Files of this process may have so many bytes."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @pytest.mark.parametrize("name", [runs.WEIGHTS, runs.LAST])
