@@ -8,7 +8,7 @@ import platform
 import subprocess
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
@@ -28,7 +28,7 @@ from heatkp.errors import CheckpointError, SettingsError
 from heatkp.files import check_folder, reason, replacing, utf8_path
 from heatkp.models import KeypointModel, build_model, in_order
 from heatkp.models.devices import choose_device
-from heatkp.skeletons import Skeleton, restored
+from heatkp.skeletons import Skeleton, restored, skeleton_of
 from heatkp.text import existing
 
 SETTINGS = "settings.yaml"
@@ -210,6 +210,32 @@ class Loaded:
                 "was, or start a new run from these weights with --set model.init="
                 f"{run}"
             )
+
+
+def loaded_model(
+    model: KeypointModel,
+    names: Sequence[str] | None = None,
+    skeleton: Skeleton | str | None = None,
+    data: Mapping[str, Any] | None = None,
+    box_style: BoxStyle | None = None,
+) -> Loaded:
+    """A network of `create_model`, trained in a loop of one's own, as `load_run` gives others.
+
+    Raises `SettingsError` as `Predictor` does.
+    """
+    if model.settings is None:
+        raise SettingsError("this network was not made by create_model; make it so")
+    settings = model.settings.model_copy(deep=True)
+    for key, value in (data or {}).items():
+        if key in ("size", "grey"):
+            raise SettingsError(f"data.{key} is the network's own: give it to create_model")
+        try:
+            setattr(settings.data, key, value)
+        except ValueError as error:
+            raise SettingsError(f"data.{key}: {error}") from None
+    layout = skeleton_of(skeleton if names is None else names, model.points)
+    model.eval()
+    return Loaded(model, settings, layout, box_style)
 
 
 def save_weights(

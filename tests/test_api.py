@@ -157,7 +157,7 @@ def test_visibility_in_its_forms():
         ([{"image": 1}], {}, DataError, "image"),
         ([{"image": 1, "points": [], "label": 2}], {}, DataError, "label"),
         (5, {}, DataError, "int"),
-        (list(spots(4)), {"skeleton": ["one"]}, DataError, "2 points, but 1"),
+        (list(spots(4)), {"skeleton": ["one"]}, SettingsError, "2 points, but 1"),
         (list(spots(4)), {"skeleton": "cat"}, SettingsError, "face68"),
         (list(spots(4)), {"val": []}, DataError, "no samples"),
         ([*spots(2), (np.zeros((9, 9), np.uint8), np.ones((3, 2)))], {}, DataError, "2 points.* 3"),

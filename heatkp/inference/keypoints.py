@@ -21,7 +21,7 @@ _BITS = 4
 """Of the fraction of a pixel that OpenCV draws to."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Keypoints:
     """One object found in a picture.
 
@@ -45,6 +45,11 @@ class Keypoints:
     box: Array | None = None
     box_score: float | None = None
     image: int = 0
+
+    def __repr__(self) -> str:
+        score = "" if self.score is None else f", score {self.score:.2f}"
+        points = f"{len(self.points)} points of {self.skeleton.name!r}"
+        return f"Keypoints({points}, image {self.image}{score})"
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
         return np.array(self.points, dtype=dtype)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -22,9 +22,10 @@ from heatkp.errors import DataError, SettingsError
 from heatkp.inference.faces import Face, FaceDetector, create_detector
 from heatkp.inference.heatmaps import Heatmaps
 from heatkp.inference.keypoints import Array, Keypoints
+from heatkp.models import KeypointModel
 from heatkp.registry import RUNTIMES
-from heatkp.runs import Loaded, load_run
-from heatkp.skeletons import SKELETONS
+from heatkp.runs import WEIGHTS, Loaded, describe, load_run, loaded_model, save_weights
+from heatkp.skeletons import SKELETONS, Skeleton
 
 Boxes = str | npt.ArrayLike | Sequence[npt.ArrayLike | None] | None
 Refused = Callable[[int, str], None]
@@ -65,15 +66,71 @@ class Predictor:
     """
 
     def __init__(
-        self, loaded: Loaded, detector: str | FaceDetector = "auto", runtime: str = "torch"
+        self,
+        model: Loaded | KeypointModel,
+        names: Sequence[str] | None = None,
+        *,
+        skeleton: Skeleton | str | None = None,
+        data: Mapping[str, Any] | None = None,
+        box_style: BoxStyle | None = None,
+        detector: str | FaceDetector = "auto",
+        runtime: str = "torch",
     ) -> None:
+        """A predictor of a trained model.
+
+        Args:
+            model: what `heatkp.runs.load_run` gives; or a network of `create_model`, trained in
+                a loop of one's own, for which the others say what it was trained for.
+            names: of its K points.
+            skeleton: the points' layout instead of their names: a `Skeleton` or its name.
+            data: settings of section `data` that say what it was shown, such as
+                `{"crop": "box", "box_scale": 1.5}`; by default whole images.
+            box_style: how boxes lie around points, for two-stage refinement.
+            detector: finds objects where no boxes are given.
+            runtime: what runs the network, a name of `heatkp.registry.RUNTIMES`.
+
+        Raises:
+            SettingsError: for names that are not K, settings that cannot be, and a network that
+                was not made by `create_model`.
+        """
+        if isinstance(model, KeypointModel):
+            loaded = loaded_model(model, names, skeleton, data, box_style)
+        elif names is not None or skeleton is not None or data is not None:
+            raise SettingsError("names, skeleton and data go with a network; a run has its own")
+        else:
+            loaded = model
         self.model, self.settings, self.skeleton = loaded.model, loaded.settings, loaded.skeleton
         self.detector = detector
-        data = self.settings.data
-        backend = RUNTIMES[runtime](loaded.model)
+        backend, shown = RUNTIMES[runtime](loaded.model), self.settings.data
         self.engine = Engine(
-            backend, loaded.skeleton, Framing.of(data), data.grey, loaded.box_style
+            backend, loaded.skeleton, Framing.of(shown), shown.grey, loaded.box_style
         )
+
+    def __repr__(self) -> str:
+        width, height = self.framing.size
+        points = f"{len(self.skeleton)} points of {self.skeleton.name!r}"
+        return f"Predictor(head {self.settings.head.name!r}, {points}, input {width}x{height})"
+
+    def save(self, path: str | PathLike[str], overwrite: bool = False) -> Path:
+        """Write all that `load_model` needs; gives the file.
+
+        Args:
+            path: a folder, which is made, or a file that ends in `.safetensors`.
+            overwrite: replace weights that are there.
+
+        Raises:
+            SettingsError: where weights are there already, or nothing can be written.
+        """
+        target = Path(path)
+        target = target if target.suffix == ".safetensors" else target / WEIGHTS
+        if target.exists() and not overwrite:
+            raise SettingsError(f"{target} exists already; give another place, or overwrite=True")
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            save_weights(target, self.model, describe(self.settings, self.skeleton, self.box_style))
+        except OSError as error:
+            raise SettingsError(f"cannot write {target}: {error.strerror or error}") from None
+        return target
 
     @property
     def framing(self) -> Framing:
@@ -319,4 +376,5 @@ def load_model(
         CheckpointError: for what is missing or does not fit.
         SettingsError: for a device that is not there, or a runtime that is none.
     """
-    return Predictor(load_run(Path(path), device, encoder), detector, runtime)
+    loaded = load_run(Path(path), device, encoder)
+    return Predictor(loaded, detector=detector, runtime=runtime)
