@@ -70,7 +70,7 @@ class Target:
         return self.tests if known else (self.file, *self.tests)
 
 
-ABOUT_HEATMAPS = ("decoders", "gaussians", "losses", "masked")
+ABOUT_HEATMAPS = ("activation", "decoders", "engine", "gaussians", "losses", "masked")
 """Not test_compile.py, which takes the same lines through torch.compile."""
 HEATMAPS = tuple(
     Target(
