@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from heatkp.data.readers import read, recognise
-from heatkp.data.readers.common import distinct, layout, photos_of
+from heatkp.data.readers._common import distinct, layout, photos_of
 from heatkp.data.readers.imglab import read_imglab
 from heatkp.errors import DataError
 from heatkp.skeletons import FACE58, FACE68, UNLABELLED, sides_by_name
