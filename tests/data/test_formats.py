@@ -64,9 +64,7 @@ def _one_point(path, strict, options):
     image = path.with_suffix(".png")
     sample = Sample("a", lambda: np.zeros((9, 9, 3), np.uint8), points, np.full(1, 2, np.uint8))
     assert not strict or image.is_file()
-    return Labels(
-        Skeleton("tip", ("tip",)), [sample], ("stored" * (not options.orient),)
-    )
+    return Labels(Skeleton("tip", ("tip",)), [sample], ("stored" * (not options.orient),))
 
 
 def test_a_reader_of_ones_own(tmp_path, register):
