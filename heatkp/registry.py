@@ -9,7 +9,7 @@ that names can be listed at once and a broken package breaks nothing but itself.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -123,9 +123,9 @@ class Registry(Mapping[str, T], Generic[T]):
                 "nothing under that name"
             )
 
-    def unknown(self, name: object) -> UnknownNameError:
-        """The error for a name that is none, with those that are and the closest."""
-        names = list(self)
+    def unknown(self, name: object, also: Iterable[str] = ()) -> UnknownNameError:
+        """The error for a name that is none, with those that are (`also` first) and the closest."""
+        names = [*also, *self]
         close = difflib.get_close_matches(str(name), names, 1)
         hint = f", did you mean {close[0]}?" if close else ""
         return UnknownNameError(
@@ -148,6 +148,7 @@ class Registry(Mapping[str, T], Generic[T]):
 HEADS: Registry[Any] = Registry("head", "heatkp.models.heads", "heatkp.heads")
 DECODERS: Registry[Any] = Registry("decoder", "heatkp.heatmaps.decoders", "heatkp.decoders")
 RUNTIMES: Registry[Any] = Registry("runtime", "heatkp.engine.runtimes", "heatkp.runtimes")
+READERS: Registry[Any] = Registry("format", "heatkp.data.readers", "heatkp.readers")
 
 
 def named(registry: Registry[Any]) -> Callable[[Any], Any]:

@@ -338,14 +338,14 @@ def load_run(path: str | Path, device: str | torch.device = "cpu", encoder: Any 
     state, description = read_weights(file)
     saved = Path(path) / SETTINGS
     try:
-        settings = parse_settings(description["settings"], str(file))
+        settings = parse_settings(description["settings"], str(file), stored=True)
         skeleton = restored(description["skeleton"], settings.data.pairs is not None)
         box_style = BoxStyle.read(description.get("box_style"))
         progress = float(description.get("progress", 1.0))
     except (KeyError, TypeError, ValueError, SettingsError) as error:
         raise CheckpointError(f"{file}: its description is damaged: {error}") from None
     if saved.is_file():
-        stated = parse_settings(read_yaml(saved), str(saved))
+        stated = parse_settings(read_yaml(saved), str(saved), stored=True)
         if stated.head.name != settings.head.name:
             raise CheckpointError(
                 f"{file} was trained with head {settings.head.name!r}, but {saved} says "

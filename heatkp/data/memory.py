@@ -8,7 +8,7 @@ from typing import Any
 
 from heatkp.data.loading import Given
 from heatkp.data.mirroring import with_positions
-from heatkp.data.readers.common import distinct
+from heatkp.data.readers._common import distinct
 from heatkp.data.samples import Labels, Sample
 from heatkp.errors import DataError
 from heatkp.skeletons import Skeleton, skeleton_of

@@ -15,7 +15,7 @@ import numpy as np
 
 from heatkp.data.exif import orientation, upright
 from heatkp.data.images import STORED, Image, ImageOptions, read_stored
-from heatkp.data.readers.common import walk
+from heatkp.data.readers._common import walk
 from heatkp.data.readers.pts import PICTURES
 from heatkp.errors import DataError, HeatkpError
 from heatkp.files import made_by_predict

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from heatkp.data.readers.common import number
+from heatkp.data.readers._common import number
 from heatkp.errors import DataError
 
 SEPARATORS = ",;\t|"

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from heatkp.data.readers.common import walk
+from heatkp.data.readers._common import walk
 from heatkp.errors import DataError
 from heatkp.text import spellings
 

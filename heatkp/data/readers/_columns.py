@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from heatkp.data.readers.tables import Row
+from heatkp.data.readers._tables import Row
 from heatkp.errors import DataError
 
 IMAGE_NAMES = (

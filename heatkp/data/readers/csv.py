@@ -18,8 +18,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from heatkp.data.readers.columns import Columns, find_columns
-from heatkp.data.readers.common import (
+from heatkp.data.images import STORED, ImageOptions
+from heatkp.data.readers._base import reader
+from heatkp.data.readers._columns import Columns, find_columns
+from heatkp.data.readers._common import (
     demand_files,
     distinct,
     layout,
@@ -28,8 +30,8 @@ from heatkp.data.readers.common import (
     visible_where_given,
     without_extension,
 )
-from heatkp.data.readers.places import locate
-from heatkp.data.readers.tables import EMPTY, Row, decimal, read_points, read_table
+from heatkp.data.readers._places import locate
+from heatkp.data.readers._tables import EMPTY, Row, decimal, read_points, read_table
 from heatkp.data.samples import Labels, Sample, read_image
 from heatkp.errors import DataError
 
@@ -88,7 +90,15 @@ def _notes(columns: Columns, unlikely: int) -> list[str]:
     return notes
 
 
-def read_csv(path: Path, strict: bool = True) -> Labels:
+@reader(
+    "csv",
+    "a row an image: name, then `name_x,name_y`, `x0,y0,...` or numbered columns; commas, "
+    "semicolons or tabs, decimal commas",
+    suffix=".csv",
+    priority=0.5,
+    unlabelled="empty cell, NaN, NA",
+)
+def read_csv(path: Path, strict: bool = True, options: ImageOptions = STORED) -> Labels:
     """All rows of a CSV file (or of the folder that holds just one), in its order.
 
     Images are looked for beside the file, in a folder beside it with which its name begins
