@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from heatkp.config.sections import Head, Section, Settings
+from heatkp.config.sections import MEMORY, Head, Section, Settings
 from heatkp.errors import SettingsError, UnknownNameError
 from heatkp.registry import HEADS, READERS
 from heatkp.text import existing, storable
@@ -63,7 +63,7 @@ def _explain(
     return f"{source}:\n  " + "\n  ".join(dict.fromkeys(lines))
 
 
-NO_READER = ("auto", "synthetic")
+NO_READER = ("auto", "synthetic", MEMORY)
 """What `data.format` may say beside the formats' names."""
 
 
