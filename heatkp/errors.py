@@ -20,7 +20,15 @@ class CheckpointError(HeatkpError):
 
 
 class StorageError(HeatkpError):
-    """A file cannot be written: the disk is full, a quota is used up, a permission was lost."""
+    """A file cannot be written: the disk is full, a quota is used up, a permission was lost.
+
+    Attributes:
+        problem: which, and why.
+    """
+
+    def __init__(self, problem: str, advice: str) -> None:
+        super().__init__(f"{problem}; {advice}")
+        self.problem = problem
 
 
 class DivergedError(HeatkpError):

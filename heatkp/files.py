@@ -6,7 +6,7 @@ import errno
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -100,14 +100,21 @@ def utf8_path(path: Path) -> Iterator[str]:
 def replacing(path: Path) -> Iterator[Path]:
     """A file to write, which then takes the place of `path`; no other process has its name.
 
-    Whatever stops the writing leaves `path` as it was, and nothing else.
+    Whatever stops the writing leaves `path` as it was, and nothing else. An `OSError` names
+    `path`.
     """
     part = path.with_name(f".{uuid4().hex[:12]}.part")
     try:
         yield part
         os.replace(part, path)
-    except BaseException:  # an interrupt too leaves nothing half-written
-        part.unlink(missing_ok=True)
+    except BaseException as error:  # an interrupt too leaves nothing half-written
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        # A failed write does not tell of which file, a failed opening tells the passing name.
+        if isinstance(error, OSError) and error.errno is not None:
+            if error.filename in (None, os.fspath(part)):
+                error.filename = os.fspath(path)
+            error.filename2 = None
         raise
 
 

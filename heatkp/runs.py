@@ -24,8 +24,8 @@ from heatkp.config import Settings, parse_settings, read_yaml
 from heatkp.data.boxes import BoxStyle
 from heatkp.data.matching import order_of
 from heatkp.data.samples import Sample, fingerprint
-from heatkp.errors import CheckpointError, SettingsError
-from heatkp.files import check_folder, reason, replacing, utf8_path
+from heatkp.errors import CheckpointError, HeatkpError, SettingsError, StorageError
+from heatkp.files import check_folder, is_full, reason, replacing, utf8_path
 from heatkp.models import KeypointModel, build_model, in_order
 from heatkp.models.devices import choose_device
 from heatkp.skeletons import Skeleton, restored, skeleton_of
@@ -73,10 +73,11 @@ def _exists(path: Path) -> SettingsError:
     )
 
 
-def _no_run(path: Path, error: OSError) -> SettingsError:
-    return SettingsError(
-        f"cannot make the run folder {path} ({reason(error)}); choose another place with --out"
-    )
+def _no_run(path: Path, error: OSError) -> HeatkpError:
+    problem, advice = f"cannot make the run folder {path} ({reason(error)})", "choose another place"
+    if is_full(error):
+        return StorageError(problem, f"make room, or {advice} with --out")
+    return SettingsError(f"{problem}; {advice} with --out")
 
 
 def create_run(out: str | Path | None, name: str) -> Path:

@@ -65,8 +65,9 @@ class _Commands(click.Group):
         except OSError as error:
             if debug:
                 traceback.print_exc()
+            why = _message(error) if error.errno is None else reason(error)
             raise UserError(
-                f"{reason(error)}. Mend that and start the command again; `heatkp --debug ...` "
+                f"{why}. Mend that and start the command again; `heatkp --debug ...` "
                 "shows where it was"
             ) from None
         except Exception as error:

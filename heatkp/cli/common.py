@@ -191,9 +191,15 @@ def own_data(run: str, settings: Data, split: str, more: str = "") -> KeypointDa
 
 
 def validation(
-    console: Console, run: str, loaded: Loaded, batch_size: int, split: str = "val"
+    console: Console,
+    run: str,
+    loaded: Loaded,
+    batch_size: int,
+    split: str = "val",
+    advice: str | None = None,
 ) -> tuple[KeypointDataset, Errors]:
-    """A split of a run's own data, and the run's errors on it. Raises `DataError`."""
+    """A split of a run's own data, and the run's errors on it. Raises `DataError`, and
+    `SettingsError`, which ends with the advice, for a run without validation samples."""
     from heatkp.cli.eval import Reading, demand_validation, predict
     from heatkp.data.dataset import KeypointDataset
     from heatkp.data.matching import in_order_of, whole
@@ -202,7 +208,7 @@ def validation(
 
     settings = loaded.settings.data
     if split == "val":
-        demand_validation(run, loaded)
+        demand_validation(run, loaded, advice)
     found = own_data(run, whole(settings), split)
     found = in_order_of(loaded.skeleton, run, settings, found)
     loaded.demand_same_split(run, found.val)

@@ -57,7 +57,7 @@ def synth(out: str, count: int, size: int, seed: int, skeleton: str) -> None:
     from heatkp.data.loading import drawn_sample
     from heatkp.data.readers.coco import coco_dictionary
     from heatkp.errors import SettingsError
-    from heatkp.files import utf8_path
+    from heatkp.files import reason, utf8_path
     from heatkp.skeletons import SKELETONS
 
     target = Path(out)
@@ -68,7 +68,7 @@ def synth(out: str, count: int, size: int, seed: int, skeleton: str) -> None:
         part.mkdir(parents=True)
         (part / "images").mkdir()
     except OSError as error:
-        raise SettingsError(f"cannot make the folder {part}: {error}") from None
+        raise SettingsError(f"cannot make the folder {part}: {reason(error)}") from None
     console = PlainConsole()
     try:
         samples, files = [], []
@@ -113,7 +113,7 @@ def info(path: str, format_: str, out: str | None, orient: bool, as_json: bool) 
     from heatkp.data.inspection import inspect
     from heatkp.data.readers import read, recognise
     from heatkp.errors import SettingsError
-    from heatkp.files import fitting
+    from heatkp.files import fitting, reason
     from heatkp.text import json_text
 
     source = Path(path)
@@ -142,7 +142,7 @@ def info(path: str, format_: str, out: str | None, orient: bool, as_json: bool) 
         try:
             drawn = contact_sheet(good, labels.skeleton, sheet)
         except OSError as error:
-            raise SettingsError(f"cannot write {sheet}: {error}") from None
+            raise SettingsError(f"cannot write {sheet}: {reason(error)}") from None
     if as_json:
         contact = str(sheet) if drawn else None
         click.echo(json_text({**found.as_dict(), "contact_sheet": contact}, indent=1))

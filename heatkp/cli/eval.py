@@ -183,18 +183,23 @@ def chosen_split(
         if none and split is None and data is not None:
             split = "all"
         if none and split in (None, "val"):
-            demand_validation(name, loaded, " (--split all measures what it has seen)")
+            advice = f"measure it on other data with: heatkp eval {name} --data FILE"
+            demand_validation(
+                name, loaded, f"{advice} (--split all measures what it was trained on)"
+            )
     return split or "val"
 
 
-def demand_validation(run: str, loaded: Loaded, more: str = "") -> None:
-    """Raises `SettingsError` for a run that kept no sample for validation; `more` ends it."""
+def demand_validation(run: str, loaded: Loaded, advice: str | None = None) -> None:
+    """Raises `SettingsError`, which ends with the advice, for a run that kept no sample for
+    validation."""
     from heatkp.errors import SettingsError
 
     if not loaded.settings.data.validates:
         raise SettingsError(
-            f"{run} was trained on all of its data (data.validation: 0): it has no validation "
-            f"samples. Measure it on other data with: heatkp eval {run} --data FILE{more}"
+            f"{run} was trained on all of its data (data.validation: 0) and has no validation "
+            "samples; "
+            + (advice or f"measure it on other data with: heatkp eval {run} --data FILE")
         )
 
 
@@ -291,9 +296,9 @@ def target_path(run: str, out: str | None, name: str) -> Path:
 def write(target: Path, text: str) -> None:
     """Write a file whole or not at all. Raises `SettingsError` where it cannot be."""
     from heatkp.errors import SettingsError
-    from heatkp.files import write_text
+    from heatkp.files import reason, write_text
 
     try:
         write_text(target, text)
     except OSError as error:
-        raise SettingsError(f"cannot write {target}: {error}") from None
+        raise SettingsError(f"cannot write {target}: {reason(error)}") from None

@@ -41,6 +41,7 @@ def submit(
     from heatkp.errors import SettingsError
     from heatkp.evaluation import kaggle
     from heatkp.evaluation.metrics import mean_of
+    from heatkp.files import reason
 
     target = target_path(names[0], out, "submission.csv")
     demand_place(target)
@@ -75,7 +76,7 @@ def submit(
             kaggle.write_submission(target, found)
             found = kaggle.read_submission(target, len(samples), len(skeleton))
     except OSError as error:
-        raise SettingsError(f"cannot write {target}: {error}") from None
+        raise SettingsError(f"cannot write {target}: {reason(error)}") from None
     if any((s.visibility > 0).any() for s in samples):
         report(console, found, labels, source, target, how)
     count = f"{len(samples)} samples of {len(skeleton)} points"

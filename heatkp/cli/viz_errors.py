@@ -88,7 +88,7 @@ def _measure(
     for run, loaded in zip(runs, opened):
         check(loaded.skeleton)
         if split == "val":
-            demand_validation(run, loaded, ", or look at what it has seen with --split all")
+            demand_validation(run, loaded, "look at what it was trained on with --split all")
     found = {}
     for name, run, loaded in zip(names, runs, opened):
         _, errors = validation(console, run, loaded, batch_size, split)

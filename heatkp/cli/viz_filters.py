@@ -100,7 +100,7 @@ def _inputs(run: str, loaded: Loaded, images: Sequence[str]) -> list[tuple[str, 
             inputs.append((image, item["image"]))
             continue
         if own is None:
-            demand_validation(run, loaded, "; here name images instead")
+            demand_validation(run, loaded, "name images instead")
             samples = own_data(run, settings, "val").val
             own = KeypointDataset(
                 samples, loaded.skeleton, Framing.of(settings), grey=settings.grey

@@ -95,7 +95,8 @@ def viz_heatmaps(
         wanted = [(stem, i) for i, stem in enumerate(stems)]
         titles = [Path(image).name[-70:] for image in images]
     else:
-        dataset, errors = validation(console, run, loaded, batch_size)
+        advice = f"name images: heatkp viz-heatmaps {run} IMAGE..."
+        dataset, errors = validation(console, run, loaded, batch_size, advice=advice)
         wanted, titles = _of_validation(dataset, errors, samples or 2)
     views = [
         (name, maps.map_view(model, dataset, index, title))

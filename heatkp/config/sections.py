@@ -328,6 +328,9 @@ class Trainer(Section):
     """How long, how often, how exactly."""
 
     epochs: Count = 8
+    """Passes over the training samples. `heatkp train --resume RUN --epochs N` trains a run
+    further, also one that is finished: with its optimiser as it was, the best weights of all
+    epochs, and the learning rates and `head.sigma` that a run of N epochs has from there on."""
     batch_size: Count = 8
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     precision: Annotated[Literal["32", "bf16"], BeforeValidator(number_as_text)] = "32"

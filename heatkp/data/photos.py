@@ -28,6 +28,7 @@ from heatkp.data.images import Image
 from heatkp.data.samples import Sample
 from heatkp.data.transforms import Framing, shrink, shrink_factor
 from heatkp.errors import DataError
+from heatkp.files import reason
 
 VERSION = 2
 """Of the files; part of their name."""
@@ -181,7 +182,7 @@ class PhotoSource:
             self.folder.mkdir(parents=True, exist_ok=True)
             part = Path(tempfile.mkdtemp(prefix="part-", dir=self.folder))
         except OSError as error:
-            return f"no cache of photos: {error}"
+            return f"no cache of images: {reason(error)}"
         try:
             if not self._fill(part, progress):
                 return (
@@ -191,10 +192,11 @@ class PhotoSource:
             self._keep(part, place)
             return None
         except (OSError, ValueError, KeyError) as error:
-            return f"no cache of photos in {self.folder}: {error}"
+            return f"no cache of images in {self.folder}: {_why(error)}"
         finally:
             shutil.rmtree(part, ignore_errors=True)
-            _forget_unused(self.folder)
+            with suppress(OSError):
+                _forget_unused(self.folder)
 
     def _keep(self, part: Path, place: Path) -> None:
         """Put finished crops in their place, or take those that somebody else put there."""
@@ -213,7 +215,8 @@ class PhotoSource:
         if len(self._crops.shapes) != len(self.samples):
             raise ValueError(f"{place} holds other samples")
         self._place = place
-        os.utime(place)
+        with suppress(OSError):  # somebody else's, or read-only: it can be read all the same
+            os.utime(place)
 
     def _decoded(self) -> Iterator[Photo]:
         def load(sample: Sample) -> Photo:
@@ -245,6 +248,10 @@ class PhotoSource:
             sizes=np.asarray(sizes, np.int64),
         )
         return True
+
+
+def _why(error: Exception) -> str:
+    return reason(error) if isinstance(error, OSError) else str(error)
 
 
 def _forget_unused(folder: Path) -> None:

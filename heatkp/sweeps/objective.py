@@ -162,8 +162,11 @@ class Objective:
             self.say(f"{'diverged' if diverged else 'pruned'}: {end}")
             self._note(trial, run, reason=str(end), diverged=diverged)
             raise TrialPruned(str(end)) from None
-        except (TimeUp, StorageError, KeyboardInterrupt):  # it goes on when there is room
+        except (TimeUp, KeyboardInterrupt):
             raise
+        except StorageError as end:  # it goes on when there is room
+            advice = "mend that, and the same command goes on with this trial"
+            raise StorageError(end.problem, advice) from end
         except Exception as end:  # settings that cannot be together, too little memory
             if isinstance(end, DataError) and not self._data_can_be_read():
                 raise

@@ -16,7 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from heatkp import runs
 from heatkp.errors import DataError, SettingsError
-from heatkp.files import write_text
+from heatkp.files import reason, write_text
 from heatkp.sweeps.recovery import standing_trials
 from heatkp.sweeps.space import Space
 from heatkp.sweeps.space_file import text
@@ -130,7 +130,7 @@ class SweepResult:
             self.write_csv()
             self.notes = _draw(self)
         except OSError as error:
-            raise SettingsError(f"cannot write into {self.folder}: {error}") from None
+            raise SettingsError(f"cannot write into {self.folder}: {reason(error)}") from None
 
 
 def read_results(study: Study, space: Space, folder: Path, ended: str = "") -> SweepResult:

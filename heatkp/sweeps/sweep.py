@@ -14,6 +14,7 @@ from rich.console import Console
 
 from heatkp.config import Settings, assign, put, read_yaml
 from heatkp.errors import SettingsError
+from heatkp.files import reason
 from heatkp.models.devices import choose_device
 from heatkp.sweeps import PRUNERS, SAMPLERS, default_folder
 from heatkp.sweeps.objective import Objective, TimeUp, require_validation
@@ -79,7 +80,7 @@ def run_sweep(
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise SettingsError(f"cannot make the folder {folder}: {error}") from None
+        raise SettingsError(f"cannot make the folder {folder}: {reason(error)}") from None
     study = open_study(
         open_storage(storage, folder, new=True),
         folder.resolve().name,

@@ -60,6 +60,8 @@ class Animation(Callback):
             dense,
             total,
         )
+        # Of a run that goes on to more epochs, fewer: they are to be evenly apart.
+        self.frames = [frame for frame in self.frames if frame.step % self._interval == 0]
         if not self.frames:
             self._take(trainer, pl_module)
 

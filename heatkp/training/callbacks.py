@@ -134,11 +134,13 @@ class Stretched(Callback):
             config.scheduler.last_epoch -= 1  # what the last step computed is computed again
             config.scheduler.step()
         begins = optimiser.param_groups[0]["lr"]
+        narrows = pl_module.settings.head.sigma_final is not None
+        widths = "; head.sigma goes to head.sigma_final likewise" if narrows else ""
         self._console.print(
             f"goes on after epoch {trainer.current_epoch}, to {trainer.max_epochs} epochs instead "
             f"of {self._before}, with the optimiser as it was; the learning rate is now that of "
             f"schedule {pl_module.settings.optimiser.schedule} over {trainer.max_epochs} epochs: "
-            f"{begins:.2g} (was {ended:.2g})",
+            f"{begins:.2g} (was {ended:.2g}){widths}",
             highlight=False, soft_wrap=True,
         )  # fmt: skip
 

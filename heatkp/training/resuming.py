@@ -108,9 +108,10 @@ def _demand_epochs(
     if not further or epochs <= (done or 0):
         early = f" of {epochs}" if done is not None and done < epochs else ""
         count = "" if done is None else f", after {done}{early} epochs"
+        on = "" if settings.data.validates else " --data FILE"
         raise CheckpointError(
-            f"the run {run} is finished{count}; evaluate it with: heatkp eval {run}, or train it "
-            f"further with: heatkp train --resume {run} --epochs {2 * max(done or 0, epochs)}"
+            f"the run {run} is finished{count}; evaluate it with: heatkp eval {run}{on}, or train "
+            f"it further with: heatkp train --resume {run} --epochs {2 * max(done or 0, epochs)}"
         )
 
 

@@ -53,7 +53,7 @@ def resumable(run: Path) -> Iterator[None]:
     except OSError as error:
         if not (is_full(error) or _inside(error, run)):
             raise
-        raise StorageError(f"cannot write into {run}: {reason(error)}; {_kept(run)}") from error
+        raise StorageError(f"cannot write into {run}: {reason(error)}", _kept(run)) from error
     except RuntimeError as error:
         if "DataLoader worker" not in str(error) or "killed" not in str(error):
             raise

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from heatkp import heatmaps as hm
 from heatkp.engine import TorchBackend
+from heatkp.files import replacing
 from heatkp.models import KeypointModel
 from heatkp.viz.canvas import COLOURS, PREDICTED, TRUTH
 
@@ -219,11 +220,6 @@ def write_animation(stage: Stage, frames: Sequence[Frame], path: Path) -> int:
         places = np.linspace(0, len(kept) - 1, min(max(2, fit), len(kept) - 1))
         kept = [kept[int(i)] for i in places.round()]
         content = _encoded([pictures[f.step] for f in kept])
-    part = path.with_name("." + path.name)
-    try:
+    with replacing(path) as part:
         part.write_bytes(content)
-        part.replace(path)
-    except BaseException:  # an interrupt too leaves nothing half-written
-        part.unlink(missing_ok=True)
-        raise
     return len(kept)
