@@ -147,6 +147,7 @@ class Registry(Mapping[str, T], Generic[T]):
 
 HEADS: Registry[Any] = Registry("head", "heatkp.models.heads", "heatkp.heads")
 DECODERS: Registry[Any] = Registry("decoder", "heatkp.heatmaps.decoders", "heatkp.decoders")
+DETECTORS: Registry[Any] = Registry("detector", "heatkp.inference.detectors", "heatkp.detectors")
 READERS: Registry[Any] = Registry("format", "heatkp.data.readers", "heatkp.readers")
 
 
@@ -161,3 +162,4 @@ def named(registry: Registry[Any]) -> Callable[[Any], Any]:
 
 
 register_head = named(HEADS)
+register_detector = named(DETECTORS)

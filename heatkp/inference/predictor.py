@@ -22,7 +22,7 @@ from heatkp.data.samples import Image, Sample
 from heatkp.data.transforms import Framing, warp
 from heatkp.errors import DataError, SettingsError
 from heatkp.evaluation.evaluate import demand_mirrored, mirrored_points
-from heatkp.inference.faces import Face, FaceDetector, create_detector
+from heatkp.inference.detectors import Detection, Detector, create_detector
 from heatkp.inference.inputs import ImageLike, as_image, images_of, is_image
 from heatkp.inference.keypoints import Array, Keypoints
 from heatkp.runs import Loaded, load_run
@@ -46,21 +46,21 @@ class _Task:
     image: Image
     index: int
     box: Array | None
-    face: Face | None = None
+    face: Detection | None = None
 
 
 class Predictor:
     """A model, the framing it was trained with, and its skeleton.
 
     Attributes:
-        detector: what finds faces where no boxes are given: a name of
-            `heatkp.inference.faces.detector_names`, `auto`, or anything that is called with a
-            picture and gives `Face`s.
+        detector: what finds objects where no boxes are given: a name in
+            `heatkp.inference.detectors.DETECTORS`, `auto`, or anything that is called with an
+            image and gives `Detection`s.
         box_style: how the boxes that the model was trained on lie around the points, or None
             where that is not known, or where it was trained on whole pictures.
     """
 
-    def __init__(self, loaded: Loaded, detector: str | FaceDetector = "auto") -> None:
+    def __init__(self, loaded: Loaded, detector: str | Detector = "auto") -> None:
         self.model, self.settings, self.skeleton = loaded.model, loaded.settings, loaded.skeleton
         self.framing = Framing.of(self.settings.data)
         self.detector = detector
@@ -172,10 +172,10 @@ class Predictor:
                 for box in _edges(boxes[i], i):
                     yield _Task(image, i, box)
 
-    def _detector(self) -> FaceDetector:
+    def _detector(self) -> Detector:
         return create_detector(self.detector) if isinstance(self.detector, str) else self.detector
 
-    def _from_face(self, face: Face) -> Array:
+    def _from_face(self, face: Detection) -> Array:
         """A detector's box as the model's training data would have drawn it."""
         box = np.asarray(face.box, np.float64)
         theirs = getattr(self._detector(), "box_style", None)
@@ -291,7 +291,7 @@ def _edges(boxes: npt.ArrayLike, index: int) -> Array:
 
 
 def load_model(
-    path: str | PathLike[str], device: str = "cpu", detector: str | FaceDetector = "auto"
+    path: str | PathLike[str], device: str = "cpu", detector: str | Detector = "auto"
 ) -> Predictor:
     """The best model of a run folder, of a weights file, or one that comes with heatkp by its
     name, ready to predict. `detector` finds faces where no boxes are given; see `Predictor`.
