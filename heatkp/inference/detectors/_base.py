@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from abc import ABC, abstractmethod
+from typing import ClassVar, NamedTuple, Protocol
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from heatkp.data.boxes import BoxStyle
 from heatkp.data.samples import Image
 
 Boxes = npt.NDArray[np.float64]
 
 
-class Face(NamedTuple):
-    """A face that was found.
+class Detection(NamedTuple):
+    """An object that was found.
 
     Attributes:
-        box: float64 (4,), edges x0, y0, x1, y1 in pixels of the picture; it may reach outside.
+        box: float64 (4,), edges x0, y0, x1, y1 in pixels of the image; it may reach outside.
         score: how sure the detector is; higher is surer, the scale is each detector's own.
     """
 
@@ -25,8 +27,8 @@ class Face(NamedTuple):
     score: float
 
 
-class FaceDetector(Protocol):
-    """What finds faces: called with uint8 (H, W, 3) RGB, it gives them, the surest first.
+class Detector(Protocol):
+    """What finds objects: called with uint8 (H, W, 3) RGB, it gives them, the surest first.
 
     Where it has an attribute `box_style`, a `heatkp.data.boxes.BoxStyle` around the 68 points of
     a face, its boxes are changed to the style that the model was trained with.
@@ -35,7 +37,28 @@ class FaceDetector(Protocol):
     @property
     def name(self) -> str: ...
 
-    def __call__(self, image: Image) -> list[Face]: ...
+    def __call__(self, image: Image) -> list[Detection]: ...
+
+
+class BaseDetector(ABC):
+    """A detector that has a name in settings and commands.
+
+    It is made without arguments, when it is used, and raises `ImportError` where a package that
+    it needs is missing.
+
+    Attributes:
+        install: how to install that package.
+        priority: `auto` takes the installed one of the highest; those of 0 must be named.
+        box_style: as in `Detector`.
+    """
+
+    name: ClassVar[str]
+    install: ClassVar[str] = ""
+    priority: ClassVar[float] = 0.0
+    box_style: ClassVar[BoxStyle | None] = None
+
+    @abstractmethod
+    def __call__(self, image: Image) -> list[Detection]: ...
 
 
 def fitted(image: Image, longest: int) -> tuple[Image, tuple[float, float]]:
