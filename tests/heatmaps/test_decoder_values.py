@@ -12,7 +12,7 @@ from torch import Tensor
 import heatkp.heatmaps as hm
 from heatkp.heatmaps import contents
 from heatkp.heatmaps.catalogue import _reads
-from tests.heatmaps.test_decoders import ALL, perfect
+from tests.heatmaps.test_decoders import ALL, EXACT, perfect
 
 
 @pytest.mark.parametrize("sigma, across, down", [(1.2, 7, 7), ((1.2, 1.0), 7, 5), (0.5, 3, 3)])
@@ -124,3 +124,25 @@ def test_dark_of_a_single_pixel() -> None:
             assert torch.allclose(found.covariance[0, 0], left, atol=1e-5)
         else:
             assert found.covariance.isnan().all()
+
+
+def test_quadratic_of_a_single_pixel() -> None:
+    """Heights count from a millionth of the peak's."""
+    for height in (1.0, 1e-3):
+        heights = torch.zeros(1, 1, 7, 7)
+        heights[0, 0, 3, 4] = height
+        found = hm.decode_quadratic(heights, "gaussian")
+        assert found.covariance is not None
+        assert found.points[0, 0].tolist() == [4, 3]
+        expected = torch.eye(2) / (12 * math.log(10))
+        assert torch.allclose(found.covariance[0, 0], expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name, kind", [pair for pair in ALL if pair[0] in EXACT])
+@pytest.mark.parametrize("across", [True, False])
+def test_maps_of_one_row_or_column(name: str, kind: hm.Kind, across: bool) -> None:
+    """The axis that there is is read exactly, the other is the pixel's."""
+    point = torch.tensor([9.3, 0.0] if across else [0.0, 9.3])
+    maps = perfect(point.view(1, 1, 2), (1, 20) if across else (20, 1), 1.5, kind)
+    found = hm.decode(name, maps, kind=kind, sigma=1.5).points[0, 0]
+    assert torch.allclose(found, point, atol=0.01)
