@@ -70,7 +70,15 @@ class Target:
         return self.tests if known else (self.file, *self.tests)
 
 
-ABOUT_HEATMAPS = ("activation", "decoders", "engine", "gaussians", "losses", "masked")
+ABOUT_HEATMAPS = (
+    "activation",
+    "decoder_values",
+    "decoders",
+    "engine",
+    "gaussians",
+    "losses",
+    "masked",
+)
 """Not test_compile.py, which takes the same lines through torch.compile."""
 HEATMAPS = tuple(
     Target(

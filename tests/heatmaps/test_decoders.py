@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import pytest
 import torch
@@ -13,8 +12,6 @@ from torch import Tensor
 
 import heatkp.heatmaps as hm
 from heatkp.coordinates import input_to_map, map_to_input
-from heatkp.heatmaps import contents
-from heatkp.heatmaps.catalogue import _reads
 
 torch.set_num_threads(1)
 
@@ -295,22 +292,3 @@ def test_errors_say_what_is_wrong() -> None:
         hm.decode_expectation(maps, temperature=0.0)
     with pytest.raises(ValueError, match=r"radius.*0"):
         hm.decode_local_expectation(maps, radius=0)
-
-
-@pytest.mark.parametrize("sigma, across, down", [(1.2, 7, 7), ((1.2, 1.0), 7, 5), (0.5, 3, 3)])
-def test_the_score_of_logits_is_the_mass_within_two_sigma(
-    sigma: hm.DecoderSigma, across: int, down: int
-) -> None:
-    """Rounded up to whole pixels. A flat map but for its peak, twice as high."""
-    maps = torch.zeros(1, 1, 20, 30)
-    maps[0, 0, 9, 12] = math.log(2)
-    scores = hm.decode_argmax(maps, "logits", sigma).scores
-    assert scores.item() == pytest.approx((across * down + 1) / 601)
-
-
-def test_a_decoder_reads_its_kinds_only() -> None:
-    """Whatever it needs of the maps' shape."""
-    info = replace(hm.DECODERS["argmax"], kinds=("gaussian",))
-    assert _reads(info, contents.GAUSSIAN_MAP)
-    assert not _reads(info, contents.GAUSSIAN_SOFTMAX)
-    assert not _reads(replace(info, needs="mean"), contents.GAUSSIAN_MAP)
