@@ -155,7 +155,7 @@ def test_box_outside_the_picture_is_a_data_error():
     lost = Sample(sample.image, sample.points, sample.visibility, [300, 10, 340, 50],
                   id="lost")  # fmt: skip
     framing = Framing((64, 64), 1.5, keep_aspect=False, inside=True)
-    with pytest.raises(DataError, match=r"lost: .*outside the picture"):
+    with pytest.raises(DataError, match=r"lost: .*outside the image"):
         KeypointDataset([lost], PAIR, framing)[0]
 
 
