@@ -122,6 +122,30 @@ class Keypoints:
         return canvas
 
 
+class Results(list[Keypoints]):
+    """What was found in one image or several, in the images' order: a list of `Keypoints`."""
+
+    def of(self, image: int) -> Results:
+        """What was found in one of the images, by its place in the list that was given."""
+        return Results(one for one in self if one.image == image)
+
+    def draw(self, image: ImageLike, index: int = 0, **options: Any) -> Image:
+        """A copy of an image, uint8 (H, W, 3) RGB, with all objects drawn on it.
+
+        Args:
+            image: as `Keypoints.draw` takes it.
+            index: which of the images that were given it is.
+            options: those of `Keypoints.draw`.
+
+        Raises:
+            DataError: for an image that cannot be read.
+        """
+        canvas = as_image(image)
+        for one in self.of(index):
+            canvas = one.draw(canvas, **options)
+        return canvas
+
+
 class _Pen:
     """Drawing on a picture to a fraction of a pixel, in sizes that suit a face in it."""
 

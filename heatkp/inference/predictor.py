@@ -21,7 +21,8 @@ from heatkp.engine import Engine, Estimate, Region
 from heatkp.errors import DataError, SettingsError
 from heatkp.inference.detectors import Detection, Detector, create_detector
 from heatkp.inference.heatmaps import Heatmaps
-from heatkp.inference.keypoints import Array, Keypoints
+from heatkp.inference.keypoints import Array, Keypoints, Results
+from heatkp.inference.sources import images_in
 from heatkp.models import KeypointModel
 from heatkp.registry import RUNTIMES
 from heatkp.runs import WEIGHTS, Loaded, describe, load_run, loaded_model, save_weights
@@ -163,7 +164,7 @@ class Predictor:
         passes: int | None = None,
         flip_test: bool = False,
         refused: Refused | None = None,
-    ) -> list[Keypoints]:
+    ) -> Results:
         """Keypoints of all objects in one picture or several, in the pictures' order.
 
         Each `Keypoints` says by `image` which picture it belongs to; a picture without a face has
@@ -172,7 +173,8 @@ class Predictor:
 
         Args:
             images: a path, an image of Pillow, an array or a tensor, as `inputs.as_image` takes
-                them; or a list of them, or a batch: array (B, H, W, C) or tensor (B, C, H, W).
+                them; or a list of them, a folder, or a batch: array (B, H, W, C) or tensor (B, C,
+                H, W).
                 Deeper images than 8 bits are scaled as in training (`data.intensity`).
             boxes: `faces`: a detector finds them. `image`: the whole picture is the box. Edges
                 (x0, y0, x1, y1), pixels of the picture: (4,) or (N, 4) for one picture; a list of
@@ -194,7 +196,7 @@ class Predictor:
                 have no known counterpart, and where the detector's package is missing.
         """
         found = self._estimates(images, boxes, batch_size, passes, flip_test, refused=refused)
-        return [self._keypoints(*one) for one in found]
+        return Results(self._keypoints(*one) for one in found)
 
     def heatmaps(
         self,
@@ -273,6 +275,8 @@ class Predictor:
         """The regions to look at, picture after picture."""
         if is_image(images) and boxes is not None and not isinstance(boxes, str):
             boxes = [boxes]
+        if isinstance(images, str | PathLike) and Path(images).is_dir():
+            images = images_in(Path(images))
         images = images_of(images)
         if boxes is None:
             boxes = "faces" if self.finds_faces else "image"

@@ -140,6 +140,14 @@ class Picture:
     pages: int = 1
 
 
+def images_in(folder: Path) -> list[Path]:
+    """The images in a folder and those in it, by name. Raises `DataError` where there is none."""
+    found = [s.path for s in find_sources([str(folder)]).sources if not s.is_video]
+    if not found:
+        raise DataError(f"the folder {folder} holds no image, nor do the folders in it")
+    return found
+
+
 def find_sources(arguments: Sequence[str]) -> Found:
     """The pictures and videos that paths, folders (with those in them) and patterns mean.
 
