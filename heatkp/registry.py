@@ -148,6 +148,7 @@ class Registry(Mapping[str, T], Generic[T]):
 HEADS: Registry[Any] = Registry("head", "heatkp.models.heads", "heatkp.heads")
 DECODERS: Registry[Any] = Registry("decoder", "heatkp.heatmaps.decoders", "heatkp.decoders")
 DETECTORS: Registry[Any] = Registry("detector", "heatkp.inference.detectors", "heatkp.detectors")
+WRITERS: Registry[Any] = Registry("table format", "heatkp.inference.writers", "heatkp.writers")
 READERS: Registry[Any] = Registry("format", "heatkp.data.readers", "heatkp.readers")
 
 
@@ -163,3 +164,4 @@ def named(registry: Registry[Any]) -> Callable[[Any], Any]:
 
 register_head = named(HEADS)
 register_detector = named(DETECTORS)
+register_writer = named(WRITERS)
