@@ -149,6 +149,7 @@ HEADS: Registry[Any] = Registry("head", "heatkp.models.heads", "heatkp.heads")
 DECODERS: Registry[Any] = Registry("decoder", "heatkp.heatmaps.decoders", "heatkp.decoders")
 RUNTIMES: Registry[Any] = Registry("runtime", "heatkp.engine.runtimes", "heatkp.runtimes")
 DETECTORS: Registry[Any] = Registry("detector", "heatkp.inference.detectors", "heatkp.detectors")
+WRITERS: Registry[Any] = Registry("table format", "heatkp.inference.writers", "heatkp.writers")
 READERS: Registry[Any] = Registry("format", "heatkp.data.readers", "heatkp.readers")
 
 
@@ -165,3 +166,4 @@ def named(registry: Registry[Any]) -> Callable[[Any], Any]:
 register_head = named(HEADS)
 register_runtime = named(RUNTIMES)
 register_detector = named(DETECTORS)
+register_writer = named(WRITERS)

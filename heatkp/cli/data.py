@@ -92,7 +92,7 @@ def synth(out: str, count: int, size: int, seed: int, skeleton: str) -> None:
 @data.command(epilog=INFO_EXAMPLES)
 @click.argument("path", type=click.Path())
 @click.option(
-    "--format", "format_", cls=NameOption, registry=READERS, default="auto", metavar="NAME",
+    "--format", "format_", cls=NameOption, registry=READERS, also=("auto",), default="auto",
     help="How the labels are written: {names}.  [default: what the files' names tell]",
 )  # fmt: skip
 @click.option("--out", type=click.Path(), metavar="PNG",
@@ -120,8 +120,6 @@ def info(path: str, format_: str, out: str | None, orient: bool, as_json: bool) 
     sheet = Path(out) if out else Path(fitting(f"contact-{_label(source)}", ".png"))
     if out or not as_json:
         png(str(sheet))
-    if format_ != "auto" and format_ not in READERS:
-        raise SettingsError(f"--format: {READERS.unknown(format_, ['auto'])}")
     name = recognise(source) if format_ == "auto" else format_
     labels = read(source, name, strict=False, options=ImageOptions(orient))
     with Progress(console=PlainConsole(stderr=True), transient=True) as progress:

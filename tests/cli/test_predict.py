@@ -17,7 +17,7 @@ from heatkp import runs
 from heatkp.data.readers import read
 from heatkp.inference import detectors
 from heatkp.inference.detectors import Detection
-from heatkp.inference.writers import JsonTable
+from heatkp.inference.writers.json import JsonTable
 from heatkp.models import build_model
 from tests.cli.test_cli import refused
 from tests.conftest import box_of, heatkp, imglab_text, write_picture
