@@ -71,14 +71,9 @@ class Target:
 
 
 ABOUT_HEATMAPS = (
-    "activation",
-    "decoder_values",
-    "decoders",
-    "engine",
-    "gaussians",
-    "losses",
+    "activation", "decoder_values", "decoders", "engine", "gaussians", "loss_arguments", "losses",
     "masked",
-)
+)  # fmt: skip
 """Not test_compile.py, which takes the same lines through torch.compile."""
 HEATMAPS = tuple(
     Target(

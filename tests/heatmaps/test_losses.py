@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 from typing import Any
 
@@ -404,14 +403,3 @@ def test_descent_reaches_the_target() -> None:
             found = hm.decode(decoder, maps.detach(), kind=info.kind).points
             off = (found - points).abs().max()
             assert off < closest.get(decoder, 0.25), (name, decoder, off)
-
-
-@pytest.mark.parametrize("name", hm.LOSSES)
-def test_losses_say_whether_they_have_a_width(name: str) -> None:
-    info = hm.LOSSES[name]
-    maps = torch.randn(1, 2, 12, 12, generator=torch.Generator().manual_seed(0))
-    points = torch.tensor([[[4.3, 5.1], [7.0, 6.2]]])
-    takes = "sigma" in inspect.signature(info.function).parameters
-    widths = [{"sigma": s} if takes else {} for s in (1.0, 2.0)]
-    narrow, wide = (info.function(maps, points, **width) for width in widths)
-    assert info.uses_sigma != torch.equal(narrow, wide)
