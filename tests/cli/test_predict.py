@@ -314,7 +314,9 @@ def test_a_full_disk(tiny_run, photos, tmp_path, monkeypatch):
 
     out = tmp_path / "out"
     monkeypatch.setattr(JsonTable, "add", full)
-    refused(["predict", photos, "--model", tiny_run, "--out", out], "cannot write", "the disk is full")
+    refused(
+        ["predict", photos, "--model", tiny_run, "--out", out], "cannot write", "the disk is full"
+    )
     assert names(out) == ["summary.json"]
     assert json.loads((out / "summary.json").read_text())["complete"] is False
 
