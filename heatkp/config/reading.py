@@ -170,12 +170,17 @@ def _value(text: str) -> Any:
 def expand_path(path: str, place: str) -> Path:
     """A path of the settings with `~` and `${VARIABLE}` replaced, as this system spells it.
 
-    Raises `SettingsError` where a variable is not set, or nothing is left.
+    Raises `SettingsError` where a variable is not set, a home folder is not known, or nothing is
+    left.
     """
     expanded = os.path.expanduser(os.path.expandvars(path))
     if not expanded:
         raise SettingsError(f"{place}: {path!r} is empty: name a file or folder")
     expanded = existing(expanded)
+    if expanded.startswith("~") and not os.path.exists(expanded):
+        raise SettingsError(
+            f"{place}: {path!r} names a home folder that is not known; give the path itself"
+        )
     if "$" in expanded and not os.path.exists(expanded):
         raise SettingsError(
             f"{place}: {path!r} names an environment variable that is not set; "

@@ -27,6 +27,8 @@ def _kept(run: Path, flags: str = "") -> str:
     """What is there to go on from, and how."""
     if not (run / runs.SETTINGS).is_file():
         return "nothing was begun: choose another place with --out"
+    if (run / runs.METRICS).is_file():
+        return "the run is kept as it was. Mend that, then give the same command again"
     epochs = epochs_done(run)
     kept = "no epoch is kept yet" if epochs is None else (
         f"the run is kept as it was after epoch {epochs}"
