@@ -69,7 +69,13 @@ def test_autocast_changes_nothing(name: str, kind: hm.Kind) -> None:
 
 @pytest.mark.parametrize("name", hm.DECODERS)
 @pytest.mark.parametrize(
-    "maps", [torch.zeros(1, 4, 4), torch.zeros(1, 1, 4, 4).int(), torch.zeros(1, 1, 0, 4)]
+    "maps",
+    [
+        torch.zeros(1, 4, 4),
+        torch.zeros(1, 1, 4, 4).int(),
+        torch.zeros(1, 1, 0, 4),
+        torch.zeros(1, 1, 4, 0),
+    ],
 )
 def test_what_is_no_map_is_refused(name: str, maps: Tensor) -> None:
     with pytest.raises(ValueError, match="B, K, H, W"):
@@ -146,3 +152,11 @@ def test_maps_of_one_row_or_column(name: str, kind: hm.Kind, across: bool) -> No
     maps = perfect(point.view(1, 1, 2), (1, 20) if across else (20, 1), 1.5, kind)
     found = hm.decode(name, maps, kind=kind, sigma=1.5).points[0, 0]
     assert torch.allclose(found, point, atol=0.01)
+
+
+@pytest.mark.parametrize("name", hm.DECODERS)
+def test_only_the_expectation_passes_a_gradient(name: str) -> None:
+    """What starts from the highest pixel would give a gradient of that pixel's choice alone."""
+    found = hm.DECODERS[name].function(uneven().requires_grad_())
+    assert found.points.requires_grad == (name == "expectation")
+    assert name == "expectation" or not found.scores.requires_grad

@@ -11,7 +11,7 @@ from heatkp import coordinates as co
 from heatkp.data.dataset import KeypointDataset
 from heatkp.data.loading import drawn_sample
 from heatkp.data.transforms import Framing
-from heatkp.evaluation.evaluate import errors_of, worst_points
+from heatkp.evaluation.evaluate import errors_of
 from heatkp.evaluation.metrics import Errors
 from heatkp.skeletons import FACE68
 from heatkp.viz import figures
@@ -56,15 +56,6 @@ def test_predictions_show_the_best_and_the_worst(monkeypatch, tmp_path):
     monkeypatch.setattr(figures, "show_image", lambda axis, image, title="": shown.append(title))
     figures.predictions(errors, dataset, tmp_path / "a.png", count=2)
     assert [t.partition(":")[0] for t in shown] == [samples[i].id for i in (1, 3, 4, 2)]
-
-
-def test_the_worst_points_of_a_table():
-    points = [("a", 1.0), ("b", None), ("c", 3.0), ("d", 2.0)]
-    metrics = {"points": [{"name": n, "distance_photo": d} for n, d in points]}
-    assert worst_points(metrics, 2) == "c 3.00, d 2.00"
-    assert worst_points(metrics) == "c 3.00, d 2.00, a 1.00"
-    many = {"points": [{"name": str(k), "distance_photo": float(k)} for k in range(9)]}
-    assert worst_points(many) == "8 8.00, 7 7.00, 6 6.00, 5 5.00, 4 4.00"
 
 
 @pytest.mark.parametrize("count", [1, 6])
