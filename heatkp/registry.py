@@ -134,15 +134,20 @@ class Registry(Mapping[str, T], Generic[T]):
             else f"there is no {self.kind} {name!r}; choose one of {', '.join(names)}"
         )
 
-    def usable(self) -> dict[str, T]:
-        """All that can be loaded, by name: packages that are broken are left out."""
+    def load_all(self) -> tuple[dict[str, T], list[str]]:
+        """All that can be loaded, by name, and a message for each that cannot."""
         found: dict[str, T] = {}
+        broken: list[str] = []
         for name in self:
             try:
                 found[name] = self[name]
-            except ExtensionError:
-                continue
-        return found
+            except ExtensionError as error:
+                broken.append(str(error))
+        return found, broken
+
+    def usable(self) -> dict[str, T]:
+        """All that can be loaded, by name: packages that are broken are left out."""
+        return self.load_all()[0]
 
 
 HEADS: Registry[Any] = Registry("head", "heatkp.models.heads", "heatkp.heads")
@@ -150,6 +155,7 @@ DECODERS: Registry[Any] = Registry("decoder", "heatkp.heatmaps.decoders", "heatk
 RUNTIMES: Registry[Any] = Registry("runtime", "heatkp.engine.runtimes", "heatkp.runtimes")
 DETECTORS: Registry[Any] = Registry("detector", "heatkp.inference.detectors", "heatkp.detectors")
 WRITERS: Registry[Any] = Registry("table format", "heatkp.inference.writers", "heatkp.writers")
+METRICS: Registry[Any] = Registry("metric", "heatkp.evaluation.metrics", "heatkp.metrics")
 READERS: Registry[Any] = Registry("format", "heatkp.data.readers", "heatkp.readers")
 
 

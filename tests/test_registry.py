@@ -70,7 +70,7 @@ def test_a_broken_package_is_named_and_breaks_nothing_else(registry):
 
     heads = registry(Entry("broken", "their-package", load), Entry("empty", "other", lambda: None))
     assert {"broken", "kl"} <= set(heads)
-    with pytest.raises(ExtensionError, match=r"their-package.*nowhere"):
+    with pytest.raises(ExtensionError, match=r"their-package.*nowhere") as caught:
         heads["broken"]
     with pytest.raises(ExtensionError, match=r"other.*registers nothing"):
         heads["empty"]
@@ -78,6 +78,7 @@ def test_a_broken_package_is_named_and_breaks_nothing_else(registry):
     only = registry(Entry("broken", "their-package", load), module="heatkp.nowhere")
     only.register("mine", int, "__main__.Mine")
     assert only.usable() == {"mine": int}
+    assert only.load_all()[1] == [str(caught.value)]
 
 
 @pytest.mark.parametrize("name", ["theirs", "kl"])

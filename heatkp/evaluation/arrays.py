@@ -10,11 +10,8 @@ import numpy.typing as npt
 
 from heatkp import coordinates as co
 from heatkp.errors import DataError, SettingsError
-from heatkp.evaluation.metrics import Array, Errors, normaliser_lengths, summarise
+from heatkp.evaluation.metrics import Array, Errors, all_metrics, normaliser_lengths, summarise
 from heatkp.skeletons import Skeleton, skeleton_of
-
-OF_INPUT = ("mae_input", "mae_normalised", "mse_normalised")
-"""Figures in units of a network's input, which arrays do not tell."""
 
 
 def _points(values: Any, what: str) -> Array:
@@ -109,5 +106,5 @@ def evaluate(
     metrics = summarise(errors, layout, lengths)
     metrics["outside_input"] = 0
     for block in (metrics, *metrics["points"]):
-        block.update(dict.fromkeys(OF_INPUT))
+        block.update({m.name: None for m in all_metrics("point") if m.of_input})
     return metrics

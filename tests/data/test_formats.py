@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from heatkp.config import Settings, parse_settings
-from heatkp.data import readers
 from heatkp.data.readers import READERS, read, reader, recognise
 from heatkp.data.readers.pts import write_pts
 from heatkp.data.samples import Labels, Sample
@@ -95,13 +94,8 @@ def test_a_reader_that_fails_to_recognise_stops_no_other(tmp_path, register):
 
 
 def test_a_broken_package_is_named_where_nothing_is_recognised(tmp_path, monkeypatch):
-    class Broken(dict):
-        def __getitem__(self, name):
-            if name == "theirs":
-                raise ExtensionError("the format 'theirs' of the package other cannot be loaded")
-            return READERS[name]
-
-    monkeypatch.setattr(readers, "READERS", Broken.fromkeys([*READERS, "theirs"]))
+    reason = "the format 'theirs' of the package other cannot be loaded"
+    monkeypatch.setattr(READERS, "load_all", lambda: (dict(READERS), [reason]))
     (tmp_path / "a.json").write_text("{}")
     assert recognise(tmp_path) == "coco"
     (tmp_path / "a.json").unlink()

@@ -13,21 +13,10 @@ from heatkp.data.images import STORED, ImageOptions
 from heatkp.data.mirroring import with_positions
 from heatkp.data.readers._base import Read, Reader, one_file, reader
 from heatkp.data.samples import Labels
-from heatkp.errors import DataError, ExtensionError
+from heatkp.errors import DataError
 from heatkp.registry import READERS
 
 __all__ = ["READERS", "Read", "Reader", "one_file", "read", "reader", "recognise"]
-
-
-def _by_priority() -> tuple[list[Reader], list[str]]:
-    """The readers in the order in which they are asked, and why others cannot be loaded."""
-    found, broken = [], []
-    for name in READERS:
-        try:
-            found.append(READERS[name])
-        except ExtensionError as error:
-            broken.append(str(error))
-    return sorted(found, key=lambda r: -r.priority), broken
 
 
 def recognise(path: Path) -> str:
@@ -37,7 +26,8 @@ def recognise(path: Path) -> str:
     """
     if not path.exists():
         raise DataError(f"there is no file or folder {path}")
-    readers, hints = _by_priority()
+    loaded, hints = READERS.load_all()  # a broken package is named where nothing is recognised
+    readers: list[Reader] = sorted(loaded.values(), key=lambda r: -r.priority)
     for found in readers:
         try:
             answer = found.recognise(path)

@@ -1,4 +1,4 @@
-"""Errors of predicted points: each labelled point counts once, whatever batch it came in."""
+"""Predictions beside the truth, lengths to divide errors by, and curves of errors."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.integrate import trapezoid
 
 from heatkp import coordinates as co
 from heatkp.data.samples import Sample
@@ -103,11 +102,6 @@ def normaliser_lengths(skeleton: Skeleton, errors: Errors) -> dict[str, Array]:
     return {k: v for k, v in usable.items() if np.isfinite(v).any()}
 
 
-def _mean(values: Array, mask: npt.NDArray[np.bool_]) -> float | None:
-    mean = float(values[mask].mean()) if mask.any() else math.nan
-    return mean if math.isfinite(mean) else None
-
-
 def image_nme(distance: Array, labelled: npt.NDArray[np.bool_], lengths: Array) -> Array:
     """Mean distance of an image's labelled points over its normaliser, (N,).
 
@@ -126,76 +120,3 @@ def error_curve(nme: Array, limit: float = FAILURE) -> tuple[Array, Array]:
     known = np.sort(nme[~np.isnan(nme)])
     shares = np.searchsorted(known, levels, side="right") / max(len(known), 1)
     return levels, shares
-
-
-def _normalised(distance: Array, labelled: npt.NDArray[np.bool_], lengths: Array) -> dict[str, Any]:
-    usable = labelled & np.isfinite(lengths)[:, None]
-    relative = distance / lengths[:, None]
-    per_image = image_nme(distance, labelled, lengths)
-    scored = per_image[usable.any(1)]
-    levels, shares = error_curve(per_image)
-    return {
-        "nme": _mean(relative, usable),
-        "pck": {f"{s:g}": _mean((relative <= s).astype(float), usable) for s in PCK_SHARES},
-        "failure_rate": float((scored > FAILURE).mean()) if len(scored) else None,
-        "auc": float(trapezoid(shares, levels) / FAILURE) if len(scored) else None,
-        "images": len(scored),
-        "images_without": int(labelled.any(1).sum() - len(scored)),
-    }
-
-
-def summarise(
-    errors: Errors, skeleton: Skeleton, lengths: dict[str, Array] | None = None
-) -> dict[str, Any]:
-    """All metrics, overall and per point, as plain numbers for JSON.
-
-    `lengths` are those of `normaliser_lengths`, or others (N,) by name.
-
-    - `images`: those with a labelled point, `unlabelled_images` the others;
-    - `mae_photo`, `mae_input`: mean |error| over labelled points and both coordinates, pixels;
-    - `distance_photo`: mean Euclidean distance, photo pixels;
-    - `mae_normalised`, `mse_normalised`: of coordinates divided by the input's W and H;
-    - `normalised`: for each normaliser NME (mean distance over the length), PCK at 5 % and
-      10 %, share of images whose own NME is over 10 %, and the area under the cumulative curve
-      of per-image NME up to 10 %, as a share of its largest value.
-
-    A figure is None where no point was labelled, or a prediction is no number; such an image
-    counts as a failure.
-    """
-    labelled = errors.labelled
-    photo = errors.photo - errors.photo_truth
-    inner = errors.input - errors.input_truth
-    relative = inner / np.asarray(errors.input_size, np.float64)
-    distance = np.linalg.norm(photo, axis=2)
-    lengths = normaliser_lengths(skeleton, errors) if lengths is None else lengths
-    outside = (errors.input_truth < -0.5) | (
-        errors.input_truth > np.asarray(errors.input_size) - 0.5
-    )
-
-    def block(mask: npt.NDArray[np.bool_]) -> dict[str, Any]:
-        return {
-            "mae_photo": _mean(np.abs(photo).mean(2), mask),
-            "mae_input": _mean(np.abs(inner).mean(2), mask),
-            "distance_photo": _mean(distance, mask),
-            "mae_normalised": _mean(np.abs(relative).mean(2), mask),
-            "mse_normalised": _mean(np.square(relative).mean(2), mask),
-        }
-
-    points = []
-    for k, name in enumerate(skeleton.point_names):
-        mask = np.zeros_like(labelled)
-        mask[:, k] = labelled[:, k]
-        nme = {
-            n: _mean(distance / v[:, None], mask & np.isfinite(v)[:, None])
-            for n, v in lengths.items()
-        }
-        points.append({"name": name, **block(mask), "nme": nme})
-    return {
-        "images": int(labelled.any(1).sum()),
-        "unlabelled_images": int((~labelled.any(1)).sum()),
-        "labelled_points": int(labelled.sum()),
-        "outside_input": int((outside.any(2) & labelled).sum()),
-        **block(labelled),
-        "normalised": {n: _normalised(distance, labelled, v) for n, v in lengths.items()},
-        "points": points,
-    }
