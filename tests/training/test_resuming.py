@@ -188,5 +188,5 @@ def test_only_what_leaves_the_result_alone_may_change(run_copy):
     for key in resuming.MAY_CHANGE:
         section, name = key.split(".")
         assert name in yaml.safe_load((run_copy / runs.SETTINGS).read_text())[section]
-    with pytest.raises(SettingsError, match="model.stride"):
+    with pytest.raises(SettingsError, match=r"model\.stride"):
         resuming.resume(run_copy, None, changes={"trainer.epochs": 4, "model.stride": 2})
