@@ -148,7 +148,7 @@ def test_videos_come_frame_by_frame(tmp_path, every):
         assert f.time == pytest.approx(f.frame / 12.5, abs=1e-3)
         assert f.image.mean() == pytest.approx(20 * f.frame, abs=6)
         assert f.rate == pytest.approx(12.5 / every) and f.file == path
-    assert src.frame_count(found.sources[0], every) == len(frames)
+    assert src.picture_count(found.sources[0], every) == len(frames)
 
 
 def test_other_kinds_of_video(tmp_path):
