@@ -255,27 +255,32 @@ def read_pictures(
 
 
 def _pictures(source: Source, every: int, options: ImageOptions) -> Iterator[Picture]:
-    if source.is_video:
+    suffix = source.path.suffix.lower()
+    if source.is_video and (suffix in videos.JPEGS or not videos.begins_as_image(source.path)):
         yield from _frames(source, videos.frames(source.path, every))
         return
-    animated = source.path.suffix.lower() in videos.ANIMATIONS
-    if animated and videos.image_count(source.path) > 1:
+    if suffix in videos.ANIMATIONS and videos.image_count(source.path) > 1:
         yield from _frames(source, videos.animation(source.path, every))
         return
     try:
         yield _photo(source, options)
-    except DataError:
-        if not source.is_unknown:
+    except DataError as error:
+        if source.path.suffix.lower() in UNREADABLE or not source.path.is_file():
             raise
-        yield from _tried(source, every)
+        if videos.begins_as_image(source.path):
+            raise
+        yield from _tried(source, every, error)
 
 
-def _tried(source: Source, every: int) -> Iterator[Picture]:
-    """The frames of a file that is no image, and by its name no video."""
+def _tried(source: Source, every: int, error: DataError) -> Iterator[Picture]:
+    """The frames of a file that is no image, whatever its name. Raises `error`, or says that it is
+    nothing else either, where it has none."""
     found = _frames(source, videos.frames(source.path, every))
     try:
         first = next(found)
     except (StopIteration, DataError):
+        if not source.is_unknown:
+            raise error from None
         raise DataError(f"{source.path} is neither an image nor a video that can be read") from None
     yield first
     yield from found
