@@ -168,9 +168,7 @@ def summarise(
     relative = inner / np.asarray(errors.input_size, np.float64)
     distance = np.linalg.norm(photo, axis=2)
     lengths = normaliser_lengths(skeleton, errors) if lengths is None else lengths
-    outside = (errors.input_truth < -0.5) | (
-        errors.input_truth > np.asarray(errors.input_size) - 0.5
-    )
+    outside = labelled & ~co.inside(errors.input_truth, *errors.input_size)
 
     def block(mask: npt.NDArray[np.bool_]) -> dict[str, Any]:
         return {
@@ -194,7 +192,7 @@ def summarise(
         "images": int(labelled.any(1).sum()),
         "unlabelled_images": int((~labelled.any(1)).sum()),
         "labelled_points": int(labelled.sum()),
-        "outside_input": int((outside.any(2) & labelled).sum()),
+        "outside_input": int(outside.sum()),
         **block(labelled),
         "normalised": {n: _normalised(distance, labelled, v) for n, v in lengths.items()},
         "points": points,
