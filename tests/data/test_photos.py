@@ -191,7 +191,7 @@ def test_what_does_not_fit_is_decoded(tmp_path):
 def test_a_folder_that_cannot_be_written_is_no_obstacle(tmp_path):
     (tmp_path / "file").write_text("")
     source = PhotoSource(write_samples(tmp_path / "photos"), FRAMING, 1.0, tmp_path / "file")
-    assert "no cache of photos" in source.prepare()
+    assert "no cache of images" in source.prepare()
     assert source[0].image.ndim == 3
 
 

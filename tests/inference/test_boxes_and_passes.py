@@ -207,7 +207,7 @@ def test_box_styles_are_measured_and_applied_alike(shift, extent, seed, scale):
     shapes = [rng.uniform(-100, 100, 2) + scale * rng.normal(size=(7, 2)) for _ in range(12)]
     shapes = [np.float32(points).astype(float) for points in shapes]
     measured = BoxStyle.of(sample_of(points, style.around(points)) for points in shapes)
-    assert np.allclose(measured, style, atol=1e-6)
+    assert np.allclose(measured, style, atol=1e-5)  # samples hold float32
     points = shapes[0]
     box = style.converted(style.around(points), other)
     assert np.allclose(box, other.around(points), atol=1e-6 * (100 + scale))

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from heatkp import coordinates as co
 from heatkp.evaluation.metrics._base import Metric, Relative, all_metrics
 from heatkp.evaluation.metrics._errors import Array, Errors, image_nme, normaliser_lengths
 from heatkp.skeletons import Skeleton
@@ -80,9 +81,7 @@ def summarise(
     labelled = errors.labelled
     distance = np.linalg.norm(errors.photo - errors.photo_truth, axis=2)
     lengths = normaliser_lengths(skeleton, errors) if lengths is None else lengths
-    outside = (errors.input_truth < -0.5) | (
-        errors.input_truth > np.asarray(errors.input_size) - 0.5
-    )
+    outside = labelled & ~co.inside(errors.input_truth, *errors.input_size)
     values = {m.name: _point_values(m, errors) for m in all_metrics("point")}
 
     def block(mask: npt.NDArray[np.bool_]) -> dict[str, Any]:
@@ -101,7 +100,7 @@ def summarise(
         "images": int(labelled.any(1).sum()),
         "unlabelled_images": int((~labelled.any(1)).sum()),
         "labelled_points": int(labelled.sum()),
-        "outside_input": int((outside.any(2) & labelled).sum()),
+        "outside_input": int(outside.sum()),
         **block(labelled),
         **{m.name: _plain(_computed(m, errors, skeleton), m) for m in all_metrics("set")},
         "normalised": {n: _normalised(distance, labelled, v) for n, v in lengths.items()},
