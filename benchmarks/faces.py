@@ -29,11 +29,11 @@ from heatkp.data.boxes import BoxStyle
 from heatkp.data.loading import load_data, points_box
 from heatkp.data.samples import Image, Sample
 from heatkp.evaluation.metrics import FAILURE
-from heatkp.inference.faces import Face, FaceDetector, create_detector, detector_names
+from heatkp.inference.detectors import DETECTORS, Detection, Detector, create_detector
 from heatkp.inference.keypoints import Keypoints
 
 Array = npt.NDArray[np.float64]
-Found = list[list[Face]]
+Found = list[list[Detection]]
 
 
 def choice(samples: Sequence[Sample], count: int) -> list[Sample]:
@@ -55,7 +55,7 @@ def face_box(sample: Sample) -> Array:
     return box.astype(float)
 
 
-def match(faces: list[Face], sample: Sample) -> int | None:
+def match(faces: list[Detection], sample: Sample) -> int | None:
     """The best face that holds the points' centre and shares 0.3 with the points' box."""
     wanted = face_box(sample)
     centre = (wanted[:2] + wanted[2:]) / 2
@@ -67,7 +67,7 @@ def match(faces: list[Face], sample: Sample) -> int | None:
 
 
 def detect(
-    detectors: Sequence[FaceDetector], pictures: Sequence[Callable[[], Image]]
+    detectors: Sequence[Detector], pictures: Sequence[Callable[[], Image]]
 ) -> tuple[list[Found], list[float]]:
     """What each detector finds in each picture, and its median milliseconds of CPU."""
     found: list[Found] = [[] for _ in detectors]
@@ -125,7 +125,7 @@ CHANGES = ["30", "60", "90", "left half", "upper half"]
 
 
 def detector_tables(
-    detectors: Sequence[FaceDetector], faces: list[Sample], imm: list[Sample], few: int
+    detectors: Sequence[Detector], faces: list[Sample], imm: list[Sample], few: int
 ) -> str:
     lines = [
         f"{len(faces)} photos of 300-W (one face labelled in each, some show more), "
@@ -181,13 +181,13 @@ def random_boxes(boxes: list[Array], seed: int) -> list[Array]:
 
 
 def best_match(found: list[Keypoints], sample: Sample) -> Keypoints | None:
-    faces = [Face(k.box, 0.0) for k in found if k.box is not None]
+    faces = [Detection(k.box, 0.0) for k in found if k.box is not None]
     place = match(faces, sample)
     return None if place is None else found[place]
 
 
 def robustness_table(
-    detectors: Sequence[FaceDetector], val: list[Sample], draws: int, passes: Sequence[int]
+    detectors: Sequence[Detector], val: list[Sample], draws: int, passes: Sequence[int]
 ) -> str:
     model = heatkp.load_model("face68")
     images = [s.image() for s in val]
@@ -239,7 +239,7 @@ def main() -> None:
     parser.add_argument("--photos", type=int, default=10**6, help="of each data set, at most")
     parser.add_argument("--few", type=int, default=200, help="photos to turn and to cut")
     parser.add_argument("--draws", type=int, default=3, help="of random boxes for each face")
-    parser.add_argument("--detectors", nargs="+", default=detector_names())
+    parser.add_argument("--detectors", nargs="+", default=list(DETECTORS))
     parser.add_argument("--tables", nargs="+", default=["detectors", "robustness"])
     parser.add_argument("--out", type=Path, default=Path("faces-results.md"))
     given = parser.parse_args()

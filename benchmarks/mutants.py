@@ -70,7 +70,10 @@ class Target:
         return self.tests if known else (self.file, *self.tests)
 
 
-ABOUT_HEATMAPS = ("decoders", "gaussians", "losses", "masked")
+ABOUT_HEATMAPS = (
+    "activation", "decoder_values", "decoders", "engine", "gaussians", "loss_arguments", "losses",
+    "masked",
+)  # fmt: skip
 """Not test_compile.py, which takes the same lines through torch.compile."""
 HEATMAPS = tuple(
     Target(
@@ -348,7 +351,7 @@ def main() -> None:
             names = list(ids)
             if earlier is not None:
                 states = {n: r["outcome"] for n, r in earlier.items()}
-                results |= {n: earlier[n] for n in names if states.get(n) == "killed"}
+                results |= {n: earlier[n] for n in names if states.get(n) in ("killed", "timeout")}
                 names = [n for n in names if states.get(n) in ("survived", "untested")]
             elif not options.all and target.sample is not None and len(names) > target.sample:
                 rng = random.Random(f"{options.seed} {target.file}")

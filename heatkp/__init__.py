@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from heatkp.models import create_model, head_names
     from heatkp.registry import register_head
     from heatkp.skeletons import Skeleton
+    from heatkp.viz.plot import plot
 
 # Resolved on first use, so that `import heatkp` and the command line start without torch.
 _HOMES = {
@@ -37,6 +38,7 @@ _HOMES = {
     "head_names": "heatkp.models",
     "load_data": "heatkp.data.loading",
     "load_model": "heatkp.inference.predictor",
+    "plot": "heatkp.viz.plot",
     "register_head": "heatkp.registry",
     "train": "heatkp.api",
 }
@@ -57,6 +59,7 @@ __all__ = [
     "heatmaps",
     "load_data",
     "load_model",
+    "plot",
     "register_head",
     "train",
 ]

@@ -47,6 +47,18 @@ def denormalise(points: Points, width: float, height: float) -> Points:
     return points * _size_like(points, width, height) - 0.5
 
 
+def inside(points: Any, width: float, height: float) -> Any:
+    """Which points (..., 2) lie in a W x H image or map, edges included: bool (...).
+
+    Points that are NaN do not.
+
+    >>> inside(np.array([[-0.5, 0.0], [1.6, 0.0], [np.nan, 0.0]]), 2, 1).tolist()
+    [True, False, False]
+    """
+    x, y = points[..., 0], points[..., 1]
+    return (x >= -0.5) & (x <= width - 0.5) & (y >= -0.5) & (y <= height - 0.5)
+
+
 def translation(dx: float, dy: float) -> Matrix:
     """The shift (x, y) -> (x + dx, y + dy)."""
     return np.array([[1.0, 0.0, dx], [0.0, 1.0, dy]])

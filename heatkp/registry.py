@@ -9,7 +9,7 @@ that names can be listed at once and a broken package breaks nothing but itself.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -123,9 +123,9 @@ class Registry(Mapping[str, T], Generic[T]):
                 "nothing under that name"
             )
 
-    def unknown(self, name: object) -> UnknownNameError:
-        """The error for a name that is none, with those that are and the closest."""
-        names = list(self)
+    def unknown(self, name: object, also: Iterable[str] = ()) -> UnknownNameError:
+        """The error for a name that is none, with those that are (`also` first) and the closest."""
+        names = [*also, *self]
         close = difflib.get_close_matches(str(name), names, 1)
         hint = f", did you mean {close[0]}?" if close else ""
         return UnknownNameError(
@@ -134,20 +134,29 @@ class Registry(Mapping[str, T], Generic[T]):
             else f"there is no {self.kind} {name!r}; choose one of {', '.join(names)}"
         )
 
-    def usable(self) -> dict[str, T]:
-        """All that can be loaded, by name: packages that are broken are left out."""
+    def load_all(self) -> tuple[dict[str, T], list[str]]:
+        """All that can be loaded, by name, and a message for each that cannot."""
         found: dict[str, T] = {}
+        broken: list[str] = []
         for name in self:
             try:
                 found[name] = self[name]
-            except ExtensionError:
-                continue
-        return found
+            except ExtensionError as error:
+                broken.append(str(error))
+        return found, broken
+
+    def usable(self) -> dict[str, T]:
+        """All that can be loaded, by name: packages that are broken are left out."""
+        return self.load_all()[0]
 
 
 HEADS: Registry[Any] = Registry("head", "heatkp.models.heads", "heatkp.heads")
 DECODERS: Registry[Any] = Registry("decoder", "heatkp.heatmaps.decoders", "heatkp.decoders")
 RUNTIMES: Registry[Any] = Registry("runtime", "heatkp.engine.runtimes", "heatkp.runtimes")
+DETECTORS: Registry[Any] = Registry("detector", "heatkp.inference.detectors", "heatkp.detectors")
+WRITERS: Registry[Any] = Registry("table format", "heatkp.inference.writers", "heatkp.writers")
+METRICS: Registry[Any] = Registry("metric", "heatkp.evaluation.metrics", "heatkp.metrics")
+READERS: Registry[Any] = Registry("format", "heatkp.data.readers", "heatkp.readers")
 
 
 def named(registry: Registry[Any]) -> Callable[[Any], Any]:
@@ -162,3 +171,5 @@ def named(registry: Registry[Any]) -> Callable[[Any], Any]:
 
 register_head = named(HEADS)
 register_runtime = named(RUNTIMES)
+register_detector = named(DETECTORS)
+register_writer = named(WRITERS)

@@ -8,7 +8,7 @@ import platform
 import subprocess
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
@@ -28,7 +28,7 @@ from heatkp.errors import CheckpointError, HeatkpError, SettingsError, StorageEr
 from heatkp.files import check_folder, is_full, reason, replacing, utf8_path
 from heatkp.models import KeypointModel, build_model, in_order
 from heatkp.models.devices import choose_device
-from heatkp.skeletons import Skeleton, restored
+from heatkp.skeletons import Skeleton, restored, skeleton_of
 from heatkp.text import existing
 
 SETTINGS = "settings.yaml"
@@ -213,6 +213,32 @@ class Loaded:
             )
 
 
+def loaded_model(
+    model: KeypointModel,
+    names: Sequence[str] | None = None,
+    skeleton: Skeleton | str | None = None,
+    data: Mapping[str, Any] | None = None,
+    box_style: BoxStyle | None = None,
+) -> Loaded:
+    """A network of `create_model`, trained in a loop of one's own, as `load_run` gives others.
+
+    Raises `SettingsError` as `Predictor` does.
+    """
+    if model.settings is None:
+        raise SettingsError("this network was not made by create_model; make it so")
+    settings = model.settings.model_copy(deep=True)
+    for key, value in (data or {}).items():
+        if key in ("size", "grey"):
+            raise SettingsError(f"data.{key} is the network's own: give it to create_model")
+        try:
+            setattr(settings.data, key, value)
+        except ValueError as error:
+            raise SettingsError(f"data.{key}: {error}") from None
+    layout = skeleton_of(skeleton if names is None else names, model.points)
+    model.eval()
+    return Loaded(model, settings, layout, box_style)
+
+
 def save_weights(
     path: Path, model: KeypointModel, description: dict[str, Any], half: bool = False
 ) -> None:
@@ -313,14 +339,14 @@ def load_run(path: str | Path, device: str | torch.device = "cpu", encoder: Any 
     state, description = read_weights(file)
     saved = Path(path) / SETTINGS
     try:
-        settings = parse_settings(description["settings"], str(file))
+        settings = parse_settings(description["settings"], str(file), stored=True)
         skeleton = restored(description["skeleton"], settings.data.pairs is not None)
         box_style = BoxStyle.read(description.get("box_style"))
         progress = float(description.get("progress", 1.0))
     except (KeyError, TypeError, ValueError, SettingsError) as error:
         raise CheckpointError(f"{file}: its description is damaged: {error}") from None
     if saved.is_file():
-        stated = parse_settings(read_yaml(saved), str(saved))
+        stated = parse_settings(read_yaml(saved), str(saved), stored=True)
         if stated.head.name != settings.head.name:
             raise CheckpointError(
                 f"{file} was trained with head {settings.head.name!r}, but {saved} says "

@@ -107,10 +107,10 @@ def text_to_name(text: str) -> str:
 def spellings(text: str) -> list[str]:
     """The names that a file may have where a table calls it so, the likeliest first.
 
-    As it stands; as `name_to_text` wrote it; with accents composed or apart, as systems differ;
+    As `name_to_text` wrote it; as it stands; with accents composed or apart, as systems differ;
     in the bytes of Western Europe's code page, as older archives have them.
     """
-    names = [text, text_to_name(text)]
+    names = [text_to_name(text), text]  # in this order both files are found where both are there
     names += [unicodedata.normalize(form, text) for form in ("NFC", "NFD")]
     if not text.isascii():
         with suppress(UnicodeError):
@@ -119,8 +119,9 @@ def spellings(text: str) -> list[str]:
 
 
 def existing(path: str) -> str:
-    """The spelling of a path under which there is something; as it stands where there is none."""
-    return next(filter(os.path.exists, spellings(path)), path)
+    """The spelling of a path under which there is something, as it stands before others; and
+    where there is none."""
+    return next(filter(os.path.exists, [path, *spellings(path)]), path)
 
 
 def json_text(value: Any, **options: Any) -> str:

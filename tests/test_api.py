@@ -157,7 +157,7 @@ def test_visibility_in_its_forms():
         ([{"image": 1}], {}, DataError, "image"),
         ([{"image": 1, "points": [], "label": 2}], {}, DataError, "label"),
         (5, {}, DataError, "int"),
-        (list(spots(4)), {"skeleton": ["one"]}, DataError, "2 points, but 1"),
+        (list(spots(4)), {"skeleton": ["one"]}, SettingsError, "2 points, but 1"),
         (list(spots(4)), {"skeleton": "cat"}, SettingsError, "face68"),
         (list(spots(4)), {"val": []}, DataError, "no samples"),
         ([*spots(2), (np.zeros((9, 9), np.uint8), np.ones((3, 2)))], {}, DataError, "2 points.* 3"),
@@ -193,3 +193,30 @@ def test_all_that_is_exported_is_there():
     for name in heatkp.__all__:
         assert getattr(heatkp, name) is not None
     assert drawn_sample(0, 0, FACE68, 64).id
+
+
+def test_the_snippets_of_the_python_api(tmp_path, monkeypatch):
+    """The calls that a user would write first, as one."""
+    monkeypatch.chdir(tmp_path)
+    made = CliRunner().invoke(main, ["data", "synth", "--n", "10", "--size", "64", "faces"])
+    assert made.exit_code == 0
+    small = {key: SMALL[key] for key in ("encoder", "threads", "workers", "batch_size")}
+    run = heatkp.train("faces/", SIZE, head="kl", epochs=1, **small)
+    assert run.metrics["images"] and run.folder.is_dir() and isinstance(run.model, heatkp.Predictor)
+    model = heatkp.load_model(run.folder, device="auto")
+    image = run.model.predict("faces/images/000000.png").draw("faces/images/000000.png")
+    x = [
+        "faces/images/000000.png", "faces/images", image[..., 0], image, image / 255.0,
+        np.dstack([image, image[..., :1]]), torch.from_numpy(image).permute(2, 0, 1),
+        torch.from_numpy(np.stack([image, image])).permute(0, 3, 1, 2),
+    ]  # fmt: skip
+    counts = [len(model.predict(one)) for one in x]
+    assert counts == [1, 10, 1, 1, 1, 1, 1, 2]
+    found, maps = model.predict(image), model.heatmaps(image)
+    assert maps[0].maps.shape == (68, 16, 16) and maps[0].matrix.shape == (2, 3)
+    assert found.draw(image).shape == image.shape and heatkp.plot(found, image) is not None
+    assert heatkp.plot(maps, image) is not None
+    model.save("my-model")
+    assert repr(heatkp.load_model("my-model")) == repr(model)
+    metrics = heatkp.evaluate(np.zeros((2, 3, 2)), np.ones((2, 3, 2)))
+    assert set(metrics) <= {*run.metrics, "normalised"}

@@ -137,3 +137,15 @@ def test_similarities_of_points_that_are_close_together():
 def test_boxes_without_area_are_refused(box):
     with pytest.raises(ValueError, match="area"):
         co.box_to_frame(box, 10, 10)
+
+
+@given(
+    st.tuples(*[st.sampled_from([-0.75, -0.5, 0.0, 2.5, 2.75, 6.5, 6.75, np.nan])] * 2),
+    st.sampled_from([(3, 7), (7, 3)]),
+)
+def test_what_lies_inside(point, size):
+    """The frame of an image reaches half a pixel beyond the centres of its outermost pixels."""
+    wanted = all(-0.5 <= v <= n - 0.5 for v, n in zip(point, size))
+    points = np.array([point, (0.0, 0.0)], np.float32)
+    assert co.inside(points, *size).tolist() == [wanted, True]
+    assert co.inside(torch.from_numpy(points)[None], *size).tolist() == [[wanted, True]]

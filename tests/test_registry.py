@@ -10,7 +10,7 @@ import pytest
 
 import heatkp.registry as registry_module
 from heatkp.errors import ExtensionError, SettingsError, UnknownNameError
-from heatkp.registry import DECODERS, HEADS, Registry
+from heatkp.registry import DECODERS, HEADS, RUNTIMES, Registry
 
 
 class Distribution:
@@ -38,15 +38,20 @@ def registry(monkeypatch):
 
 
 def test_names_are_the_files(root):
-    for found, folder in ((HEADS, "models/heads"), (DECODERS, "heatmaps/decoders")):
+    for found, folder, least in (
+        (HEADS, "models/heads", 7),
+        (DECODERS, "heatmaps/decoders", 7),
+        (RUNTIMES, "engine/runtimes", 1),
+    ):
         files = {p.stem for p in (root / "heatkp" / folder).glob("*.py") if p.stem[0] != "_"}
-        assert files == set(found) and len(found) == len(files) >= 7
+        assert files == set(found) and len(found) == len(files) >= least
+        assert found.usable().keys() == files  # each registers itself under its file's name
 
 
 def test_listing_names_imports_nothing():
     script = (
-        "import sys; from heatkp.registry import HEADS, DECODERS\n"
-        "assert 'kl' in HEADS and 'argmax' in list(DECODERS)\n"
+        "import sys; from heatkp.registry import HEADS, DECODERS, RUNTIMES\n"
+        "assert 'kl' in HEADS and 'argmax' in list(DECODERS) and 'torch' in list(RUNTIMES)\n"
         "assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
@@ -70,7 +75,7 @@ def test_a_broken_package_is_named_and_breaks_nothing_else(registry):
 
     heads = registry(Entry("broken", "their-package", load), Entry("empty", "other", lambda: None))
     assert {"broken", "kl"} <= set(heads)
-    with pytest.raises(ExtensionError, match=r"their-package.*nowhere"):
+    with pytest.raises(ExtensionError, match=r"their-package.*nowhere") as caught:
         heads["broken"]
     with pytest.raises(ExtensionError, match=r"other.*registers nothing"):
         heads["empty"]
@@ -78,6 +83,7 @@ def test_a_broken_package_is_named_and_breaks_nothing_else(registry):
     only = registry(Entry("broken", "their-package", load), module="heatkp.nowhere")
     only.register("mine", int, "__main__.Mine")
     assert only.usable() == {"mine": int}
+    assert only.load_all()[1] == [str(caught.value)]
 
 
 @pytest.mark.parametrize("name", ["theirs", "kl"])

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from heatkp.cli.common import png
+from heatkp.cli.options import NameOption
+from heatkp.registry import READERS
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -28,9 +30,6 @@ Examples:
   heatkp data info faces/ --out faces.png
   heatkp data info training.csv --format kaggle15 --json
 """
-
-# Kept here as text, for importing the readers would import numpy; a test compares the two.
-FORMATS = ("auto", "coco", "imm", "imglab", "pts", "csv", "kaggle15")
 
 
 @click.group()
@@ -92,8 +91,10 @@ def synth(out: str, count: int, size: int, seed: int, skeleton: str) -> None:
 
 @data.command(epilog=INFO_EXAMPLES)
 @click.argument("path", type=click.Path())
-@click.option("--format", "format_", type=click.Choice(FORMATS), default="auto", show_default=True,
-              help="How the labels are written; auto looks at the files' names.")  # fmt: skip
+@click.option(
+    "--format", "format_", cls=NameOption, registry=READERS, also=("auto",), default="auto",
+    help="How the labels are written: {names}.  [default: what the files' names tell]",
+)  # fmt: skip
 @click.option("--out", type=click.Path(), metavar="PNG",
               help="Where samples are drawn with their points.  [default: contact-NAME.png; "
               "with --json: nowhere]")  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -12,12 +13,19 @@ from heatkp.registry import Registry
 class NameOption(click.Option):
     """An option that takes the name of an extension; its help lists them when it is asked for.
 
-    `registry` is their registry; `{names}` in the help stands for the names.
+    `registry` is their registry; `{names}` in the help stands for the names. With `also`, names
+    that may be given beside them, others are refused at once; without, whoever uses them does.
     """
 
-    def __init__(self, *arguments: Any, registry: Registry[Any], **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self._registry = registry
+    def __init__(
+        self,
+        *arguments: Any,
+        registry: Registry[Any],
+        also: Sequence[str] | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(*arguments, **{"metavar": "NAME", **options})
+        self._registry, self._also = registry, also
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
         template = self.help or ""
@@ -26,6 +34,15 @@ class NameOption(click.Option):
             return super().get_help_record(ctx)
         finally:
             self.help = template
+
+    def type_cast_value(self, ctx: click.Context, value: Any) -> Any:
+        found = super().type_cast_value(ctx, value)
+        if self._also is not None and found is not None:
+            for name in found if self.multiple else [found]:
+                if name not in self._also and name not in self._registry:
+                    text = str(self._registry.unknown(name, self._also))
+                    raise click.BadParameter(text, ctx, self)
+        return found
 
 
 device_option = click.option(

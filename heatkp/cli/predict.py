@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from heatkp.cli.common import check_folder, parse_box, writing
-from heatkp.cli.options import device_option
+from heatkp.cli.options import NameOption, device_option
+from heatkp.registry import DETECTORS, WRITERS
 
 if TYPE_CHECKING:
     from heatkp.inference.batches import Boxes
@@ -24,7 +25,6 @@ Examples:
   heatkp predict faces/ --boxes labels.xml --passes 2 --flip-test
   heatkp predict me.jpg --format json --out - | jq '.pictures[].faces[].points[30]'
 """
-FORMATS = ("json", "csv", "coco", "pts")
 DEFAULT = "predictions"
 
 
@@ -42,8 +42,10 @@ DEFAULT = "predictions"
 @click.option("--box", "edges", multiple=True, metavar="X0,Y0,X1,Y1",
               help="Edges of the object: one for each of several pictures, in their order, or any "
               "number for one picture or video.")  # fmt: skip
-@click.option("--detector", metavar="NAME", help="What finds faces.  [default: auto]")
-@click.option("--min-score", type=float, help="Leave out faces of which the detector is less sure; "
+@click.option("--detector", cls=NameOption, registry=DETECTORS,
+              help="What finds objects: {names}.  [default: auto, the first that is installed]",
+              )  # fmt: skip
+@click.option("--min-score", type=float, help="Leave out what the detector is less sure of; "
               "the scale is the detector's.")  # fmt: skip
 @click.option("--max-faces", type=click.IntRange(1),
               help="Take the surest so many of each picture.")  # fmt: skip
@@ -56,8 +58,8 @@ DEFAULT = "predictions"
 @click.option("--out", metavar="FOLDER",
               help=f"A new folder, or - for standard output.  [default: {DEFAULT}, or "
               f"{DEFAULT}-2 ...]")  # fmt: skip
-@click.option("--format", "formats", type=click.Choice(FORMATS), multiple=True,
-              help="Tables to write; may be repeated.  [default: json]")  # fmt: skip
+@click.option("--format", "formats", cls=NameOption, registry=WRITERS, also=(), multiple=True,
+              help="Tables to write: {names}; may be repeated.  [default: json]")  # fmt: skip
 @click.option("--no-pictures", is_flag=True, help="Write no copies with the points drawn.")
 @click.option("--every", type=click.IntRange(1), default=1, show_default=True,
               help="Of videos, every so many frames.")  # fmt: skip
@@ -142,10 +144,11 @@ def _framing(asked: Asked) -> str:
 def _demand_one_table(kinds: Sequence[str]) -> None:
     from heatkp.errors import SettingsError
 
-    if len(kinds) != 1 or kinds[0] == "pts":
+    if len(kinds) != 1 or not WRITERS[kinds[0]].pipes:
+        able = ", ".join(name for name, writer in WRITERS.usable().items() if writer.pipes)
         raise SettingsError(
-            "--out - prints a single table: choose one --format of json, csv, coco, or name a "
-            "folder with --out"
+            f"--out - prints a single table: choose one --format of {able}, or name a folder "
+            "with --out"
         )
 
 
@@ -188,7 +191,7 @@ def _asked(found: Found, options: Options) -> Asked:
     """Open the model, the detector and the boxes. Raises `HeatkpError`s."""
     from heatkp.errors import SettingsError
     from heatkp.inference.batches import PickyDetector
-    from heatkp.inference.faces import create_detector
+    from heatkp.inference.detectors import create_detector
     from heatkp.inference.predictor import load_model
 
     if options.edges and options.where is not None:
@@ -212,8 +215,8 @@ def _asked(found: Found, options: Options) -> Asked:
         predictor.detector = PickyDetector(detector, options.min_score, options.max_faces)
     elif given := [name for name, value in of_detector.items() if value is not None]:
         raise SettingsError(
-            f"{given[0]} is about finding faces, but no faces are looked for here: leave it out, "
-            "or add --boxes faces"
+            f"{given[0]} is about a detector, but none is used here: leave it out, or add "
+            "--boxes faces"
         )
     return Asked(options, predictor, boxes, notes)
 

@@ -23,7 +23,7 @@ from heatkp.files import MADE_BY, SUMMARY, write_text
 from heatkp.inference.batches import answers
 from heatkp.inference.drawn import DrawnPictures
 from heatkp.inference.sources import Fault, Found, picture_count, read_pictures
-from heatkp.inference.writers import About, CocoTable, CsvTable, JsonTable, PtsFiles, Writer
+from heatkp.inference.writers import WRITERS, About, Writer
 from heatkp.text import json_text, name_to_text
 
 if TYPE_CHECKING:
@@ -117,14 +117,7 @@ def _open(writers: list[Writer], output: Output, asked: Asked) -> None:
     folder = output.folder
     about = About(asked.options.model, asked.predictor.skeleton, _record(asked))
     for name in output.formats:
-        if name == "json":
-            writers.append(JsonTable(folder and folder / "points.json", about))
-        elif name == "coco":
-            writers.append(CocoTable(folder and folder / "coco.json", about))
-        elif name == "csv":
-            writers.append(CsvTable(folder, about))
-        elif folder is not None:
-            writers.append(PtsFiles(folder))
+        writers.append(WRITERS[name](folder, about))
     if output.pictures and folder is not None:
         writers.append(DrawnPictures(folder))
 
@@ -252,8 +245,7 @@ def _tell(console: Console, tally: Tally, output: Output, written: Sequence[Path
     _list(console, "without a box, left out", tally.without_box, SHOWN)
     several = "of several pages, of which the first was looked at"
     _list(console, several, tally.first_page, SHOWN)
-    tables = {"csv", "coco", "pts"} & set(output.formats)
-    if tally.turned and tables:
+    if tally.turned and any(WRITERS[name].trains for name in output.formats):
         say(
             console,
             f"photos that are stored turned (EXIF): {tally.turned}; points are of the upright "

@@ -28,14 +28,15 @@ def score(submission: str, labels: str, as_json: bool) -> None:
     the same entries in the same order.
     """
     from heatkp.config import expand_path
-    from heatkp.data.readers import read, recognise
+    from heatkp.data.readers import READERS, read, recognise
     from heatkp.errors import DataError
     from heatkp.evaluation import kaggle
     from heatkp.text import json_text
 
     source = expand_path(labels, "LABELS")
-    # Photos are needed only where there is no box, and by IMM, whose labels are shares of them.
-    read_labels = read(source, strict=source.is_dir() and recognise(source) == "imm")
+    # Images are needed only where there is no box, and for labels that are fractions of them.
+    format = recognise(source)
+    read_labels = read(source, format, strict=READERS[format].of_size)
     if not any((s.visibility > 0).any() for s in read_labels.samples):
         raise DataError(f"{source} holds no labelled point: there is nothing to score against")
     size = len(read_labels.samples), len(read_labels.skeleton)

@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from heatkp.config.sections import Head, Section, Settings
+from heatkp.config.sections import MEMORY, Head, Section, Settings
 from heatkp.errors import SettingsError, UnknownNameError
-from heatkp.registry import HEADS
+from heatkp.registry import HEADS, READERS
 from heatkp.text import existing, storable
 
 S = TypeVar("S", bound=Section)
@@ -63,9 +63,17 @@ def _explain(
     return f"{source}:\n  " + "\n  ".join(dict.fromkeys(lines))
 
 
-def parse_settings(values: Mapping[str, Any], source: str = "settings") -> Settings:
+NO_READER = ("auto", "synthetic", MEMORY)
+"""What `data.format` may say beside the formats' names."""
+
+
+def parse_settings(
+    values: Mapping[str, Any], source: str = "settings", stored: bool = False
+) -> Settings:
     """Settings from nested dictionaries; `source` names them in errors (`SettingsError`).
 
+    `stored`: they are a trained model's, which works also where the package is not installed
+    that reads the format of the data that it was trained on.
     Paths that are not UTF-8 are kept as `heatkp.text.name_to_text` writes them.
     """
     values = storable(values)
@@ -75,6 +83,10 @@ def parse_settings(values: Mapping[str, Any], source: str = "settings") -> Setti
         raise SettingsError(_explain(error, source)) from None
     except TypeError as error:  # keys that are no strings
         raise SettingsError(f"{source}: {error}") from None
+    format = settings.data.format
+    if not stored and format not in NO_READER and format not in READERS:
+        unknown = READERS.unknown(format, NO_READER)
+        raise SettingsError(f"{source}:\n  data.format: {unknown}")
     if settings.head.own:  # only then is the head itself imported, and torch with it
         try:
             kind = HEADS[settings.head.name].Options

@@ -57,10 +57,8 @@ class Section(BaseModel):
 class Data(Section):
     """Where samples come from and what part of a photo the network sees."""
 
-    format: Literal[
-        "auto", "synthetic", "imm", "coco", "imglab", "pts", "csv", "kaggle15", "memory"
-    ] = "auto"
-    """`auto` draws faces where there is no path, and else looks at what the path holds."""
+    format: str = "auto"
+    """`auto` draws faces (`synthetic`) where there is no path, and else finds out the reader."""
     path: str | None = None
     points: Literal["all", "nose"] | list[Place] = "all"
     pairs: Annotated[list[tuple[int | str, int | str]] | None, BeforeValidator(point_pairs)] = None

@@ -28,10 +28,6 @@ def to_tensor(image: Image, grey: bool) -> torch.Tensor:
     return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
 
 
-def _inside(points: npt.NDArray[Any], size: tuple[int, int]) -> npt.NDArray[np.bool_]:
-    return np.all((points >= -0.5) & (points <= np.asarray(size) - 0.5), axis=-1)
-
-
 class KeypointDataset(Dataset[dict[str, Any]]):
     """Inputs of a list of samples.
 
@@ -88,7 +84,7 @@ class KeypointDataset(Dataset[dict[str, Any]]):
             matrix = framing.matrix((1, 1) if boxed else self.photos[index].size, sample.box)
         except ValueError as error:
             raise DataError(f"{sample.id}: {error}") from None
-        return _inside(co.apply(matrix, sample.points), self.framing.size)
+        return np.asarray(co.inside(co.apply(matrix, sample.points), *self.framing.size))
 
     def _augmented(
         self, rng: np.random.Generator, sample: Sample, size: tuple[int, int]
@@ -108,7 +104,7 @@ class KeypointDataset(Dataset[dict[str, Any]]):
             if not settings.retries:
                 return matrix, flipped
             labelled = sample.visibility > Visibility.NOT_LABELLED
-            if _inside(co.apply(matrix, sample.points[labelled]), self.framing.size).all():
+            if co.inside(co.apply(matrix, sample.points[labelled]), *self.framing.size).all():
                 return matrix, flipped
         return plain, False
 

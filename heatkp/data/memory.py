@@ -8,10 +8,10 @@ from typing import Any
 
 from heatkp.data.loading import Given
 from heatkp.data.mirroring import with_positions
-from heatkp.data.readers.common import distinct, layout
+from heatkp.data.readers._common import distinct
 from heatkp.data.samples import Labels, Sample
-from heatkp.errors import DataError, SettingsError
-from heatkp.skeletons import SKELETONS, Skeleton, named
+from heatkp.errors import DataError
+from heatkp.skeletons import Skeleton, skeleton_of
 
 KEYS = ("image", "points", "visible", "box", "id", "person", "photo")
 ALLOWED = (
@@ -66,27 +66,6 @@ def _samples(items: Any, name: str) -> list[Sample]:
     return [sample if sample.id == i else replace(sample, id=i) for sample, i in zip(found, ids)]
 
 
-def _skeleton(given: Skeleton | str | Sequence[str] | None, count: int) -> Skeleton:
-    if isinstance(given, str):
-        if given not in SKELETONS:
-            raise SettingsError(
-                f"there is no skeleton {given!r}; choose one of {', '.join(SKELETONS)}, or give "
-                "the points' names as a list"
-            )
-        given = SKELETONS[given]
-    if given is None:
-        found = named(f"points{count}", [f"point_{k}" for k in range(count)])
-    elif isinstance(given, Skeleton):
-        found = given
-    else:
-        found, order = layout([str(name) for name in given])
-        if order != list(range(len(order))):  # samples have them as they were given
-            found = named(f"points{len(order)}", [str(name) for name in given])
-    if len(found) != count:
-        raise DataError(f"the samples have {count} points, but {len(found)} are named")
-    return found
-
-
 def given_samples(
     train: Any, validation: Any = None, skeleton: Skeleton | str | Sequence[str] | None = None
 ) -> Given:
@@ -112,6 +91,6 @@ def given_samples(
             f"{every[0].id} has {len(every[0].points)} points, {odd.id} {len(odd.points)}; mark "
             "points that are not labelled as NaN"
         )
-    labels = with_positions(Labels(_skeleton(skeleton, counts.pop()), every))
+    labels = with_positions(Labels(skeleton_of(skeleton, counts.pop()), every))
     parts = labels.samples[: len(samples)], labels.samples[len(samples) :]
     return Given(labels._replace(samples=parts[0]), None if held is None else parts[1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,11 +10,8 @@ import numpy.typing as npt
 
 from heatkp import coordinates as co
 from heatkp.errors import DataError, SettingsError
-from heatkp.evaluation.metrics import Array, Errors, normaliser_lengths, summarise
-from heatkp.skeletons import SKELETONS, Skeleton
-
-OF_INPUT = ("mae_input", "mae_normalised", "mse_normalised")
-"""Figures in units of a network's input, which arrays do not tell."""
+from heatkp.evaluation.metrics import Array, Errors, all_metrics, normaliser_lengths, summarise
+from heatkp.skeletons import Skeleton, skeleton_of
 
 
 def _points(values: Any, what: str) -> Array:
@@ -25,21 +23,6 @@ def _points(values: Any, what: str) -> Array:
     if points.ndim != 3 or points.shape[2] != 2:
         raise DataError(f"{what} points must be (N, K, 2) or (K, 2), not {points.shape}")
     return points
-
-
-def _layout(skeleton: Skeleton | str | None, count: int) -> Skeleton:
-    if isinstance(skeleton, str):
-        if skeleton not in SKELETONS:
-            raise SettingsError(
-                f"there is no skeleton {skeleton!r}; choose one of {', '.join(SKELETONS)}, or "
-                "give a Skeleton"
-            )
-        skeleton = SKELETONS[skeleton]
-    if skeleton is None:
-        return Skeleton(f"points{count}", tuple(str(k) for k in range(count)))
-    if len(skeleton) != count:
-        raise DataError(f"skeleton {skeleton.name!r} has {len(skeleton)} points, not {count}")
-    return skeleton
 
 
 def _labelled(visible: Any, true: Array) -> npt.NDArray[np.bool_]:
@@ -61,7 +44,7 @@ def evaluate(
     predicted: npt.ArrayLike,
     true: npt.ArrayLike,
     visible: npt.ArrayLike | None = None,
-    skeleton: Skeleton | str | None = None,
+    skeleton: Skeleton | str | Sequence[str] | None = None,
     normaliser: str | npt.ArrayLike | None = None,
     boxes: npt.ArrayLike | None = None,
 ) -> dict[str, Any]:
@@ -72,8 +55,8 @@ def evaluate(
             as a failure.
         true: (N, K, 2), NaN where not labelled.
         visible: (N, K) booleans, or COCO's codes: 0 leaves a point out. None: all that are finite.
-        skeleton: a `Skeleton` or its name (`face68`), for names of points and for lengths that
-            errors are divided by. None: points are numbered.
+        skeleton: a `Skeleton`, its name (`face68`) or the points' names, for these and for
+            lengths that errors are divided by. None: points are numbered.
         normaliser: which of those lengths alone, by name (`inter-ocular`, `box-diagonal`,
             `points-diagonal`), or lengths (N,) in pixels of one's own. None: all there are.
         boxes: edges (N, 4) x0, y0, x1, y1 in image pixels, for `box-diagonal`.
@@ -98,7 +81,7 @@ def evaluate(
         edges = np.asarray(boxes, np.float64)
         if edges.shape != (count, 4):
             raise DataError(f"boxes must be (N, 4) = ({count}, 4), not {edges.shape}")
-    layout = _layout(skeleton, ours.shape[1])
+    layout = skeleton_of(skeleton, ours.shape[1])
     errors = Errors(
         photo=ours,
         photo_truth=theirs,
@@ -123,5 +106,5 @@ def evaluate(
     metrics = summarise(errors, layout, lengths)
     metrics["outside_input"] = 0
     for block in (metrics, *metrics["points"]):
-        block.update(dict.fromkeys(OF_INPUT))
+        block.update({m.name: None for m in all_metrics("point") if m.of_input})
     return metrics

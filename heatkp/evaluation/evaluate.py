@@ -10,7 +10,7 @@ import numpy as np
 from heatkp.data.boxes import BoxStyle
 from heatkp.data.dataset import KeypointDataset
 from heatkp.engine import Engine, TorchBackend
-from heatkp.evaluation.metrics import Errors, labelled_boxes
+from heatkp.evaluation.metrics import Errors, Metric, all_metrics, labelled_boxes
 from heatkp.models import KeypointModel
 
 if TYPE_CHECKING:
@@ -58,8 +58,10 @@ def predict_dataset(
     )
 
 
-def _figure(value: float | None, form: str) -> str:
-    return "-" if value is None else format(value, form)
+def _figures(metric: Metric, value: Any) -> str:
+    """A metric's number, or numbers, for people."""
+    numbers = [(value or {}).get(part) for part in metric.parts] if metric.parts else [value]
+    return ", ".join("-" if one is None else format(one, metric.form) for one in numbers)
 
 
 def metrics_table(metrics: dict[str, Any], title: str) -> Table:
@@ -70,24 +72,18 @@ def metrics_table(metrics: dict[str, Any], title: str) -> Table:
     table.add_column()
     table.add_column(justify="right")
     table.add_column(style="dim")
-    rows = [
-        ("MAE, photo", "mae_photo", ".3f", "pixels, mean over x and y"),
-        ("MAE, input", "mae_input", ".3f", "pixels of the network's input"),
-        ("distance, photo", "distance_photo", ".3f", "pixels, mean over points"),
-        ("MAE, normalised", "mae_normalised", ".3e", "by the input's width and height"),
-        ("MSE, normalised", "mse_normalised", ".3e", "by the input's width and height"),
-    ]
-    for label, key, form, meaning in rows:
-        table.add_row(label, _figure(metrics[key], form), meaning)
+    for metric in (*all_metrics("point"), *all_metrics("set")):
+        table.add_row(metric.label, _figures(metric, metrics.get(metric.name)), metric.meaning)
     for name, block in metrics["normalised"].items():
         note = f"of {block['images']} images"
         if block["images_without"]:
             note += f", {block['images_without']} without this length"
-        table.add_row(f"NME, {name}", _figure(block["nme"], ".2%"), note)
-        pck = ", ".join(f"{_figure(v, '.1%')}" for v in block["pck"].values())
-        table.add_row("  PCK at 5 %, 10 %", pck, "points within that share of the length")
-        table.add_row("  failures", _figure(block["failure_rate"], ".1%"), "images over 10 %")
-        table.add_row("  area under curve", _figure(block["auc"], ".3f"), "up to 10 %; 1 is best")
+        for i, metric in enumerate(all_metrics("length")):
+            called = f"  {metric.label}" if i else f"{metric.label}, {name}"
+            if metric.parts:
+                called += f" at {', '.join(metric.parts.values())}"
+            figures = _figures(metric, block.get(metric.name))
+            table.add_row(called, figures, metric.meaning if i else note)
     if metrics["outside_input"]:
         share = metrics["outside_input"] / metrics["labelled_points"]
         table.add_row("outside the input", f"{share:.2%}", "labelled points the network can't see")

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from heatkp import coordinates as co
-from heatkp.data.readers.tables import Row, read_table
+from heatkp.data.readers._tables import Row, read_table
 from heatkp.data.samples import Labels, Sample
 from heatkp.errors import DataError
 from heatkp.evaluation.metrics import Errors, labelled_boxes, summarise

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from heatkp.coordinates import inside
 from heatkp.heatmaps.precision import accurate_dtype, working_dtype
 
 Sigma = float | tuple[float, float] | Tensor
@@ -59,8 +60,7 @@ def inside_map(points: Tensor, size: tuple[int, int]) -> Tensor:
     [[True, False, False]]
     """
     height, width = size
-    x, y = points.unbind(-1)
-    return (x >= -0.5) & (x <= width - 0.5) & (y >= -0.5) & (y <= height - 0.5)
+    return inside(points, width, height)
 
 
 def usable_weights(points: Tensor, weights: Tensor | None, size: tuple[int, int]) -> Tensor:

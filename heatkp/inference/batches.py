@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from heatkp.data.samples import Image
 from heatkp.errors import HeatkpError, SettingsError
-from heatkp.inference.faces import Face, FaceDetector
+from heatkp.inference.detectors import Detection, Detector
 from heatkp.inference.keypoints import Keypoints
 from heatkp.inference.predictor import Predictor
 from heatkp.inference.sources import Fault, Picture
@@ -23,10 +23,10 @@ Boxes = Callable[[Picture], npt.NDArray[np.float64]]
 
 
 class PickyDetector:
-    """The faces that another detector finds, without those that it is less sure of."""
+    """What another detector finds, without what it is less sure of."""
 
     def __init__(
-        self, detector: FaceDetector, min_score: float | None = None, most: int | None = None
+        self, detector: Detector, min_score: float | None = None, most: int | None = None
     ) -> None:
         self._detector, self._min_score, self._most = detector, min_score, most
         self.box_style = getattr(detector, "box_style", None)
@@ -35,10 +35,10 @@ class PickyDetector:
     def name(self) -> str:
         return self._detector.name
 
-    def __call__(self, image: Image) -> list[Face]:
-        faces = self._detector(image)
+    def __call__(self, image: Image) -> list[Detection]:
+        found = self._detector(image)
         least = self._min_score
-        return [f for f in faces if least is None or f.score >= least][: self._most]
+        return [d for d in found if least is None or d.score >= least][: self._most]
 
 
 class Answer(NamedTuple):

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from heatkp.data.boxes import other_form
 from heatkp.data.checks.sizes import read_header
 from heatkp.data.exif import upright_boxes
-from heatkp.data.readers import read
+from heatkp.data.readers import READERS, read
 from heatkp.data.samples import Sample
 from heatkp.errors import DataError, SettingsError
 from heatkp.inference.sources import COORDINATES, Picture
@@ -51,8 +51,8 @@ class BoxFile:
             self._boxes.setdefault(file, []).append(sample.box.astype(np.float64))
         if not self._boxes:
             raise SettingsError(
-                f"--boxes {path}: the file gives no picture a box; formats with boxes are dlib's "
-                "imglab .xml and COCO .json"
+                f"--boxes {path}: the file gives no image a box; formats with boxes are "
+                f"{', '.join(name for name, r in READERS.usable().items() if r.boxes)}"
             )
         # An entry for one of these very pictures is no other one's, whatever its name.
         self._entries, self._pictures = _by_name(self._boxes), _by_name(pictures)

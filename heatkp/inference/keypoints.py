@@ -21,7 +21,7 @@ _BITS = 4
 """Of the fraction of a pixel that OpenCV draws to."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Keypoints:
     """One object found in a picture.
 
@@ -45,6 +45,11 @@ class Keypoints:
     box: Array | None = None
     box_score: float | None = None
     image: int = 0
+
+    def __repr__(self) -> str:
+        score = "" if self.score is None else f", score {self.score:.2f}"
+        points = f"{len(self.points)} points of {self.skeleton.name!r}"
+        return f"Keypoints({points}, image {self.image}{score})"
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
         return np.array(self.points, dtype=dtype)
@@ -114,6 +119,30 @@ class Keypoints:
         found = np.asarray(np.isfinite(self.points).all(axis=1))
         if found.any():
             _Pen(canvas, self.points[found]).draw(self, found, box, lines, ellipses)
+        return canvas
+
+
+class Results(list[Keypoints]):
+    """What was found in one image or several, in the images' order: a list of `Keypoints`."""
+
+    def of(self, image: int) -> Results:
+        """What was found in one of the images, by its place in the list that was given."""
+        return Results(one for one in self if one.image == image)
+
+    def draw(self, image: ImageLike, index: int = 0, **options: Any) -> Image:
+        """A copy of an image, uint8 (H, W, 3) RGB, with all objects drawn on it.
+
+        Args:
+            image: as `Keypoints.draw` takes it.
+            index: which of the images that were given it is.
+            options: those of `Keypoints.draw`.
+
+        Raises:
+            DataError: for an image that cannot be read.
+        """
+        canvas = as_image(image)
+        for one in self.of(index):
+            canvas = one.draw(canvas, **options)
         return canvas
 
 

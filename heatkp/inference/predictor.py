@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -19,12 +19,14 @@ from heatkp.data.samples import Image
 from heatkp.data.transforms import Framing
 from heatkp.engine import Engine, Estimate, Region
 from heatkp.errors import DataError, SettingsError
-from heatkp.inference.faces import Face, FaceDetector, create_detector
+from heatkp.inference.detectors import Detection, Detector, create_detector
 from heatkp.inference.heatmaps import Heatmaps
-from heatkp.inference.keypoints import Array, Keypoints
+from heatkp.inference.keypoints import Array, Keypoints, Results
+from heatkp.inference.sources import images_in
+from heatkp.models import KeypointModel
 from heatkp.registry import RUNTIMES
-from heatkp.runs import Loaded, load_run
-from heatkp.skeletons import SKELETONS
+from heatkp.runs import WEIGHTS, Loaded, describe, load_run, loaded_model, save_weights
+from heatkp.skeletons import SKELETONS, Skeleton
 
 Boxes = str | npt.ArrayLike | Sequence[npt.ArrayLike | None] | None
 Refused = Callable[[int, str], None]
@@ -41,7 +43,7 @@ class _Task:
     image: Image
     index: int
     box: Array | None
-    face: Face | None = None
+    face: Detection | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -59,21 +61,77 @@ class Predictor:
 
     Attributes:
         engine: runs the model on regions of images.
-        detector: what finds faces where no boxes are given: a name of
-            `heatkp.inference.faces.detector_names`, `auto`, or anything that is called with a
-            picture and gives `Face`s.
+        detector: what finds objects where no boxes are given: a name in
+            `heatkp.inference.detectors.DETECTORS`, `auto`, or anything that is called with an
+            image and gives `Detection`s.
     """
 
     def __init__(
-        self, loaded: Loaded, detector: str | FaceDetector = "auto", runtime: str = "torch"
+        self,
+        model: Loaded | KeypointModel,
+        names: Sequence[str] | None = None,
+        *,
+        skeleton: Skeleton | str | None = None,
+        data: Mapping[str, Any] | None = None,
+        box_style: BoxStyle | None = None,
+        detector: str | Detector = "auto",
+        runtime: str = "torch",
     ) -> None:
+        """A predictor of a trained model.
+
+        Args:
+            model: what `heatkp.runs.load_run` gives; or a network of `create_model`, trained in
+                a loop of one's own, for which the others say what it was trained for.
+            names: of its K points.
+            skeleton: the points' layout instead of their names: a `Skeleton` or its name.
+            data: settings of section `data` that say what it was shown, such as
+                `{"crop": "box", "box_scale": 1.5}`; by default whole images.
+            box_style: how boxes lie around points, for two-stage refinement.
+            detector: finds objects where no boxes are given.
+            runtime: what runs the network, a name of `heatkp.registry.RUNTIMES`.
+
+        Raises:
+            SettingsError: for names that are not K, settings that cannot be, and a network that
+                was not made by `create_model`.
+        """
+        if isinstance(model, KeypointModel):
+            loaded = loaded_model(model, names, skeleton, data, box_style)
+        elif names is not None or skeleton is not None or data is not None:
+            raise SettingsError("names, skeleton and data go with a network; a run has its own")
+        else:
+            loaded = model
         self.model, self.settings, self.skeleton = loaded.model, loaded.settings, loaded.skeleton
         self.detector = detector
-        data = self.settings.data
-        backend = RUNTIMES[runtime](loaded.model)
+        backend, shown = RUNTIMES[runtime](loaded.model), self.settings.data
         self.engine = Engine(
-            backend, loaded.skeleton, Framing.of(data), data.grey, loaded.box_style
+            backend, loaded.skeleton, Framing.of(shown), shown.grey, loaded.box_style
         )
+
+    def __repr__(self) -> str:
+        width, height = self.framing.size
+        points = f"{len(self.skeleton)} points of {self.skeleton.name!r}"
+        return f"Predictor(head {self.settings.head.name!r}, {points}, input {width}x{height})"
+
+    def save(self, path: str | PathLike[str], overwrite: bool = False) -> Path:
+        """Write all that `load_model` needs; gives the file.
+
+        Args:
+            path: a folder, which is made, or a file that ends in `.safetensors`.
+            overwrite: replace weights that are there.
+
+        Raises:
+            SettingsError: where weights are there already, or nothing can be written.
+        """
+        target = Path(path)
+        target = target if target.suffix == ".safetensors" else target / WEIGHTS
+        if target.exists() and not overwrite:
+            raise SettingsError(f"{target} exists already; give another place, or overwrite=True")
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            save_weights(target, self.model, describe(self.settings, self.skeleton, self.box_style))
+        except OSError as error:
+            raise SettingsError(f"cannot write {target}: {error.strerror or error}") from None
+        return target
 
     @property
     def framing(self) -> Framing:
@@ -106,7 +164,7 @@ class Predictor:
         passes: int | None = None,
         flip_test: bool = False,
         refused: Refused | None = None,
-    ) -> list[Keypoints]:
+    ) -> Results:
         """Keypoints of all objects in one picture or several, in the pictures' order.
 
         Each `Keypoints` says by `image` which picture it belongs to; a picture without a face has
@@ -115,7 +173,8 @@ class Predictor:
 
         Args:
             images: a path, an image of Pillow, an array or a tensor, as `inputs.as_image` takes
-                them; or a list of them, or a batch: array (B, H, W, C) or tensor (B, C, H, W).
+                them; or a list of them, a folder, or a batch: array (B, H, W, C) or tensor (B, C,
+                H, W).
                 Deeper images than 8 bits are scaled as in training (`data.intensity`).
             boxes: `faces`: a detector finds them. `image`: the whole picture is the box. Edges
                 (x0, y0, x1, y1), pixels of the picture: (4,) or (N, 4) for one picture; a list of
@@ -137,7 +196,7 @@ class Predictor:
                 have no known counterpart, and where the detector's package is missing.
         """
         found = self._estimates(images, boxes, batch_size, passes, flip_test, refused=refused)
-        return [self._keypoints(*one) for one in found]
+        return Results(self._keypoints(*one) for one in found)
 
     def heatmaps(
         self,
@@ -216,6 +275,8 @@ class Predictor:
         """The regions to look at, picture after picture."""
         if is_image(images) and boxes is not None and not isinstance(boxes, str):
             boxes = [boxes]
+        if isinstance(images, str | PathLike) and Path(images).is_dir():
+            images = images_in(Path(images))
         images = images_of(images)
         if boxes is None:
             boxes = "faces" if self.finds_faces else "image"
@@ -239,7 +300,7 @@ class Predictor:
                     raise
                 raise DataError(f"image {i}: {error}") from None
             size = (image.shape[1], image.shape[0])
-            regions: list[tuple[Array, Face | None]]
+            regions: list[tuple[Array, Detection | None]]
             if detector is not None:
                 regions = [(np.asarray(face.box, np.float64), face) for face in detector(image)]
             elif isinstance(boxes, str) or boxes[i] is None:
@@ -254,7 +315,7 @@ class Predictor:
                     mine = box if face is None else self._from_face(box, size)
                     yield _Task(image, i, mine, face)
 
-    def _detector(self) -> FaceDetector:
+    def _detector(self) -> Detector:
         return create_detector(self.detector) if isinstance(self.detector, str) else self.detector
 
     def _from_face(self, box: Array, size: tuple[int, int]) -> Array:
@@ -300,7 +361,7 @@ def _raise(index: int, why: str) -> None:
 def load_model(
     path: str | PathLike[str],
     device: str = "auto",
-    detector: str | FaceDetector = "auto",
+    detector: str | Detector = "auto",
     runtime: str = "torch",
     encoder: Any = None,
 ) -> Predictor:
@@ -319,4 +380,5 @@ def load_model(
         CheckpointError: for what is missing or does not fit.
         SettingsError: for a device that is not there, or a runtime that is none.
     """
-    return Predictor(load_run(Path(path), device, encoder), detector, runtime)
+    loaded = load_run(Path(path), device, encoder)
+    return Predictor(loaded, detector=detector, runtime=runtime)

@@ -15,7 +15,7 @@ import numpy as np
 
 from heatkp.data.exif import orientation, upright
 from heatkp.data.images import STORED, Image, ImageOptions, read_stored
-from heatkp.data.readers.common import walk
+from heatkp.data.readers._common import walk
 from heatkp.data.readers.pts import PICTURES
 from heatkp.errors import DataError, HeatkpError
 from heatkp.files import made_by_predict
@@ -140,6 +140,14 @@ class Picture:
     pages: int = 1
 
 
+def images_in(folder: Path) -> list[Path]:
+    """The images in a folder and those in it, by name. Raises `DataError` where there is none."""
+    found = [s.path for s in find_sources([str(folder)]).sources if not s.is_video]
+    if not found:
+        raise DataError(f"the folder {folder} holds no image, nor do the folders in it")
+    return found
+
+
 def find_sources(arguments: Sequence[str]) -> Found:
     """The pictures and videos that paths, folders (with those in them) and patterns mean.
 
@@ -247,27 +255,32 @@ def read_pictures(
 
 
 def _pictures(source: Source, every: int, options: ImageOptions) -> Iterator[Picture]:
-    if source.is_video:
+    suffix = source.path.suffix.lower()
+    if source.is_video and (suffix in videos.JPEGS or not videos.begins_as_image(source.path)):
         yield from _frames(source, videos.frames(source.path, every))
         return
-    animated = source.path.suffix.lower() in videos.ANIMATIONS
-    if animated and videos.image_count(source.path) > 1:
+    if suffix in videos.ANIMATIONS and videos.image_count(source.path) > 1:
         yield from _frames(source, videos.animation(source.path, every))
         return
     try:
         yield _photo(source, options)
-    except DataError:
-        if not source.is_unknown:
+    except DataError as error:
+        if source.path.suffix.lower() in UNREADABLE or not source.path.is_file():
             raise
-        yield from _tried(source, every)
+        if videos.begins_as_image(source.path):
+            raise
+        yield from _tried(source, every, error)
 
 
-def _tried(source: Source, every: int) -> Iterator[Picture]:
-    """The frames of a file that is no image, and by its name no video."""
+def _tried(source: Source, every: int, error: DataError) -> Iterator[Picture]:
+    """The frames of a file that is no image, whatever its name. Raises `error`, or says that it is
+    nothing else either, where it has none."""
     found = _frames(source, videos.frames(source.path, every))
     try:
         first = next(found)
     except (StopIteration, DataError):
+        if not source.is_unknown:
+            raise error from None
         raise DataError(f"{source.path} is neither an image nor a video that can be read") from None
     yield first
     yield from found

@@ -26,11 +26,19 @@ VIDEOS = (
     ".mjpg", ".nut", ".wtv", ".amv", ".ivf", ".h264", ".264", ".h265", ".265", ".hevc", ".insv",
 )  # fmt: skip
 """Extensions that are looked for in folders; files with others are tried where they are named."""
+JPEGS = (".mjpeg", ".mjpg")
+"""Videos that are JPEG images, one after the other."""
 ANIMATIONS = (".gif", ".apng", ".png", ".webp", ".avif")
 """Extensions of images that may hold several frames in time."""
 _ASF = b"\x30\x26\xb2\x75"
 _PACKET = b"\x47"
 """With which each packet of an MPEG stream begins, in some files after a time of four bytes."""
+_HEAD = 4096
+"""Bytes at a file's beginning that tell what it is."""
+_NO_TEXT = bytes(set(range(32)) - set(b"\b\t\n\v\f\r\x1a\x1b"))
+"""Bytes that text has in no code page, and videos have soon."""
+_HEIF = (b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1", b"avif", b"avis")
+"""Brands of images in a video's container, of which libraries for videos open the first tile."""
 _SECONDS = 0.1
 """How long a frame is shown that does not say so."""
 
@@ -71,13 +79,43 @@ def named_as_video(path: Path) -> bool:
     return any(head[i : i + 1] == head[j : j + 1] == _PACKET for i, j in ((0, 188), (4, 196)))
 
 
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(_HEAD)
+
+
+def is_text_file(path: Path) -> bool:
+    """Whether a file begins as text does. Raises `OSError` where it cannot be read."""
+    head = _head(path)
+    if head.startswith(b"YUV4MPEG2"):
+        return False
+    wide = head.startswith((b"\xff\xfe", b"\xfe\xff"))  # UTF-16
+    return bool(head) and (wide or head.translate(None, _NO_TEXT) == head)
+
+
+def begins_as_image(path: Path) -> bool:
+    """Whether a file's first bytes are those of an image, whole or not.
+
+    FFmpeg opens half a JPEG file as a video, and fills the rest with what it likes. Raises
+    `OSError` where the file cannot be read.
+    """
+    head = _head(path)
+    if head[4:8] == b"ftyp" and head[8:12] in _HEIF:
+        return True
+    with utf8_path(path) as name:
+        return bool(cv2.haveImageReader(name))
+
+
 def frames(path: Path, every: int = 1) -> Iterator[Frame]:
     """Every so many frames of what OpenCV opens as a video.
 
-    Raises `DataError` for what is none, and at the end of one that was cut off.
+    Raises `DataError` for what is none (text, of which FFmpeg would draw the letters, too), and at
+    the end of one that was cut off.
     """
     if not path.is_file():
         raise DataError(f"{path} is not a file")
+    if is_text_file(path):
+        raise DataError(f"{path} is not a video but text")
     number, stated = 0, 0.0
     with _opened(path) as capture:
         rate = capture.get(cv2.CAP_PROP_FPS)
@@ -147,6 +185,7 @@ def animation(path: Path, every: int = 1) -> Iterator[Frame]:
             count = int(getattr(file, "n_frames", 1))
             for number in range(count):
                 file.seek(number)
+                file.load()  # WebP and AVIF files say only now how long a frame is shown
                 image = np.asarray(file.convert("RGBA")) if number % every == 0 else None
                 seconds = float(file.info.get("duration") or 0) / 1000 or _SECONDS
                 if image is not None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from heatkp.config import Settings, parse_settings
+from heatkp.config import MEMORY, Settings, parse_settings
+from heatkp.errors import SettingsError
 from heatkp.models.base import KeypointModel, Prediction, in_order
 from heatkp.models.dense import DenseModel
+from heatkp.models.encoders import input_statistics
 from heatkp.models.heads import Head, head_names, heads_alike, make_model, register_head
 from heatkp.models.regression import RegressionModel
 
@@ -29,12 +31,13 @@ def build_model(settings: Settings, points: int) -> KeypointModel:
     """The model of a run for K points. Raises `SettingsError` for what cannot be built."""
     size = (settings.data.size[0], settings.data.size[1])
     channels = 1 if settings.data.grey else 3
-    return _frozen(make_model(settings.model, settings.head, points, size, channels), settings)
-
-
-def _frozen(model: KeypointModel, settings: Settings) -> KeypointModel:
+    model = make_model(settings.model, settings.head, points, size, channels)
     if settings.model.freeze:
         model.freeze(settings.model.freeze)
+    model.settings = settings.model_copy(deep=True)
+    # As weights are stored: what pixels they expect does not depend on where they came from.
+    mean, std = input_statistics(settings.model)
+    model.settings.model.mean, model.settings.model.std = list(mean), list(std)
     return model
 
 
@@ -63,6 +66,8 @@ def create_model(
     >>> create_model("kl", points=68, encoder="tu-resnet18", stride=2).stride
     2
     """
-    values = {"model": model, "head": {"name": head, **(head_options or {})}}
-    settings = parse_settings(values, "create_model")
-    return _frozen(make_model(settings.model, settings.head, points, size, channels), settings)
+    values: dict[str, Any] = {"model": model, "head": {"name": head, **(head_options or {})}}
+    if channels not in (1, 3):
+        raise SettingsError(f"channels is 1 or 3, not {channels!r}")
+    values["data"] = {"size": list(size), "grey": channels == 1, "format": MEMORY}
+    return build_model(parse_settings(values, "create_model"), points)

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from heatkp.config import Settings
 from heatkp.errors import SettingsError
 from heatkp.models.freezing import freeze
 
@@ -58,6 +59,8 @@ class KeypointModel(nn.Module):
 
     mean: Tensor
     std: Tensor
+    settings: Settings | None = None
+    """What it was built by, with `data.size` and `data.grey`; None for one built by hand."""
 
     def __init__(
         self, points: int, size: tuple[int, int], channels: int, statistics: tuple[list[float], ...]

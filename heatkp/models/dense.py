@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from heatkp import heatmaps as hm
 from heatkp.config import Model
-from heatkp.coordinates import input_to_map, map_to_input
+from heatkp.coordinates import input_to_map, inside, map_to_input
 from heatkp.errors import SettingsError
 from heatkp.models.base import KeypointModel, Prediction
 from heatkp.models.chunked import chunked_sum
@@ -124,8 +124,7 @@ class DenseModel(KeypointModel):
         The input's frame decides, not the map's, which may reach further where the stride does
         not divide the size.
         """
-        limit = points.new_tensor(self.size) - 0.5
-        return weights * ((points >= -0.5) & (points <= limit)).all(-1)
+        return weights * inside(points, *self.size)
 
     def _demand(self, given: Tensor, wanted: tuple[int, int], what: str) -> None:
         """Raises `ValueError` for another size: points beyond the model's would not count."""

@@ -21,8 +21,7 @@ from heatkp import heatmaps as hm
 from heatkp.engine import TorchBackend
 from heatkp.files import replacing
 from heatkp.models import KeypointModel
-from heatkp.viz.canvas import PREDICTED, TRUTH
-from heatkp.viz.maps import COLOURS
+from heatkp.viz.canvas import COLOURS, PREDICTED, TRUTH
 
 Picture = npt.NDArray[np.uint8]
 MOST_FRAMES = 120

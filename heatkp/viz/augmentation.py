@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
@@ -60,17 +59,13 @@ def joined_pairs(skeleton: Skeleton) -> list[tuple[int, int]]:
     return [skeleton.pairs[i] for i in places]
 
 
-def _outside(points: npt.NDArray[Any], size: tuple[int, int]) -> npt.NDArray[np.bool_]:
-    return np.asarray(((points < -0.5) | (points > np.asarray(size) - 0.5)).any(1))
-
-
 def _draw(axis: Axes, item: dict[str, Any], skeleton: Skeleton, size: tuple[int, int]) -> None:
     points, visibility = item["points"].numpy(), item["visibility"].numpy()
     colours, marker = np.array(side_colours(skeleton)), 1.3 * marker_size(len(skeleton))
     for left, right in joined_pairs(skeleton):
         axis.plot(*points[[left, right]].T, color="white", lw=0.7, alpha=0.8)
     known = visibility > Visibility.NOT_LABELLED
-    outside = known & _outside(points, size)
+    outside = known & ~co.inside(points, *size)
     for code, shape in ((Visibility.VISIBLE, "o"), (Visibility.OCCLUDED, "x")):
         chosen = (visibility == code) & ~outside
         x, y = points[chosen].T

@@ -6,6 +6,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
@@ -15,6 +16,8 @@ from heatkp.files import replacing
 from heatkp.skeletons import Skeleton
 from heatkp.text import one_line
 
+COLOURS = "inferno"
+"""Of maps."""
 LONGEST_TITLE = 60
 """Letters over a small image; of longer names the end is shown."""
 TRUTH, PREDICTED = "#3ddc5a", "#ff2d78"
@@ -81,4 +84,13 @@ def side_colours(skeleton: Skeleton) -> list[str]:
     colours = [MIDDLE] * len(skeleton)
     for left, right in skeleton.pairs:
         colours[left], colours[right] = LEFT, RIGHT
+    return colours
+
+
+def coloured(values: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+    """RGBA (h, w, 4) of values (h, w): clear at 0, bright at their peak."""
+    peak = float(values.max())
+    part = values / peak if peak > 0 else np.zeros_like(values)
+    colours = np.asarray(matplotlib.colormaps[COLOURS](part), np.float64)
+    colours[..., 3] = 0.9 * np.sqrt(part)
     return colours

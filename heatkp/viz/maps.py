@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
@@ -28,6 +27,7 @@ from heatkp.viz.canvas import (
     PREDICTED,
     TRUTH,
     cell_size,
+    coloured,
     grid,
     marker_size,
     plain,
@@ -38,7 +38,6 @@ from heatkp.viz.canvas import (
 Array = npt.NDArray[np.float64]
 MOST_ROWS = 20
 """Points that a page has room for."""
-COLOURS = "inferno"
 
 
 @dataclass(frozen=True)
@@ -125,19 +124,10 @@ def map_extent(width: int, height: int, stride: int) -> tuple[float, float, floa
     return float(low), float(right), float(bottom), float(low)
 
 
-def _coloured(values: npt.NDArray[np.floating]) -> Array:
-    """RGBA (h, w, 4) of values (h, w): clear at 0, bright at their peak."""
-    peak = float(values.max())
-    share = values / peak if peak > 0 else np.zeros_like(values)
-    picture = matplotlib.colormaps[COLOURS](share)
-    picture[..., 3] = 0.9 * np.sqrt(share)
-    return np.asarray(picture, np.float64)
-
-
 def draw_map(axis: Axes, values: npt.NDArray[np.floating], stride: int) -> AxesImage:
     """Draw a map (h, w) of values >= 0 over an input: clear at 0, bright at its own peak."""
     extent = map_extent(values.shape[1], values.shape[0], stride)
-    return axis.imshow(_coloured(values), extent=extent, interpolation="nearest")
+    return axis.imshow(coloured(values), extent=extent, interpolation="nearest")
 
 
 def ellipse(covariance: npt.ArrayLike, sigmas: float = 2.0) -> tuple[float, float, float] | None:
@@ -326,7 +316,7 @@ def tile(view: MapView, k: int) -> npt.NDArray[np.float64]:
     """
     height, width = view.image.shape[1:]
     grey = _grey(view)[0, :, :, None] / 255
-    colours = _coloured(view.maps[k])
+    colours = coloured(view.maps[k])
     large = colours.repeat(view.stride, 0).repeat(view.stride, 1)[:height, :width]
     blend: npt.NDArray[np.float64] = grey + large[..., 3:] * (large[..., :3] - grey)
     return blend

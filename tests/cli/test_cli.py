@@ -235,7 +235,7 @@ def test_debug_shows_the_traceback(tmp_path, capfd):
 def test_an_unforeseen_error_says_so(monkeypatch, tmp_path):
     from heatkp import runs
 
-    monkeypatch.setattr(runs, "load_run", lambda path: 1 / 0)
+    monkeypatch.setattr(runs, "load_run", lambda *path: 1 / 0)
     result = heatkp("eval", tmp_path)
     assert result.exit_code == 1 and "ZeroDivisionError" in result.output
     assert "--debug" in result.output and "Traceback" not in result.output
@@ -244,7 +244,7 @@ def test_an_unforeseen_error_says_so(monkeypatch, tmp_path):
 def test_a_reader_that_has_gone_is_no_fault(monkeypatch, tmp_path):
     from heatkp import runs
 
-    def gone(path):
+    def gone(*path):
         raise BrokenPipeError(errno.EPIPE, "Broken pipe")
 
     monkeypatch.setattr(runs, "load_run", gone)

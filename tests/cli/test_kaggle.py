@@ -163,8 +163,8 @@ def test_an_old_submission_is_replaced_whole_or_not_at_all(tiny_run, bare, tmp_p
 def test_predictions_that_are_not_finite_are_not_written(tiny_run, bare, tmp_path, monkeypatch):
     load = runs.load_run
 
-    def spoilt(path):
-        loaded = load(path)
+    def spoilt(path, device):
+        loaded = load(path, device)
         for parameter in loaded.model.parameters():
             parameter.data.fill_(float("nan"))
         return loaded

@@ -15,9 +15,9 @@ import pytest
 
 from heatkp import runs
 from heatkp.data.readers import read
-from heatkp.inference import faces as face_detectors
-from heatkp.inference.faces import Face
-from heatkp.inference.writers import JsonTable
+from heatkp.inference import detectors
+from heatkp.inference.detectors import Detection
+from heatkp.inference.writers.json import JsonTable
 from heatkp.models import build_model
 from tests.cli.test_cli import refused
 from tests.conftest import box_of, heatkp, imglab_text, write_picture
@@ -66,14 +66,14 @@ def detector(monkeypatch):
         def __call__(self, image):
             height, width = image.shape[:2]
             boxes = [(0.0, 0.0, width - 1.0, height / 2), (1.0, height / 2, width / 2, height - 1)]
-            found = [Face(np.array(b), s) for b, s in zip(boxes, (0.9, 0.4))]
+            found = [Detection(np.array(b), s) for b, s in zip(boxes, (0.9, 0.4))]
             return [] if image.mean() > 250 else found
 
     def create(name="auto"):
         asked.append(name)
         return Detector()
 
-    monkeypatch.setattr(face_detectors, "create_detector", create)
+    monkeypatch.setattr(detectors, "create_detector", create)
     return asked
 
 

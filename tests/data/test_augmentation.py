@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -154,7 +155,7 @@ def test_box_outside_the_picture_is_a_data_error():
     lost = Sample(sample.image, sample.points, sample.visibility, [300, 10, 340, 50],
                   id="lost")  # fmt: skip
     framing = Framing((64, 64), 1.5, keep_aspect=False, inside=True)
-    with pytest.raises(DataError, match=r"lost: .*outside the picture"):
+    with pytest.raises(DataError, match=r"lost: .*outside the image"):
         KeypointDataset([lost], PAIR, framing)[0]
 
 
@@ -167,3 +168,58 @@ def test_training_on_a_part():
     assert set(ids) < {s.id for s in whole.train} and ids != [s.id for s in other.train]
     assert part.notes == ("6 of 20 training samples are used (data.train_limit)",)
     assert len(load_data(Data(train_count=20, val_count=3, train_limit=50)).train) == 20
+
+
+def test_shears_and_shifts_of_both_axes_are_drawn_apart():
+    settings = Augmentation(**{**STILL, "shear": 0.2, "shift": 0.1})
+    rng = np.random.default_rng(0)
+    matrices = np.stack([random_affine(rng, settings, SIZE)[0] for _ in range(1500)])
+    middle = (np.asarray(SIZE) - 1) / 2
+    shears = np.stack([matrices[:, 0, 1], matrices[:, 1, 0]], 1) / 0.2
+    shifts = (co.apply(matrices, np.tile(middle, (1500, 1, 1)))[:, 0] - middle) / (24, 18)
+    for values in (shears, shifts):
+        assert np.allclose([values.min(0), values.max(0)], [[-1] * 2, [1] * 2], atol=0.02)
+        assert np.abs(values.mean(0)).max() < 0.05
+        assert abs(np.corrcoef(values.T)[0, 1]) < 0.1
+
+
+@pytest.mark.parametrize(
+    ("values", "framing", "expected"),
+    [
+        ({"rotation": 10}, {}, math.cos(math.radians(10)) + math.sin(math.radians(10))),
+        (
+            {"rotation": 10, "distribution": "normal"},
+            {},
+            math.cos(math.radians(30)) + math.sin(math.radians(30)),
+        ),
+        ({"rotation": 80}, {}, 2**0.5),
+        (
+            {"angles": [-20, 5], "rotation": 90},
+            {},
+            math.cos(math.radians(20)) + math.sin(math.radians(20)),
+        ),
+        ({"shear": 0.5}, {}, 1.5 / 0.75),
+        ({"shear": 1.0}, {}, 1.95 / (1 - 0.95**2)),
+        ({"shift": [0.1, 0.2]}, {}, 1.4),
+        ({"shift": 0.1, "distribution": "normal"}, {}, 1.6),
+        ({"scale": 0.2}, {}, 1.25),
+        ({"scale": 0.2, "zoom": "out"}, {}, 1.25),
+        ({"scale": 0.2, "zoom": "in"}, {}, 1.0),
+        ({"box_jitter": 0.1}, {}, 1.0),
+        ({"box_jitter": 0.1}, {"box_scale": 1.0}, 1.4),
+        ({"box_jitter": 0.1}, {"box_scale": 0.5}, 1.6),
+        ({"box_jitter": 0.1}, {"box_scale": 2.0}, 1.4),
+        ({"box_jitter": 0.1}, {"box_scale": 1.0, "box_shift": (0.1, -0.2)}, 1.48),
+    ],
+)
+def test_reach_by_hand(values, framing, expected):
+    """No more than is needed, for it decides how much of a photo is kept."""
+    assert reach(Augmentation(**{**STILL, **values}), Framing((64, 64), **framing)) == (
+        pytest.approx(expected)
+    )
+
+
+@pytest.mark.parametrize("box", [[10, 10, 10, 30], [10, 10, 30, 10], [10, 10, 5, 30]])
+def test_regions_of_boxes_without_area(box):
+    with pytest.raises(ValueError, match="area"):
+        Framing((64, 64), box_scale=1.5).region((100, 80), box)

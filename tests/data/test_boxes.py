@@ -1,4 +1,4 @@
-"""Box policy: region, jitter, retries, samples left out, boxes from points; and its counts."""
+"""Which boxes are of use; box policy: region, jitter, retries, samples left out; its counts."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from heatkp import coordinates as co
 from heatkp.config import Augmentation, Data, Settings
+from heatkp.data.boxes import LARGEST, box_error, other_form
 from heatkp.data.dataset import KeypointDataset
 from heatkp.data.loading import points_box, split, with_boxes
 from heatkp.data.module import KeypointDataModule
@@ -183,3 +184,83 @@ def test_changes_of_the_picture_leave_points_where_they_are(name):
         seen -= np.median(seen)
         centre = [np.average(np.arange(33), weights=seen.sum(axis)) for axis in (0, 1)]
         assert np.allclose(centre, 16, atol=0.1), centre
+
+
+SIDE = st.integers(2, 500)
+
+
+@given(st.tuples(SIDE, SIDE), st.tuples(*[st.floats(-3, 3)] * 2), st.tuples(*[st.floats(0, 3)] * 2))
+def test_boxes_are_of_use_where_they_hold_a_part_of_the_image(size, place, extent):
+    """By their overlap, for any box between a pixel and three times the image."""
+    extent = np.multiply(extent, size) + 1
+    box = np.concatenate([np.multiply(place, size), np.multiply(place, size) + extent])
+    seen = np.minimum(box[2:], np.array(size) - 0.5) - np.maximum(box[:2], -0.5)
+    assert (box_error(box, size) is None) == bool((seen > 0).all())
+
+
+@pytest.mark.parametrize(
+    ("box", "words"),
+    [
+        ([39.5, 0, 60, 20], "outside the image, which is 40x30"),
+        ([-9, -9, -0.5, 20], "outside"),
+        ([5, 5, 5, 20], "no area"),
+        ([30, 20, 10, 10], "write 30, 20, 40, 30"),  # as x, y, width, height
+        ([0.1, 0.2, 0.5, 0.9], "fractions"),
+        ([20, 20, 20.4, 20.6], "smaller than a pixel"),
+        ([0, np.nan, 9, 9], "not finite"),
+        ([0, 0, np.inf, 9], "not finite"),
+        ([0, 0, LARGEST * 40 + 1, 9], "times as large"),
+        ([1e300, 0, 1.7e308, 9], "times as large"),
+        ([0, 0, 9], "shape"),
+        ([[0, 0, 9, 9]], "shape"),
+        ("ab", "not numbers"),
+        (None, "shape"),
+    ],
+)
+def test_boxes_of_no_use(box, words):
+    assert words in box_error(box, (40, 30))
+
+
+def test_boxes_that_are_just_of_use():
+    good = [(39.4, 0, 60, 20), (-9, -9, -0.4, 20), (-300, -300, 90, 90), (3, 3, 4, 3.1)]
+    assert [box_error(box, (40, 30)) for box in good] == [None] * 4
+
+
+def read_as_sizes(corners):
+    """What a reader of x, y, width, height makes of numbers."""
+    low, extent = np.asarray(corners, float)[:, :2], np.asarray(corners, float)[:, 2:]
+    return np.hstack([low, low + extent]) - 0.5
+
+
+@given(st.integers(0, 10_000), st.integers(5, 40))
+def test_corners_in_place_of_sizes_are_recognised(seed, count):
+    rng, size = np.random.default_rng(seed), np.array([300, 200])
+    low = rng.uniform(0.3, 0.5, (count, 2)) * size
+    high = low + rng.uniform(0.25, 0.5, (count, 2)) * size
+    sizes = np.tile(size, (count, 1)).astype(float)
+    form = other_form(read_as_sizes(np.hstack([low, high])), sizes)
+    assert form.proven and "x1 - x0" in form.text
+    assert other_form(read_as_sizes(np.hstack([low, high - low])), sizes) is None
+    assert other_form(read_as_sizes(np.hstack([low, high])), sizes * np.nan) is None
+    few = other_form(read_as_sizes([[100, 100, 250, 180]] * 2), sizes[:2])
+    assert not few.proven
+
+
+@given(st.integers(0, 10_000), st.integers(1, 40), st.sampled_from([np.nan, 64.0]))
+def test_fractions_are_recognised(seed, count, side):
+    boxes = np.random.default_rng(seed).uniform(0.01, 1, (count, 4))
+    sizes = np.full((count, 2), side)
+    form = other_form(read_as_sizes(boxes), sizes)
+    assert form.proven and "fractions" in form.text
+    assert (
+        other_form(read_as_sizes([*boxes, [0, 0, 40, 40]]), np.full((count + 1, 2), side)) is None
+    )
+
+
+def test_forms_of_good_boxes():
+    sizes = np.full((6, 2), 100.0)
+    enlarged = [[-5, 20, 60, 60], [60, 10, 60, 60], [10, 60, 50, 60]] * 2  # partly outside
+    close_up = [[2, 3, 95, 96]] * 6
+    for boxes in (enlarged, close_up):
+        assert other_form(read_as_sizes(boxes), sizes) is None
+    assert other_form(np.zeros((0, 4)), np.zeros((0, 2))) is None

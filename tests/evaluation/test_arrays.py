@@ -77,7 +77,7 @@ def test_no_answer_is_a_failure():
         ({"true": np.zeros((4, 3, 2))}, DataError, r"\(4, 68, 2\).*\(4, 3, 2\)"),
         ({"predicted": "nowhere"}, DataError, r"predicted.*\(N, K, 2\)"),
         ({"predicted": np.zeros((4, 68, 3))}, DataError, r"\(4, 68, 3\)"),
-        ({"skeleton": "face58"}, DataError, "58.*68"),
+        ({"skeleton": "face58"}, SettingsError, "68.*58"),
         ({"skeleton": "cat"}, SettingsError, "cat.*face68"),
         ({"normaliser": "arm"}, SettingsError, "arm.*points-diagonal"),
         ({"normaliser": [1.0]}, DataError, r"\(4,\)"),

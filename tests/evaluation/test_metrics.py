@@ -318,3 +318,12 @@ def test_boxes_of_samples_with_and_without():
     own = drawn_sample(0, 0, SKELETONS["face68"])
     found = labelled_boxes([replace(own, box=None), own])
     assert np.isnan(found[0]).all() and np.array_equal(found[1], own.box)
+
+
+def test_the_worst_points_of_a_table():
+    points = [("a", 1.0), ("b", None), ("c", 3.0), ("d", 2.0)]
+    metrics = {"points": [{"name": n, "distance_photo": d} for n, d in points]}
+    assert worst_points(metrics, 2) == "c 3.00, d 2.00"
+    assert worst_points(metrics) == "c 3.00, d 2.00, a 1.00"
+    many = {"points": [{"name": str(k), "distance_photo": float(k)} for k in range(9)]}
+    assert worst_points(many) == "8 8.00, 7 7.00, 6 6.00, 5 5.00, 4 4.00"

@@ -8,7 +8,7 @@ import pytest
 from heatkp.errors import DataError, SettingsError
 from heatkp.inference import batches
 from heatkp.inference.batches import Answer, PickyDetector, answers
-from heatkp.inference.faces import Face
+from heatkp.inference.detectors import Detection
 from heatkp.inference.keypoints import Keypoints
 from heatkp.inference.sources import Fault, Picture
 from heatkp.skeletons import Skeleton
@@ -142,7 +142,9 @@ def test_boxes_by_picture():
 
 
 def test_picky_detector():
-    faces = [Face(np.array([0.0, 0, i, i]), score) for i, score in ((5, 0.9), (4, 0.8), (3, 0.2))]
+    faces = [
+        Detection(np.array([0.0, 0, i, i]), score) for i, score in ((5, 0.9), (4, 0.8), (3, 0.2))
+    ]
 
     class Detector:
         name, box_style = "fake", "style"

@@ -19,7 +19,11 @@ from heatkp.errors import DataError
 from heatkp.inference.drawn import DrawnPictures
 from heatkp.inference.keypoints import Keypoints
 from heatkp.inference.sources import Fault, Picture
-from heatkp.inference.writers import About, CocoTable, CsvTable, JsonTable, Names, PtsFiles
+from heatkp.inference.writers import WRITERS, About, BaseWriter, Names, register_writer
+from heatkp.inference.writers.coco import CocoTable
+from heatkp.inference.writers.csv import CsvTable
+from heatkp.inference.writers.json import JsonTable
+from heatkp.inference.writers.pts import PtsFiles
 from heatkp.skeletons import FACE68, Skeleton
 from tests.conftest import write_picture
 
@@ -72,7 +76,7 @@ def test_paths_lead_out_of_a_folder_that_is_a_link(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "disk" / "deep")
     cv2.imwrite(str(tmp_path / "a.png"), np.zeros((48, 64, 3), np.uint8))
     entries = [(picture(tmp_path / "a.png"), [keypoints()])]
-    table = CocoTable(tmp_path / "link" / "coco.json", about())
+    table = CocoTable(tmp_path / "link", about())
     written(table, entries)
     assert read(tmp_path / "link" / "coco.json").samples[0].file.is_file()
 
@@ -82,7 +86,7 @@ def test_json(folder, tmp_path):
     entries = [(picture(tmp_path / "a.png", orientation=6), faces),
                (picture(tmp_path / "b.png", name="x/b.png"), [])]  # fmt: skip
     path = folder / "points.json"
-    table = JsonTable(path, about())
+    table = JsonTable(path.parent, about())
     assert written(table, entries, [Fault("c.jpg", 'is "no" picture')], False) == [path]
     assert [p.name for p in folder.iterdir()] == ["points.json"]
     found = json.loads(path.read_text())
@@ -107,7 +111,7 @@ def test_json_of_what_is_not_known(folder, tmp_path):
     face.points[1], face.scores[:] = np.nan, np.nan
     path = folder / "points.json"
     shot = frame(tmp_path / "a.mp4", 3, np.zeros((48, 64, 3), np.uint8))
-    written(JsonTable(path, about(PAWS)), [(shot, [face])])
+    written(JsonTable(path.parent, about(PAWS)), [(shot, [face])])
     (entry,) = json.loads(path.read_text(), parse_constant=pytest.fail)["pictures"]
     assert entry["frame"] == 3 and entry["time"] == 0.3
     (found,) = entry["faces"]
@@ -145,7 +149,7 @@ def test_coco_is_read_back(folder, tmp_path, skeleton):
     second.points[1] = np.nan
     entries = [(picture(tmp_path / "a.png"), [first, second]), (picture(tmp_path / "b.png"), [])]
     path = folder / "coco.json"
-    written(CocoTable(path, about(skeleton)), entries)
+    written(CocoTable(path.parent, about(skeleton)), entries)
     labels = read(path, "coco")
     assert labels.skeleton.point_names == skeleton.point_names
     steps = {step for run in skeleton.lines for step in pairwise(run)}
@@ -161,7 +165,7 @@ def test_pts_are_read_back_and_never_collide(folder, tmp_path):
     faces = [keypoints(seed=s) for s in range(4)]
     names = ["x/a.png", "x/a_1.png", "x/a.jpg"]  # the first has two faces
     shots = [picture(tmp_path / name, name=name) for name in names]
-    writer = PtsFiles(folder)
+    writer = PtsFiles(folder, about())
     written(writer, zip(shots, [faces[:2], faces[2:3], faces[3:]]))
     expected = {"a_1.pts": 0, "a_2.pts": 1, "a_1-2.pts": 2, "a.pts": 3}
     assert {p.name for p in (folder / "pts" / "x").iterdir()} == set(expected)
@@ -185,7 +189,7 @@ def test_names_are_given_once(stems):
 def test_nothing_is_there_before_it_is_whole(folder, tmp_path):
     shot = picture(tmp_path / "a.png")
     video = frame(tmp_path / "v.mp4", 0, shot.image)
-    writers = [JsonTable(folder / "points.json", about()), CocoTable(folder / "coco.json", about()),
+    writers = [JsonTable(folder, about()), CocoTable(folder, about()),
                CsvTable(folder, about()), DrawnPictures(folder)]  # fmt: skip
     for writer in writers:
         writer.add(video, [keypoints()])
@@ -241,3 +245,48 @@ def test_a_video_that_cannot_be_made_is_said_once(folder, tmp_path, monkeypatch)
     writer.add(picture(tmp_path / "b.png"), [replace(keypoints(), box=None)])
     assert writer.finish([], True) == [folder / "pictures"]
     assert [p.name for p in Path(folder / "pictures").iterdir()] == ["b.png"]
+
+
+def test_all_are_registered_and_read_back_where_they_say_so(folder, tmp_path):
+    entries = [(picture(tmp_path / "a.png"), [keypoints(PAWS, size=(64, 48))])]
+    for name, kind in WRITERS.items():
+        place = folder / name
+        place.mkdir()
+        paths = written(kind(place, about(PAWS)), entries)
+        assert kind.name == name and all(path.exists() for path in paths)
+        if kind.trains and name != "pts":  # whose files lie beside images
+            table = next(p for p in paths if p.name != "faces.csv")
+            assert read(table).skeleton.point_names == PAWS.point_names
+
+
+def test_a_writer_of_ones_own(monkeypatch, tmp_path):
+    """It is what `--format` names, and gets all that is found."""
+    from tests.conftest import heatkp as command
+
+    monkeypatch.setattr(WRITERS, "_loaded", dict(WRITERS._loaded))
+
+    @register_writer
+    class Counts(BaseWriter):
+        name = "counts"
+
+        def __init__(self, folder, about):
+            self.path, self.lines = folder / "counts.txt", [about.model]
+
+        def add(self, picture, faces):
+            self.lines.append(f"{picture.name} {len(faces)}")
+
+        def finish(self, faults, complete):
+            self.path.write_text("\n".join(self.lines))
+            return [self.path]
+
+        def discard(self):
+            pass
+
+    write_picture(tmp_path / "a.png")
+    done = command("predict", tmp_path / "a.png", "--format", "counts", "--boxes", "image",
+                   "--out", tmp_path / "found", "--no-pictures")  # fmt: skip
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "found" / "counts.txt").read_text() == "face68\na.png 1"
+    assert "counts" in command("predict", "--help").output
+    wrong = command("predict", tmp_path / "a.png", "--format", "word")
+    assert wrong.exit_code == 2 and "'word'" in wrong.output and "counts" in wrong.output

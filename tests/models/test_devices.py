@@ -10,7 +10,9 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from heatkp.config import Head
+from heatkp.errors import SettingsError
 from heatkp.models import chunked
+from heatkp.models.devices import choose_device
 from heatkp.registry import HEADS
 
 
@@ -53,3 +55,35 @@ def test_chunks_need_no_doubles_where_there_are_none(monkeypatch):
         other = chunked.chunked_sum(run, layer, features, none, none, 3)
         other.backward()
     assert other.item() == pytest.approx(found.item())
+
+
+def have(monkeypatch: pytest.MonkeyPatch, cuda: int, mps: bool) -> None:
+    """A machine with so many GPUs."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: cuda)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+
+
+@pytest.mark.parametrize(
+    ("cuda", "mps", "chosen"), [(0, False, "cpu"), (0, True, "mps"), (1, True, "cuda")]
+)
+def test_auto_takes_a_gpu_where_there_is_one(monkeypatch, cuda, mps, chosen):
+    have(monkeypatch, cuda, mps)
+    assert choose_device() == choose_device("auto") == torch.device(chosen)
+    assert choose_device("cpu") == torch.device("cpu")
+
+
+def test_devices_by_name(monkeypatch):
+    have(monkeypatch, 2, True)
+    for name in ("cuda", "cuda:0", "cuda:1", "mps", "cpu"):
+        assert choose_device(name) == torch.device(name) == choose_device(torch.device(name))
+    for name in ("cuda:2", "cpu:1"):
+        with pytest.raises(SettingsError, match=f"{name} is not available"):
+            choose_device(name)
+    for name in ("gpu", "", "cuda:x", "meta", "xpu"):
+        with pytest.raises(SettingsError, match=rf"--device.*{name!r}.*auto, cpu, cuda, mps"):
+            choose_device(name, "--device")
+    have(monkeypatch, 0, False)
+    for name in ("cuda", "cuda:0", "mps"):
+        with pytest.raises(SettingsError, match=f"{name} is not available"):
+            choose_device(name)

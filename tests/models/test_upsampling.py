@@ -13,7 +13,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from heatkp import create_model
-from heatkp.models.upsampling import Doubling, Fusion, Pooling, keep_centres
+from heatkp.models.upsampling import _STAND_INS, Doubling, Fusion, Pooling, keep_centres
 
 ARCHITECTURES = [*smp.MODEL_ARCHITECTURES_MAPPING, "plain_unet"]
 """All that `model.architecture` may say."""
@@ -91,6 +91,30 @@ def test_nothing_else_of_a_network_changes(architecture, monkeypatch):
         wanted = own(picture())
     assert torch.equal(found, wanted)
     assert torch.equal(found, before) != any(seen.found)
+
+
+BLOCKS = {"Conv3x3GNReLU": "fpn", "PSPBlock": "pspnet", "FusionBlock": "dpt"}
+"""An architecture that has each block which is known by its class's name."""
+
+
+@pytest.mark.parametrize("name", _STAND_INS)
+def test_the_library_has_the_blocks_that_are_replaced(name):
+    """By the same names, with the same layers: a renamed block would be left as it is."""
+    made, layers = _STAND_INS[name]
+    network = library_network(BLOCKS[name])
+    blocks = [m for m in network.modules() if type(m).__name__ == name]
+    assert blocks
+    for block in blocks:
+        assert type(block).__module__.startswith("segmentation_models_pytorch.")
+        trained = {n for n, layer in block.named_children() if list(layer.parameters())}
+        assert trained == set(layers)
+    aligned = [block for block in blocks if getattr(block, "upsample", True)]
+    keep_centres(network)
+    replaced = [m for m in network.modules() if type(m) is made]
+    assert len(replaced) == len(aligned) > 0
+    left = [m for m in network.modules() if type(m).__name__ == name]
+    assert len(left) == len(blocks) - len(aligned)
+    assert not any(m.upsample for m in left)
 
 
 def test_a_changed_network_is_copied_and_stored(tmp_path):

@@ -19,9 +19,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from heatkp.data.readers.common import demand_files, known_layout, only_file, photos_of
-from heatkp.data.readers.json_values import Ids, identity_of, numbers_in, shown
-from heatkp.data.readers.places import locate
+from heatkp.data.images import STORED, ImageOptions
+from heatkp.data.readers._base import reader
+from heatkp.data.readers._common import demand_files, known_layout, only_file, photos_of
+from heatkp.data.readers._json_values import Ids, identity_of, numbers_in, shown
+from heatkp.data.readers._places import locate
 from heatkp.data.samples import Labels, Sample, Visibility, read_image
 from heatkp.errors import DataError
 from heatkp.files import utf8_path
@@ -255,7 +257,16 @@ def _of_category(
     return own, notes
 
 
-def read_coco(path: Path, strict: bool = True) -> Labels:
+@reader(
+    "coco",
+    "COCO keypoints: one `.json` file, one category with keypoints",
+    suffix=".json",
+    files="one COCO .json file",
+    priority=0.8,
+    boxes=True,
+    unlabelled="visibility 0",
+)
+def read_coco(path: Path, strict: bool = True, options: ImageOptions = STORED) -> Labels:
     """All annotated objects of a COCO keypoints file (or of the folder that holds it).
 
     Annotations of crowds (`iscrowd`) and those without keypoints have a box and no labelled

@@ -17,7 +17,9 @@ import numpy.typing as npt
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import parse
 
-from heatkp.data.readers.common import (
+from heatkp.data.images import STORED, ImageOptions
+from heatkp.data.readers._base import reader
+from heatkp.data.readers._common import (
     demand_files,
     distinct,
     layout,
@@ -28,7 +30,7 @@ from heatkp.data.readers.common import (
     visible_where_given,
     without_extension,
 )
-from heatkp.data.readers.places import locate
+from heatkp.data.readers._places import locate
 from heatkp.data.samples import Labels, Sample, read_image
 from heatkp.errors import DataError
 from heatkp.skeletons import UNLABELLED
@@ -148,7 +150,16 @@ def _ids(boxes: Sequence[_Box]) -> list[str]:
     return [names[i] for i in range(len(boxes))]
 
 
-def read_imglab(path: Path, strict: bool = True) -> Labels:
+@reader(
+    "imglab",
+    "dlib's XML; without parts it is a list of faces to predict",
+    suffix=".xml",
+    files="one of dlib's .xml files",
+    priority=0.7,
+    boxes=True,
+    unlabelled="a part that is not there",
+)
+def read_imglab(path: Path, strict: bool = True, options: ImageOptions = STORED) -> Labels:
     """All boxes of an imglab XML file (or of the folder that holds just one), in its order.
 
     Without any parts in the file the samples have no points and the skeleton is `UNLABELLED`;

@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from heatkp.coordinates import denormalise
 from heatkp.data.images import STORED, ImageFile, ImageOptions
-from heatkp.data.readers.common import files_of_type
+from heatkp.data.readers._base import reader
+from heatkp.data.readers._common import files_of_type
 from heatkp.data.samples import Labels, Sample, Visibility
 from heatkp.errors import DataError
 from heatkp.skeletons import FACE58
@@ -89,7 +90,19 @@ def _sample(path: Path, strict: bool, options: ImageOptions) -> Sample:
     )
 
 
-def read_imm(folder: Path, strict: bool = True, options: ImageOptions = STORED) -> Labels:
+def _recognise(path: Path) -> bool:
+    return path.is_dir() and bool(files_of_type(path, ".asf"))
+
+
+@reader(
+    "imm",
+    "the [IMM Face Database](http://www2.imm.dtu.dk/pubdb/pubs/3160-full.html) (`.asf`)",
+    recognise=_recognise,
+    files="a folder of .asf files",
+    priority=0.9,
+    of_size=True,
+)
+def read_imm(path: Path, strict: bool = True, options: ImageOptions = STORED) -> Labels:
     """All labelled photos of a folder, by name. Every photo is decoded once, to find bad ones.
 
     Coordinates are fractions of the image as `options` read it.
@@ -97,9 +110,9 @@ def read_imm(folder: Path, strict: bool = True, options: ImageOptions = STORED) 
     Raises `DataError` naming the first file that is not right; photos that are missing or
     damaged are so where `strict`, and else have no labelled points.
     """
-    paths = files_of_type(folder, ".asf")
+    paths = files_of_type(path, ".asf")
     if not paths:
-        raise DataError(f"{folder} holds no .asf files")
+        raise DataError(f"{path} holds no .asf files")
     samples = [_sample(path, strict, options) for path in paths]
     lost = sum(not (s.visibility > 0).any() for s in samples)
     note = f"{lost} photos are missing or damaged: without them their labels are no pixels"

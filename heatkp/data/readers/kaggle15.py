@@ -10,8 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from heatkp.data.readers.common import distinct, only_file, visible_where_given
-from heatkp.data.readers.tables import Row, read_points, read_table
+from heatkp.data.images import STORED, ImageOptions
+from heatkp.data.readers._base import one_file, reader
+from heatkp.data.readers._common import distinct, only_file, visible_where_given
+from heatkp.data.readers._tables import Row, read_points, read_table
 from heatkp.data.samples import Image, Labels, Sample
 from heatkp.errors import DataError
 from heatkp.skeletons import FACE15, UNLABELLED
@@ -40,7 +42,15 @@ def _picture(row: Row, column: int) -> Image:
     return values.astype(np.uint8).reshape(SIZE, SIZE)
 
 
-def read_kaggle15(path: Path, strict: bool = True) -> Labels:
+@reader(
+    "kaggle15",
+    "Kaggle's Facial Keypoints Detection: 15 points, pictures inside the CSV",
+    recognise=one_file(".csv", is_kaggle15),
+    files="Kaggle's training.csv or test.csv",
+    priority=0.6,
+    unlabelled="empty cell",
+)
+def read_kaggle15(path: Path, strict: bool = True, options: ImageOptions = STORED) -> Labels:
     """All rows of training.csv or test.csv (or of a folder that holds just one .csv file).
 
     Without coordinate columns the samples have no points and the skeleton is `UNLABELLED`. A

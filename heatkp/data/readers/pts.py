@@ -21,7 +21,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from heatkp.data.readers.common import (
+from heatkp.data.images import STORED, ImageOptions
+from heatkp.data.readers._base import reader
+from heatkp.data.readers._common import (
     demand_files,
     distinct,
     layout,
@@ -127,7 +129,21 @@ def _find(path: Path) -> tuple[list[tuple[Path, Path]], list[str]]:
     return pairs, notes
 
 
-def read_pts(path: Path, strict: bool = True) -> Labels:
+def _recognise(path: Path) -> bool:
+    if not path.is_dir():
+        return path.suffix.lower() == ".pts"
+    return any(n.lower().endswith(".pts") for _, names in walk(path, False) for n in names)
+
+
+@reader(
+    "pts",
+    "300-W's `.pts` files beside photos, in folders of any depth, with or without header",
+    recognise=_recognise,
+    files=".pts files beside images",
+    priority=0.4,
+    origin=1.0,
+)
+def read_pts(path: Path, strict: bool = True, options: ImageOptions = STORED) -> Labels:
     """All .pts files in a folder and the folders below it, by name; or a single one.
 
     The samples have no boxes, for the format has none. Raises `DataError` for what does not

@@ -15,7 +15,7 @@ import heatkp
 from heatkp.evaluation.metrics import FAILURE, error_curve
 from heatkp.models import DenseModel
 from heatkp.text import json_text, printable
-from heatkp.viz.maps import COLOURS
+from heatkp.viz.canvas import COLOURS
 from heatkp.viz.report import tables
 from heatkp.viz.report.data import (
     ReportRun,

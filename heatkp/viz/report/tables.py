@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from heatkp.config import Model
-from heatkp.evaluation.metrics import FAILURE, PCK_SHARES
+from heatkp.evaluation.metrics import FAILURE, PCK_SHARES, Metric, all_metrics
 from heatkp.models import DenseModel
 from heatkp.viz.report.data import ReportRun, lengths_of, part_of
 
@@ -158,35 +158,22 @@ def metric_rows(found: Sequence[Mapping[str, Any]], same_size: bool = True) -> l
             values.append(value)
         return values
 
-    rows = [
-        _row("Mean distance, photo", "from label, over points", across("distance_photo"),
-             "px", True),
-        _row("MAE, photo", "pixels, mean over x and y", across("mae_photo"), "px", True),
-        _row("MAE, input", "pixels of the network's input; compares only between inputs of the "
-             "same size", across("mae_input"), "px", True),
-        _row("MAE, normalised", "by the input's width and height", across("mae_normalised"),
-             "e", True),
-        _row("MSE, normalised", "by the input's width and height", across("mse_normalised"),
-             "e", True),
-    ]  # fmt: skip
-    if not same_size:
-        rows[2]["best"] = [False] * len(found)
+    def rows_of(metric: Metric, *place: str, more: str = "") -> Iterator[Row]:
+        unit = metric.form[-1] if metric.form[-1] in "e%" else metric.unit
+        for part, called in (metric.parts or {"": ""}).items():
+            name = metric.label[0].upper() + metric.label[1:] + f" at {called}" * bool(part) + more
+            values = across(*place, metric.name, *[part] * bool(part))
+            row = _row(name, metric.meaning, values, unit, not metric.higher)
+            if metric.of_input and metric.unit == "px":
+                row["meaning"] += "; compares only between inputs of the same size"
+                row["best"] = [best and same_size for best in row["best"]]
+            yield row
+
+    whole = (*all_metrics("point"), *all_metrics("set"))
+    rows = [row for metric in whole for row in rows_of(metric)]
     for name in found[0]["normalised"]:
-
-        def of(*keys: str, name: str = name) -> list[float | None]:
-            return across("normalised", name, *keys)
-
-        rows += [
-            _row(f"NME, {name}", "mean distance over that length", of("nme"), "%", True),
-            *(
-                _row(f"PCK at {_percent(s)}, {name}", "points within that share of it",
-                     of("pck", f"{s:g}"), "%", False)
-                for s in PCK_SHARES
-            ),
-            _row(f"Failures, {name}", "mean error over 10 %", of("failure_rate"), "%", True),
-            _row(f"AUC, {name}", "area under the cumulative curve up to 10 %; 1 is best", of("auc"),
-                 "", False),
-        ]  # fmt: skip
+        for metric in all_metrics("length"):
+            rows += rows_of(metric, "normalised", name, more=f", {name}")
     return rows
 
 

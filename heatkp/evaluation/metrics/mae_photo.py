@@ -1,0 +1,20 @@
+"""Mean absolute error of coordinates, image pixels."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from heatkp.evaluation.metrics._base import metric
+from heatkp.evaluation.metrics._errors import Array, Errors
+
+
+@metric(
+    "mae_photo",
+    "MAE, photo",
+    "pixels, mean over x and y",
+    unit="px",
+    order=1.0,
+)
+def mae_photo(errors: Errors) -> Array:
+    """(N, K)."""
+    return np.abs(errors.photo - errors.photo_truth).mean(2)

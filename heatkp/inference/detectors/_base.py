@@ -1,0 +1,98 @@
+"""What a detector is, and what detectors share."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar, NamedTuple, Protocol
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from heatkp.data.boxes import BoxStyle
+from heatkp.data.samples import Image
+
+Boxes = npt.NDArray[np.float64]
+
+
+class Detection(NamedTuple):
+    """An object that was found.
+
+    Attributes:
+        box: float64 (4,), edges x0, y0, x1, y1 in pixels of the image; it may reach outside.
+        score: how sure the detector is; higher is surer, the scale is each detector's own.
+    """
+
+    box: Boxes
+    score: float
+
+
+class Detector(Protocol):
+    """What finds objects: called with uint8 (H, W, 3) RGB, it gives them, the surest first.
+
+    Where it has an attribute `box_style`, a `heatkp.data.boxes.BoxStyle` around the 68 points of
+    a face, its boxes are changed to the style that the model was trained with.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    def __call__(self, image: Image) -> list[Detection]: ...
+
+
+class BaseDetector(ABC):
+    """A detector that has a name in settings and commands.
+
+    It is made without arguments, when it is used, and raises `ImportError` where a package that
+    it needs is missing.
+
+    Attributes:
+        install: how to install that package.
+        priority: `auto` takes the installed one of the highest; those of 0 must be named.
+        box_style: as in `Detector`.
+    """
+
+    name: ClassVar[str]
+    install: ClassVar[str] = ""
+    priority: ClassVar[float] = 0.0
+    box_style: ClassVar[BoxStyle | None] = None
+
+    @abstractmethod
+    def __call__(self, image: Image) -> list[Detection]: ...
+
+
+def fitted(image: Image, longest: int) -> tuple[Image, tuple[float, float]]:
+    """A picture shrunk so that no side is longer than `longest`, and its scale in x and y."""
+    height, width = image.shape[:2]
+    scale = longest / max(width, height)
+    if scale >= 1:
+        return image, (1.0, 1.0)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    small = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+    return small, (size[0] / width, size[1] / height)
+
+
+def unfitted(boxes: Boxes, scale: tuple[float, float]) -> Boxes:
+    """Edges (N, 4) in a picture that was scaled, in pixels of the original."""
+    return (boxes + 0.5) / np.array([*scale, *scale]) - 0.5
+
+
+def suppress(boxes: Boxes, scores: Boxes, overlap: float, smaller: bool = False) -> list[int]:
+    """Non-maximum suppression: indices of the boxes (N, 4) that stay, the best first.
+
+    A box goes where a better one shares with it more than `overlap` of the area of both
+    together, or with `smaller` of the smaller one's.
+    """
+    areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    order = np.argsort(-scores, kind="stable")
+    kept: list[int] = []
+    while len(order):
+        best, order = int(order[0]), order[1:]
+        kept.append(best)
+        low = np.maximum(boxes[best, :2], boxes[order, :2])
+        high = np.minimum(boxes[best, 2:], boxes[order, 2:])
+        common = np.clip(high - low, 0, None).prod(axis=1)
+        both = areas[best] + areas[order] - common
+        whole = np.minimum(areas[best], areas[order]) if smaller else both
+        order = order[common <= overlap * whole]
+    return kept

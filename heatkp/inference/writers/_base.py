@@ -1,0 +1,148 @@
+"""What a writer is, and what writers share."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+import tempfile
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+from heatkp.files import fitting
+from heatkp.inference.keypoints import Keypoints
+from heatkp.inference.sources import Fault, Picture
+from heatkp.skeletons import Skeleton
+from heatkp.text import name_to_text, printable
+
+
+@dataclass(frozen=True)
+class About:
+    """What tables say of how they were made.
+
+    Attributes:
+        model: as it was named.
+        skeleton: the model's points.
+        options: names and plain values of what changes the result.
+    """
+
+    model: str
+    skeleton: Skeleton
+    options: dict[str, Any]
+
+
+class Writer(Protocol):
+    """Takes pictures one by one; then come `finish`, where all went well, and `discard`."""
+
+    def add(self, picture: Picture, faces: Sequence[Keypoints]) -> None:
+        """Raises `OSError` where it cannot be written."""
+
+    def finish(self, faults: Sequence[Fault], complete: bool) -> list[Path]:
+        """Put files into their places; returns those that were written."""
+
+    def discard(self) -> None:
+        """Leave nothing unfinished behind."""
+
+
+class BaseWriter(ABC):
+    """A writer that `--format` names.
+
+    Args:
+        folder: where its files go; None is standard output, asked only of those that can.
+
+    Attributes:
+        pipes: whether it can write to standard output.
+        trains: whether heatkp can train on what it writes.
+    """
+
+    name: ClassVar[str]
+    pipes: ClassVar[bool] = True
+    trains: ClassVar[bool] = False
+
+    @abstractmethod
+    def __init__(self, folder: Path | None, about: About) -> None: ...
+
+    @abstractmethod
+    def add(self, picture: Picture, faces: Sequence[Keypoints]) -> None: ...
+
+    @abstractmethod
+    def finish(self, faults: Sequence[Fault], complete: bool) -> list[Path]: ...
+
+    @abstractmethod
+    def discard(self) -> None: ...
+
+
+class TextFile:
+    """A file that is there once it is whole; without a path, standard output."""
+
+    def __init__(self, path: Path | None) -> None:
+        self.path = path
+        if path is None:
+            self._file = tempfile.TemporaryFile("w+", encoding="utf-8", newline="")  # noqa: SIM115
+        else:
+            self._part = path.with_name(path.name + ".part")
+            self._file = self._part.open("w", encoding="utf-8", newline="")
+
+    def write(self, text: str) -> None:
+        self._file.write(printable(text))
+
+    def finish(self) -> list[Path]:
+        if self.path is None:
+            self._file.seek(0)
+            sys.stdout.flush()
+            # In UTF-8 as files are, whatever a screen's encoding.
+            binary = getattr(sys.stdout, "buffer", None)
+            while block := self._file.read(2**20):
+                if binary is None:
+                    sys.stdout.write(block)
+                else:
+                    binary.write(block.encode())
+            sys.stdout.flush()
+            self._file.close()
+            return []
+        self._file.close()
+        os.replace(self._part, self.path)
+        return [self.path]
+
+    def discard(self) -> None:
+        with suppress(OSError):  # a full disk fails again when the rest is flushed
+            self._file.close()
+        if self.path is not None:
+            self._part.unlink(missing_ok=True)
+
+
+def rounded(value: float, digits: int) -> float | None:
+    """For JSON, which knows no NaN."""
+    return round(float(value), digits) if math.isfinite(value) else None
+
+
+def path_from(folder: Path | None, picture: Picture) -> str:
+    """The picture's file seen from a folder (or from here), and a frame's number below it."""
+    try:
+        # `..` leads out of where a link leads to, not out of the link.
+        file = os.path.join(os.path.realpath(picture.file.parent), picture.file.name)
+        path = os.path.relpath(file, os.path.realpath(folder or ".")).replace(os.sep, "/")
+    except ValueError:  # on another drive
+        path = picture.file.as_posix()
+    path = name_to_text(path)
+    return path if picture.frame is None else f"{path}/{picture.frame:06d}"
+
+
+class Names:
+    """File names, each given once, also where capitals do not count; none too long."""
+
+    def __init__(self) -> None:
+        self._taken: set[str] = set()
+
+    def claim(self, stem: str, suffix: str) -> str:
+        folder, slash, own = stem.rpartition("/")
+        name, number = folder + slash + fitting(own, suffix), 1
+        while name.casefold() in self._taken:
+            number += 1
+            name = folder + slash + fitting(own, f"-{number}{suffix}")
+        self._taken.add(name.casefold())
+        return name
