@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from heatkp import coordinates as co
 from heatkp.data.boxes import BoxStyle
 from heatkp.data.dataset import KeypointDataset
+from heatkp.data.images import ImageOptions
 from heatkp.data.samples import Sample
 from heatkp.data.transforms import Framing
 from heatkp.engine import Engine, Estimate, Region
@@ -135,15 +136,19 @@ def test_a_data_set_is_seen_as_its_regions_are(batch_size, grey):
     assert whole.maps.shape[1] == (1 if grey else 3)
 
 
-def test_two_passes_over_images_of_other_kinds():
-    """Deep grey images become what the network sees in the second way through, too."""
-    deep = (image_with([POINTS[0]] * 3)[:, :, 0].astype(np.uint16)) * 256
-    dataset = KeypointDataset([sample(image=deep)], THREE, Framing((32, 24), 1.5))
+def test_two_passes_read_deep_images_as_one_does():
+    """Of 12 bits, of which the brightest pixel is far from white: the scores tell."""
+    deep = image_with([POINTS[0]] * 3)[:, :, 0].astype(np.uint16) * 8
+    options = ImageOptions(intensity=12)
+    samples = [replace(sample(image=deep), options=options)]
+    dataset = KeypointDataset(samples, THREE, Framing((32, 24), 1.5))
     one, two = (
         next(Engine.for_dataset(Brightest(), dataset, STYLE).over(dataset, passes=n))
         for n in (1, 2)
     )
-    np.testing.assert_allclose(one.points, two.points, atol=1e-9)  # all in one place: no new box
+    np.testing.assert_allclose(one.scores, 250 * 8 / 4095, atol=0.01)
+    np.testing.assert_allclose(two.scores, one.scores)
+    np.testing.assert_allclose(two.points, one.points, atol=1e-9)  # in one place: no new box
 
 
 def test_two_stage_refinement_looks_at_the_box_around_the_points():
