@@ -203,6 +203,25 @@ def test_hardest_points():
     assert maps.hardest_points(unlabelled, 2) == [1, 3]
 
 
+def test_chosen_samples_by_hand():
+    mean = [4.0, np.nan, 0.0, 1.0, 6.0, 2.0, 5.0, 3.0]
+    assert maps.choose_samples(mean, 2) == [
+        ("best-1", 2), ("best-2", 3), ("median-1", 7), ("median-2", 5), ("worst-1", 4),
+        ("worst-2", 6),
+    ]  # fmt: skip
+    assert maps.choose_samples(mean[:4], 2) == [("best-1", 2), ("worst-1", 0), ("worst-2", 3)]
+    assert maps.choose_samples([], 2) == []
+
+
+def test_the_hardest_points_of_a_partly_labelled_sample():
+    """By their errors, not by their scores; six unless asked."""
+    truth = np.zeros((9, 2))
+    truth[8] = np.nan
+    points = np.array([[k + 1.0, 0] for k in range(9)])
+    view = view_of(points=points, truth=truth, error=np.arange(1.0, 10), scores=np.arange(9.0))
+    assert maps.hardest_points(view) == [7, 6, 5, 4, 3, 2]
+
+
 def test_worst_tenth():
     error = np.arange(20.0)
     error[19] = np.nan
