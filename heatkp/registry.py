@@ -154,6 +154,7 @@ HEADS: Registry[Any] = Registry("head", "heatkp.models.heads", "heatkp.heads")
 DECODERS: Registry[Any] = Registry("decoder", "heatkp.heatmaps.decoders", "heatkp.decoders")
 DETECTORS: Registry[Any] = Registry("detector", "heatkp.inference.detectors", "heatkp.detectors")
 WRITERS: Registry[Any] = Registry("table format", "heatkp.inference.writers", "heatkp.writers")
+FIGURES: Registry[Any] = Registry("figure", "heatkp.viz.run_figures", "heatkp.figures")
 METRICS: Registry[Any] = Registry("metric", "heatkp.evaluation.metrics", "heatkp.metrics")
 READERS: Registry[Any] = Registry("format", "heatkp.data.readers", "heatkp.readers")
 
