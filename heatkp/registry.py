@@ -155,6 +155,7 @@ DECODERS: Registry[Any] = Registry("decoder", "heatkp.heatmaps.decoders", "heatk
 RUNTIMES: Registry[Any] = Registry("runtime", "heatkp.engine.runtimes", "heatkp.runtimes")
 DETECTORS: Registry[Any] = Registry("detector", "heatkp.inference.detectors", "heatkp.detectors")
 WRITERS: Registry[Any] = Registry("table format", "heatkp.inference.writers", "heatkp.writers")
+FIGURES: Registry[Any] = Registry("figure", "heatkp.viz.run_figures", "heatkp.figures")
 METRICS: Registry[Any] = Registry("metric", "heatkp.evaluation.metrics", "heatkp.metrics")
 READERS: Registry[Any] = Registry("format", "heatkp.data.readers", "heatkp.readers")
 

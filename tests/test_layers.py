@@ -58,6 +58,7 @@ def test_imports_run_downwards(root):
         ["data", "info"],
         ["viz-heatmaps"],
         ["viz"],
+        ["viz", "run"],
         ["viz", "curves"],
         ["viz", "error-curve"],
         ["viz", "augmentation"],

@@ -10,6 +10,7 @@ from heatkp.cli.common import labels, png, writing
 from heatkp.cli.viz_augmentation import augmentation
 from heatkp.cli.viz_errors import error_curve, head_turn, points
 from heatkp.cli.viz_filters import filters
+from heatkp.cli.viz_run import run
 
 CURVES_EXAMPLES = """\b
 Examples:
@@ -41,5 +42,5 @@ def curves(runs: tuple[str, ...], out: str) -> None:
     )
 
 
-for command in (error_curve, points, head_turn, augmentation, filters):
+for command in (run, error_curve, points, head_turn, augmentation, filters):
     viz.add_command(command)

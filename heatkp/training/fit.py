@@ -275,8 +275,7 @@ def finish(prepared: Prepared, run: Path) -> dict[str, Any]:
     Without validation samples the last weights are kept, nothing is measured, and pictures are
     of training samples.
     """
-    from heatkp.viz import figures
-    from heatkp.viz.curves import run_curves
+    from heatkp.viz.run_figures import RunData, draw
 
     settings, skeleton = prepared.settings, prepared.data.data.skeleton
     if not settings.data.validates:
@@ -285,9 +284,7 @@ def finish(prepared: Prepared, run: Path) -> dict[str, Any]:
     errors = predict_dataset(best.model, prepared.data.val_set, settings.trainer.batch_size)
     metrics = summarise(errors, skeleton)
     metrics["split"] = "val"
-    run_curves(run / runs.HISTORY, run / "curves.png")
-    figures.error_curve(errors, skeleton, run / "error_curve.png")
-    figures.predictions(errors, prepared.data.val_set, run / "predictions.png")
+    draw(RunData(run, settings, skeleton, prepared.data.val_set, errors), run)
     write_text(run / runs.METRICS, json_text(metrics, indent=1) + "\n")
     return metrics
 
@@ -299,19 +296,19 @@ def _own_encoder(settings: Settings) -> Any:
 
 def _finish_unmeasured(prepared: Prepared, run: Path) -> dict[str, Any]:
     """The end of a run without validation samples."""
-    from heatkp.viz import figures
-    from heatkp.viz.curves import read_history, run_curves
+    from heatkp.viz.curves import read_history
+    from heatkp.viz.run_figures import RunData, draw
 
     kept = prepared.settings
     last = runs.load_run(run / runs.LAST, kept.trainer.device, _own_encoder(kept))
     description = runs.read_weights(run / runs.LAST)[1]
     runs.save_weights(run / runs.WEIGHTS, last.model, description)
-    run_curves(run / runs.HISTORY, run / "curves.png")
     every = prepared.data.shown()
     places = np.linspace(0, len(every) - 1, min(UNMEASURED_SHOWN, len(every))).round()
     some = every.take([int(i) for i in places])
     errors = predict_dataset(last.model, some, prepared.settings.trainer.batch_size)
-    figures.predictions(errors, some, run / "predictions.png", what="Training samples")
+    skeleton = prepared.data.data.skeleton
+    draw(RunData(run, prepared.settings, skeleton, some, errors, validated=False), run)
     epochs, losses = read_history(run / runs.HISTORY)["train_loss"]
     metrics = {
         "split": None, "images": 0, "samples": len(prepared.data.train_set),
@@ -324,14 +321,15 @@ def _finish_unmeasured(prepared: Prepared, run: Path) -> dict[str, Any]:
 def begin(prepared: Prepared, run: Path, settings: bool = True) -> None:
     """Write what a run folder holds before its first epoch, where it is not there yet; the
     `settings` in any case."""
-    from heatkp.viz import figures
+    from heatkp.viz.run_figures import RunData, draw
 
     if settings:
         write_text(run / runs.SETTINGS, prepared.settings.to_yaml())
     if not (run / runs.ENVIRONMENT).is_file():
         write_text(run / runs.ENVIRONMENT, json_text(runs.environment(), indent=1) + "\n")
     if not (run / "samples.png").is_file():
-        figures.training_samples(prepared.data.train_set, run / "samples.png")
+        train_set = prepared.data.train_set
+        draw(RunData(run, prepared.settings, prepared.data.data.skeleton, train_set), run, "begin")
 
 
 def train(
