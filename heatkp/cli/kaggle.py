@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from heatkp.cli.common import check_file
-from heatkp.cli.eval import Reading, open_runs, predict, target_path, write
+from heatkp.cli.common import check_file, progress_bar, target_path, write
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,6 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from heatkp.data.samples import Labels, Sample
+    from heatkp.evaluation.measure import InferenceOptions
     from heatkp.evaluation.metrics import Array
     from heatkp.skeletons import Skeleton
 
@@ -28,7 +28,7 @@ def submit(
     names: Sequence[str],
     data: str,
     lookup: str | None,
-    how: Reading,
+    how: InferenceOptions,
     out: str | None,
 ) -> None:
     """Predict all samples of a file and write the submission; where they are labelled, score it."""
@@ -40,6 +40,7 @@ def submit(
     from heatkp.data.samples import Labels
     from heatkp.errors import SettingsError
     from heatkp.evaluation import kaggle
+    from heatkp.evaluation.measure import open_runs, predict_samples
     from heatkp.evaluation.metrics import mean_of
     from heatkp.files import reason
 
@@ -67,7 +68,9 @@ def submit(
         console.print("trained on boxes around labelled points, given the file's boxes instead")
     if any(data.crop == "box" for data in settings) and without:
         console.print(f"samples without a box, the whole picture is used: {without}")
-    found = mean_of([predict(console, loaded, samples, how) for loaded in models]).photo
+    with progress_bar(console, "evaluating") as progress:
+        each = [predict_samples(loaded, samples, how, progress) for loaded in models]
+    found = mean_of(each).photo
     try:
         if format == FIFTEEN:
             found = np.clip(found, *kaggle.LOCATIONS)
@@ -89,7 +92,7 @@ def report(
     labels: Labels,
     source: Path,
     target: Path,
-    how: Reading,
+    how: InferenceOptions,
 ) -> None:
     """Print the score, and write it beside the submission."""
     from heatkp.cli.score import print_score

@@ -44,10 +44,10 @@ def report(
     """
     from rich.progress import Progress
 
-    from heatkp.cli.common import labels
+    from heatkp.cli.common import labels, target_path, write
     from heatkp.cli.console import PlainConsole
-    from heatkp.cli.eval import agreeing, target_path, write
     from heatkp.errors import SettingsError
+    from heatkp.evaluation.measure import in_common_order
     from heatkp.runs import load_run
     from heatkp.viz.report.data import MOST_RUNS, on_common_samples
     from heatkp.viz.report.page import build
@@ -59,7 +59,7 @@ def report(
     _check(target)
     console = PlainConsole()
     # All of them before the first is measured.
-    opened = agreeing(runs, [load_run(run, device) for run in runs])
+    opened = in_common_order(runs, [load_run(run, device) for run in runs])
     found = [
         _measured(console, run, name, loaded, batch_size)
         for run, name, loaded in zip(runs, names, opened)

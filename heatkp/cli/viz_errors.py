@@ -78,8 +78,8 @@ def _measure(
     Without `normaliser` it is the first that has the `ending`, or the first of all. Raises
     `SettingsError` where there is none, or what `check` does of a run's skeleton.
     """
-    from heatkp.cli.eval import demand_validation
     from heatkp.errors import SettingsError
+    from heatkp.evaluation.measure import require_validation
     from heatkp.evaluation.metrics import normaliser_lengths
     from heatkp.runs import load_run
 
@@ -88,7 +88,7 @@ def _measure(
     for run, loaded in zip(runs, opened):
         check(loaded.skeleton)
         if split == "val":
-            demand_validation(run, loaded, "look at what it was trained on with --split all")
+            require_validation(run, loaded, "look at what it was trained on with --split all")
     found = {}
     for name, run, loaded in zip(names, runs, opened):
         _, errors = validation(console, run, loaded, batch_size, split)

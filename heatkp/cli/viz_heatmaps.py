@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from heatkp.cli.common import check_folder, or_newest, parse_box, photos, validation, writing
+from heatkp.cli.common import (
+    check_folder,
+    or_newest,
+    parse_box,
+    photos,
+    target_path,
+    validation,
+    writing,
+)
 from heatkp.cli.options import device_option
 
 if TYPE_CHECKING:
@@ -61,7 +69,6 @@ def viz_heatmaps(
     from rich.progress import track
 
     from heatkp.cli.console import PlainConsole
-    from heatkp.cli.eval import target_path
     from heatkp.errors import SettingsError
     from heatkp.files import fitting
     from heatkp.models import DenseModel
