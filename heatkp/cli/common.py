@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from heatkp.files import check_folder as check_folder
-from heatkp.files import reason
+from heatkp.files import check_file, reason
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -73,29 +72,6 @@ def or_newest(
     run = str(finished[-1].parent)
     click.echo(f"RUN is {run}, the newest here")
     return (run,) if parameter.nargs == -1 else run
-
-
-@contextmanager
-def writing(target: Path) -> Iterator[None]:
-    """Turns what the system says about a place into a message."""
-    from heatkp.errors import SettingsError
-
-    try:
-        yield
-    except OSError as error:
-        raise SettingsError(
-            f"cannot write {target} ({reason(error)}): choose another place with --out"
-        ) from None
-
-
-def check_file(path: Path) -> None:
-    """Raises `SettingsError` where a file cannot be written; before minutes of work."""
-    with writing(path):
-        if path.is_dir():
-            raise OSError(f"{path} is a folder")
-        if not path.parent.exists():
-            raise OSError(f"there is no folder {path.parent}")
-        check_folder(path.parent)
 
 
 def png(out: str) -> Path:

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from heatkp.cli.common import check_file, or_newest, progress_bar, target_path, write
+from heatkp.cli.common import or_newest, progress_bar, target_path, write
 from heatkp.cli.options import device_option
+from heatkp.files import check_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

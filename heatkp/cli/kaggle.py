@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from heatkp.cli.common import check_file, progress_bar, target_path, write
+from heatkp.cli.common import progress_bar, target_path, write
+from heatkp.files import check_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

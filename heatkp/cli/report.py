@@ -79,8 +79,8 @@ def report(
 
 def _check(target: Path) -> None:
     """Raises `SettingsError` where a page cannot be written."""
-    from heatkp.cli.common import check_file
     from heatkp.errors import SettingsError
+    from heatkp.files import check_file
 
     if target.suffix.lower() not in (".html", ".htm"):
         raise SettingsError(f"--out {target}: the report is an HTML file; end its name in .html")

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import click
 
-from heatkp.cli.common import labels, png, writing
+from heatkp.cli.common import labels, png
 from heatkp.cli.viz_augmentation import augmentation
 from heatkp.cli.viz_errors import error_curve, head_turn, points
 from heatkp.cli.viz_filters import filters
+from heatkp.files import writing
 
 CURVES_EXAMPLES = """\b
 Examples:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from heatkp.cli.common import chosen_settings, png, target_path, writing
+from heatkp.cli.common import chosen_settings, png, target_path
+from heatkp.files import writing
 
 if TYPE_CHECKING:
     from heatkp.config import Settings

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from heatkp.cli.common import labels, png, validation, writing
+from heatkp.cli.common import labels, png, validation
 from heatkp.cli.options import device_option
+from heatkp.files import writing
 
 if TYPE_CHECKING:
     from rich.console import Console

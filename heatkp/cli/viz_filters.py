@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from heatkp.cli.common import photos, png, writing
+from heatkp.cli.common import photos, png
+from heatkp.files import writing
 
 if TYPE_CHECKING:
     from torch import Tensor

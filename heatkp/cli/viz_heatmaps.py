@@ -8,16 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from heatkp.cli.common import (
-    check_folder,
-    or_newest,
-    parse_box,
-    photos,
-    target_path,
-    validation,
-    writing,
-)
+from heatkp.cli.common import or_newest, parse_box, photos, target_path, validation
 from heatkp.cli.options import device_option
+from heatkp.files import check_folder, writing
 
 if TYPE_CHECKING:
     from rich.console import Console
