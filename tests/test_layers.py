@@ -15,7 +15,7 @@ ORDER = [
     {"data", "models"},
     {"engine"},
     {"runs", "starting", "evaluation"},
-    {"inference", "viz"},
+    {"inference", "viz", "kaggle"},
     {"training"},
     {"sweeps", "api"},
     {"cli"},

@@ -81,8 +81,6 @@ def evaluate(
     if len(names) > 1 and out is None:
         raise SettingsError(f"{len(names)} runs together: name the file to write with --out")
     if kaggle:
-        from heatkp.cli.kaggle import submit
-
         if data is None:
             raise SettingsError("--kaggle predicts the samples of a file: name it with --data")
         if split not in (None, "all"):
@@ -126,3 +124,31 @@ def measure(
 def together(names: Sequence[str]) -> str:
     """How a table calls the runs that it is of."""
     return names[0] if len(names) == 1 else f"the mean of {len(names)} runs"
+
+
+def submit(
+    console: Console,
+    names: Sequence[str],
+    data: str,
+    lookup: str | None,
+    how: InferenceOptions,
+    out: str | None,
+) -> None:
+    """Write the submission, print its score, and write that beside it."""
+    from heatkp.cli.score import print_score
+    from heatkp.kaggle import submit as submission
+    from heatkp.text import json_text
+
+    target = target_path(names[0], out, "submission.csv")
+    with progress_bar(console, "evaluating") as progress:
+        done = submission.submit(
+            names, data, target, lookup, how, progress,
+            lambda note: console.print(note, highlight=False, soft_wrap=True),
+        )  # fmt: skip
+    if done.score is not None:
+        print_score(console, done.score, str(target), done.source)
+        beside = target.with_name(f"{target.stem}-score.json")
+        write(beside, json_text(done.score, indent=1) + "\n")
+        console.print(f"Score written to {beside}", highlight=False, soft_wrap=True)
+    count = f"{done.samples} samples of {done.points} points"
+    console.print(f"{count} written to {target}", highlight=False, soft_wrap=True)

@@ -16,7 +16,7 @@ from heatkp import load_model, runs
 from heatkp.data.loading import drawn_sample
 from heatkp.data.readers import read
 from heatkp.data.transforms import Framing
-from heatkp.evaluation.kaggle import read_submission, write_submission
+from heatkp.kaggle.forms import read_submission, write_submission
 from heatkp.skeletons import FACE15, FACE68
 from tests.cli.test_cli import refused
 from tests.conftest import TINY, heatkp, write_imm
