@@ -1,5 +1,5 @@
 """What commands share: settings from flags, a run by default, places to write, progress, boxes,
-photos, names."""
+photos."""
 
 from __future__ import annotations
 
@@ -83,17 +83,6 @@ def png(out: str) -> Path:
         raise SettingsError(f"--out {path}: the picture is a PNG file; end its name in .png")
     check_file(path)
     return path
-
-
-def labels(runs: Sequence[str]) -> list[str]:
-    """Distinct names of runs: their folders', or as they were typed where two are the same."""
-    from heatkp.errors import SettingsError
-
-    if len(set(runs)) < len(runs):
-        raise SettingsError("a run is named twice: name each once")
-    places = [Path(run).resolve() for run in runs]
-    names = [p.name if not p.is_file() else f"{p.parent.name}/{p.name}" for p in places]
-    return names if len(set(names)) == len(names) else list(runs)
 
 
 def parse_box(text: str) -> list[float]:

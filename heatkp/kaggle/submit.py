@@ -50,7 +50,7 @@ def submit(
     data: str | PathLike[str],
     out: str | PathLike[str],
     lookup: str | PathLike[str] | None = None,
-    options: InferenceOptions = InferenceOptions(),
+    options: InferenceOptions | None = None,
     progress: Progress | None = None,
     note: Note = print,
 ) -> Submission:
@@ -61,6 +61,7 @@ def submit(
         data: 68 points: imglab .xml, with or without points. 15: the competition's CSV.
         out: the CSV file to write, whole or not at all; one that is there is replaced.
         lookup: of 15 points: IdLookupTable.csv; None: the one beside `data`.
+        options: how predictions are made; None: as by default.
         progress, note: as in `measure_runs`.
 
     Raises:
@@ -69,6 +70,7 @@ def submit(
         SettingsError: for options that do not fit, and a file that cannot be written.
     """
     names = [fspath(run) for run in ([runs] if isinstance(runs, str | PathLike) else runs)]
+    options = options or InferenceOptions()
     target = Path(out)
     require_place(target)
     models = measure.open_runs(names, options)
