@@ -19,8 +19,8 @@ from pathlib import Path
 
 from heatkp.data.readers import read
 from heatkp.errors import HeatkpError
-from heatkp.evaluation.kaggle import read_submission
 from heatkp.evaluation.mirror import mirror_consistency
+from heatkp.kaggle.forms import read_submission
 from heatkp.skeletons import FACE68
 
 

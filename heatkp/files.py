@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
+from heatkp.errors import SettingsError
 from heatkp.text import is_text, printable
 
 SUMMARY = "summary.json"
@@ -57,6 +58,29 @@ def check_folder(folder: Path) -> None:
         raise OSError(errno.EROFS, "the file system is read-only", str(place))
     if not os.access(place, os.W_OK | os.X_OK):
         raise OSError(errno.EACCES, "there is no permission to write", str(place))
+
+
+@contextmanager
+def writing(target: Path) -> Iterator[None]:
+    """Turns what the system says about a place into a `SettingsError`; not that nobody reads."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise SettingsError(
+            f"cannot write {target} ({reason(error)}): choose another place with --out"
+        ) from None
+
+
+def check_file(path: Path) -> None:
+    """Raises `SettingsError` where a file cannot be written; before minutes of work."""
+    with writing(path):
+        if path.is_dir():
+            raise OSError(f"{path} is a folder")
+        if not path.parent.exists():
+            raise OSError(f"there is no folder {path.parent}")
+        check_folder(path.parent)
 
 
 LONGEST = 240

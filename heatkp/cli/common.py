@@ -1,24 +1,22 @@
-"""What commands share: settings from flags, a run by default, places to write, a run's own data,
-boxes, photos, names."""
+"""What commands share: settings from flags, a run by default, places to write, progress, boxes,
+photos."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from heatkp.files import check_folder as check_folder
-from heatkp.files import reason
+from heatkp.files import check_file, reason
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from heatkp.config import Data, Settings
+    from heatkp.config import Settings
     from heatkp.data.dataset import KeypointDataset
-    from heatkp.data.samples import KeypointData
     from heatkp.evaluation.metrics import Errors
     from heatkp.runs import Loaded
 
@@ -76,29 +74,6 @@ def or_newest(
     return (run,) if parameter.nargs == -1 else run
 
 
-@contextmanager
-def writing(target: Path) -> Iterator[None]:
-    """Turns what the system says about a place into a message."""
-    from heatkp.errors import SettingsError
-
-    try:
-        yield
-    except OSError as error:
-        raise SettingsError(
-            f"cannot write {target} ({reason(error)}): choose another place with --out"
-        ) from None
-
-
-def check_file(path: Path) -> None:
-    """Raises `SettingsError` where a file cannot be written; before minutes of work."""
-    with writing(path):
-        if path.is_dir():
-            raise OSError(f"{path} is a folder")
-        if not path.parent.exists():
-            raise OSError(f"there is no folder {path.parent}")
-        check_folder(path.parent)
-
-
 def png(out: str) -> Path:
     """The file to write. Raises `SettingsError` where it is no PNG or cannot be."""
     from heatkp.errors import SettingsError
@@ -108,17 +83,6 @@ def png(out: str) -> Path:
         raise SettingsError(f"--out {path}: the picture is a PNG file; end its name in .png")
     check_file(path)
     return path
-
-
-def labels(runs: Sequence[str]) -> list[str]:
-    """Distinct names of runs: their folders', or as they were typed where two are the same."""
-    from heatkp.errors import SettingsError
-
-    if len(set(runs)) < len(runs):
-        raise SettingsError("a run is named twice: name each once")
-    places = [Path(run).resolve() for run in runs]
-    names = [p.name if not p.is_file() else f"{p.parent.name}/{p.name}" for p in places]
-    return names if len(set(names)) == len(names) else list(runs)
 
 
 def parse_box(text: str) -> list[float]:
@@ -176,18 +140,15 @@ def photos(
     return KeypointDataset(samples, loaded.skeleton, framing, grey=loaded.settings.data.grey)
 
 
-def own_data(run: str, settings: Data, split: str, more: str = "") -> KeypointData:
-    """A run's data, for a split of it. Raises `DataError` where it is not there; `more` ends it."""
-    from heatkp.data.loading import load_data
-    from heatkp.errors import DataError, HeatkpError
+@contextmanager
+def progress_bar(console: Console, what: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar that goes away when it is done; gives what is told how many are done, and of how many.
+    It is seen from then on."""
+    from rich.progress import Progress
 
-    try:
-        return load_data(settings, chosen=split != "val")
-    except HeatkpError as error:
-        raise DataError(
-            f"the data that {run} was trained on cannot be read: {error}. Put it back where "
-            f"the run's settings say (data.path){more}"
-        ) from None
+    with Progress(console=console, transient=True) as progress:
+        task = progress.add_task(what, total=None, visible=False)
+        yield lambda done, total: progress.update(task, completed=done, total=total, visible=True)
 
 
 def validation(
@@ -198,23 +159,26 @@ def validation(
     split: str = "val",
     advice: str | None = None,
 ) -> tuple[KeypointDataset, Errors]:
-    """A split of a run's own data, and the run's errors on it. Raises `DataError`, and
-    `SettingsError`, which ends with the advice, for a run without validation samples."""
-    from heatkp.cli.eval import Reading, demand_validation, predict
-    from heatkp.data.dataset import KeypointDataset
-    from heatkp.data.matching import in_order_of, whole
-    from heatkp.data.transforms import Framing
-    from heatkp.errors import DataError
+    """`heatkp.evaluation.measure.measure_own` under a progress bar."""
+    from heatkp.evaluation.measure import measure_own
 
-    settings = loaded.settings.data
-    if split == "val":
-        demand_validation(run, loaded, advice)
-    found = own_data(run, whole(settings), split)
-    found = in_order_of(loaded.skeleton, run, settings, found)
-    loaded.demand_same_split(run, found.val)
-    samples = found.part(split)
-    if not any((s.visibility > 0).any() for s in samples):
-        raise DataError(f"no {split} sample of {run} has a labelled point: nothing to compare with")
-    errors = predict(console, loaded, samples, Reading(None, False, batch_size))
-    framing = Framing.of(settings)
-    return KeypointDataset(samples, loaded.skeleton, framing, grey=settings.grey), errors
+    with progress_bar(console, "evaluating") as progress:
+        return measure_own(run, loaded, batch_size, split, advice, progress)
+
+
+def target_path(run: str, out: str | None, name: str) -> Path:
+    """Where to write: `out`, or a file of that name in the run's folder."""
+    from heatkp.runs import run_folder
+
+    return Path(out) if out else run_folder(run) / name
+
+
+def write(target: Path, text: str) -> None:
+    """Write a file whole or not at all. Raises `SettingsError` where it cannot be."""
+    from heatkp.errors import SettingsError
+    from heatkp.files import write_text
+
+    try:
+        write_text(target, text)
+    except OSError as error:
+        raise SettingsError(f"cannot write {target}: {reason(error)}") from None

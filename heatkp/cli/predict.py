@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from heatkp.cli.common import check_folder, parse_box, writing
+from heatkp.cli.common import parse_box
 from heatkp.cli.options import NameOption, device_option
+from heatkp.files import writing
 from heatkp.registry import DETECTORS, WRITERS
 
 if TYPE_CHECKING:
@@ -79,23 +80,21 @@ def predict(
     (exit code 1), the others are done.
     """
     from heatkp.cli.console import PlainConsole, say
-    from heatkp.cli.predict_run import Output, run
-    from heatkp.errors import DataError
+    from heatkp.cli.predict_output import predict_under_bar, tell
+    from heatkp.inference.saving import require_one_table, require_sources
     from heatkp.inference.sources import find_sources, passed_over_note
 
     kinds = tuple(dict.fromkeys(formats)) or ("json",)
     piped = out == "-"
     if piped:
-        _demand_one_table(kinds)
+        require_one_table(kinds)
     console, aside = PlainConsole(stderr=piped), PlainConsole(stderr=True)
     found = find_sources(pictures)
     for folder in found.left_out:
         say(aside, f"left out, for it holds earlier predictions: {folder}")
     if note := passed_over_note(found.passed_over):
         say(aside, note)
-    if not found.sources:
-        wanted = "; ".join(f"{fault.name}: {fault.reason}" for fault in found.faults)
-        raise DataError(f"no picture found. {wanted}")
+    require_sources(found)
     target = None if piped else _free_folder(out)
     asked = _asked(found, Options(**options))
     for note in (_terms(asked.options.model), _framing(asked), *asked.notes):
@@ -103,7 +102,23 @@ def predict(
             say(aside, note)
     if target is not None:
         _make(target, numbered=out is None)
-    run(console, aside, found, asked, Output(target, kinds, not (no_pictures or piped)), every)
+    given = asked.options
+    summary = predict_under_bar(
+        aside,
+        asked.predictor,
+        found,
+        target,
+        kinds,
+        boxes=asked.boxes,
+        drawn=not (no_pictures or piped),
+        every=every,
+        batch_size=given.batch_size,
+        passes=given.passes,
+        flip_test=given.flip_test,
+        model=given.model,
+        boxes_from=list(given.edges) or given.where,
+    )
+    tell(console, summary, target, kinds)
 
 
 class Options(NamedTuple):
@@ -141,17 +156,6 @@ def _framing(asked: Asked) -> str:
     )
 
 
-def _demand_one_table(kinds: Sequence[str]) -> None:
-    from heatkp.errors import SettingsError
-
-    if len(kinds) != 1 or not WRITERS[kinds[0]].pipes:
-        able = ", ".join(name for name, writer in WRITERS.usable().items() if writer.pipes)
-        raise SettingsError(
-            f"--out - prints a single table: choose one --format of {able}, or name a folder "
-            "with --out"
-        )
-
-
 def _terms(model: str) -> str:
     """What the card of a model that comes with heatkp says of its terms; empty for others."""
     import re
@@ -171,7 +175,7 @@ def _free_folder(out: str | None) -> Path:
     """The folder to make. Raises `SettingsError` where there is something already."""
     import os
 
-    from heatkp.errors import SettingsError
+    from heatkp.inference.saving import require_new_folder
 
     if out is None:
         number, folder = 1, Path(DEFAULT)
@@ -180,10 +184,7 @@ def _free_folder(out: str | None) -> Path:
             folder = Path(f"{DEFAULT}-{number}")
     else:
         folder = Path(out)
-    with writing(folder):
-        check_folder(folder)
-        if folder.is_dir() and any(folder.iterdir()):
-            raise SettingsError(f"{folder} exists already: choose a new folder with --out")
+    require_new_folder(folder)
     return folder
 
 

@@ -3,19 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from heatkp.cli.common import or_newest
 from heatkp.cli.options import device_option
-
-if TYPE_CHECKING:
-    from typing import Any
-
-    from rich.console import Console
-
-    from heatkp.viz.report.data import ReportRun
 
 EXAMPLES = """\b
 Examples:
@@ -44,26 +36,28 @@ def report(
     """
     from rich.progress import Progress
 
-    from heatkp.cli.common import labels
+    from heatkp.cli.common import progress_bar, target_path, write
     from heatkp.cli.console import PlainConsole
-    from heatkp.cli.eval import agreeing, target_path, write
     from heatkp.errors import SettingsError
+    from heatkp.evaluation.compare import distinct_names
+    from heatkp.evaluation.measure import in_common_order
     from heatkp.runs import load_run
-    from heatkp.viz.report.data import MOST_RUNS, on_common_samples
+    from heatkp.viz.report.data import MOST_RUNS, measured_run, on_common_samples
     from heatkp.viz.report.page import build
 
-    names = labels(runs)
+    names = distinct_names(runs)
     if len(runs) > MOST_RUNS:
         raise SettingsError(f"{len(runs)} runs are too many for a page: name at most {MOST_RUNS}")
     target = target_path(runs[0], out, "report.html" if len(runs) == 1 else "compared.html")
     _check(target)
     console = PlainConsole()
     # All of them before the first is measured.
-    opened = agreeing(runs, [load_run(run, device) for run in runs])
-    found = [
-        _measured(console, run, name, loaded, batch_size)
-        for run, name, loaded in zip(runs, names, opened)
-    ]
+    opened = in_common_order(runs, [load_run(run, device) for run in runs])
+    found = []
+    for run, name, loaded in zip(runs, names, opened):
+        console.print(f"{name}: validation data", highlight=False, markup=False)
+        with progress_bar(console, "evaluating") as told:
+            found.append(measured_run(run, name, loaded, batch_size, told))
     common = on_common_samples(found)
     with Progress(console=console, transient=True) as progress:
         task = progress.add_task("drawing", total=min(samples, len(common[0].dataset)))
@@ -79,51 +73,9 @@ def report(
 
 def _check(target: Path) -> None:
     """Raises `SettingsError` where a page cannot be written."""
-    from heatkp.cli.common import check_file
     from heatkp.errors import SettingsError
+    from heatkp.files import check_file
 
     if target.suffix.lower() not in (".html", ".htm"):
         raise SettingsError(f"--out {target}: the report is an HTML file; end its name in .html")
     check_file(target)
-
-
-def _measured(console: Console, run: str, name: str, loaded: Any, batch_size: int) -> ReportRun:
-    """A run with its errors on its validation data, and what its folder tells."""
-    from heatkp.cli.common import validation
-    from heatkp.runs import ENVIRONMENT, HISTORY, METRICS, run_folder
-    from heatkp.viz.curves import read_history
-    from heatkp.viz.report.data import ReportRun
-
-    console.print(f"{name}: validation data", highlight=False, markup=False)
-    dataset, errors = validation(console, run, loaded, batch_size)
-    folder = run_folder(run)
-    history = folder / HISTORY
-    return ReportRun(
-        name,
-        loaded,
-        dataset,
-        errors,
-        read_history(history) if history.is_file() else None,
-        _json(folder / ENVIRONMENT),
-        _json(folder / METRICS),
-    )
-
-
-def _json(path: Path) -> dict[str, Any] | None:
-    """A JSON file's object, None where there is no such file. Raises `DataError`."""
-    import json
-
-    from heatkp.errors import DataError
-
-    if not path.is_file():
-        return None
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(
-            f"{path} cannot be read ({error}): put it back as the training wrote it, or move it "
-            "away for a report without it"
-        ) from None
-    if not isinstance(content, dict):
-        raise DataError(f"{path} holds no JSON object: put it back, or move it away")
-    return content

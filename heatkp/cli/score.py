@@ -30,7 +30,7 @@ def score(submission: str, labels: str, as_json: bool) -> None:
     from heatkp.config import expand_path
     from heatkp.data.readers import READERS, read, recognise
     from heatkp.errors import DataError
-    from heatkp.evaluation import kaggle
+    from heatkp.kaggle import forms
     from heatkp.text import json_text
 
     source = expand_path(labels, "LABELS")
@@ -40,7 +40,7 @@ def score(submission: str, labels: str, as_json: bool) -> None:
     if not any((s.visibility > 0).any() for s in read_labels.samples):
         raise DataError(f"{source} holds no labelled point: there is nothing to score against")
     size = len(read_labels.samples), len(read_labels.skeleton)
-    result = kaggle.score(kaggle.read_submission(Path(submission), *size), read_labels)
+    result = forms.score(forms.read_submission(Path(submission), *size), read_labels)
     if as_json:
         click.echo(json_text(result, indent=1))
         return
@@ -54,7 +54,7 @@ def score(submission: str, labels: str, as_json: bool) -> None:
 
 
 def print_score(console: Console, result: dict[str, Any], title: str, source: Path) -> None:
-    """The figures of `evaluation.kaggle.score` as a table, and the worst images below it."""
+    """The figures of `heatkp.kaggle.forms.score` as a table, and the worst images below it."""
     from rich.table import Table
 
     from heatkp.cli.console import say

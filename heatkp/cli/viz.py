@@ -6,11 +6,12 @@ from pathlib import Path
 
 import click
 
-from heatkp.cli.common import labels, png, writing
+from heatkp.cli.common import png
 from heatkp.cli.viz_augmentation import augmentation
 from heatkp.cli.viz_errors import error_curve, head_turn, points
 from heatkp.cli.viz_filters import filters
 from heatkp.cli.viz_run import run
+from heatkp.files import writing
 
 CURVES_EXAMPLES = """\b
 Examples:
@@ -28,11 +29,12 @@ def viz() -> None:
 @click.option("--out", type=click.Path(), required=True, metavar="PNG")
 def curves(runs: tuple[str, ...], out: str) -> None:
     """Training and validation loss and validation error of runs over their epochs."""
+    from heatkp.evaluation.compare import distinct_names
     from heatkp.runs import HISTORY
     from heatkp.viz import curves
 
     target = png(out)
-    names = labels(runs)
+    names = distinct_names(runs)
     histories = {name: curves.read_history(Path(run) / HISTORY) for name, run in zip(names, runs)}
     with writing(target):
         curves.compare_curves(histories, target)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from heatkp.cli.common import chosen_settings, own_data, png, writing
+from heatkp.cli.common import chosen_settings, png, target_path
+from heatkp.files import writing
 
 if TYPE_CHECKING:
     from heatkp.config import Settings
@@ -52,7 +53,6 @@ def augmentation(
     any data they are drawn faces. Pairs of points have their colours, so that a flip which
     exchanges the wrong labels is seen at once.
     """
-    from heatkp.cli.eval import target_path
     from heatkp.errors import SettingsError
     from heatkp.viz.augmentation import augmentation_sheet
 
@@ -98,6 +98,7 @@ def _datasets(
     from heatkp.data.loading import load_data
     from heatkp.data.transforms import Framing
     from heatkp.errors import DataError
+    from heatkp.evaluation.measure import own_data
 
     data = settings.data
     if data.path is None:  # faces take time to draw, and each is as good as the others

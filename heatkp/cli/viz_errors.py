@@ -7,16 +7,15 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from heatkp.cli.common import labels, png, validation, writing
+from heatkp.cli.common import png, progress_bar
 from heatkp.cli.options import device_option
+from heatkp.files import writing
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from heatkp.evaluation.metrics import Errors
+    from heatkp.evaluation.compare import Comparison
     from heatkp.skeletons import Skeleton
-
-    Found = dict[str, tuple[Errors, Skeleton]]
 
 F = TypeVar("F", bound=Callable[..., None])
 
@@ -72,36 +71,12 @@ def _measure(
     device: str,
     check: Callable[[Skeleton], object] = lambda skeleton: None,
     ending: str = "",
-) -> tuple[Found, str]:
-    """Errors and skeleton of each run by its name, and a normaliser that all of them have.
+) -> Comparison:
+    """`compare_runs` under a progress bar."""
+    from heatkp.evaluation.compare import compare_runs
 
-    Without `normaliser` it is the first that has the `ending`, or the first of all. Raises
-    `SettingsError` where there is none, or what `check` does of a run's skeleton.
-    """
-    from heatkp.cli.eval import demand_validation
-    from heatkp.errors import SettingsError
-    from heatkp.evaluation.metrics import normaliser_lengths
-    from heatkp.runs import load_run
-
-    names = labels(runs)
-    opened = [load_run(run, device) for run in runs]  # all of them before the first is measured
-    for run, loaded in zip(runs, opened):
-        check(loaded.skeleton)
-        if split == "val":
-            demand_validation(run, loaded, "look at what it was trained on with --split all")
-    found = {}
-    for name, run, loaded in zip(names, runs, opened):
-        _, errors = validation(console, run, loaded, batch_size, split)
-        found[name] = errors, loaded.skeleton
-    lengths = {name: list(normaliser_lengths(s, e)) for name, (e, s) in found.items()}
-    common = [n for n in lengths[names[0]] if all(n in have for have in lengths.values())]
-    if not common or normaliser not in (None, *common):
-        have = "; ".join(f"{name}: {', '.join(own) or 'none'}" for name, own in lengths.items())
-        problem = "the runs have no length in common" if normaliser is None else (
-            f"--normaliser: not every run has {normaliser!r}"
-        )  # fmt: skip
-        raise SettingsError(f"{problem} ({have}); all have: {', '.join(common) or 'none'}")
-    return found, normaliser or next((n for n in common if n.endswith(ending)), common[0])
+    with progress_bar(console, "evaluating") as progress:
+        return compare_runs(runs, split, normaliser, device, batch_size, progress, check, ending)
 
 
 def _tell(console: Console, line: str) -> None:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from heatkp.cli.common import own_data, photos, png, writing
+from heatkp.cli.common import photos, png
+from heatkp.files import writing
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -85,10 +86,10 @@ def _inputs(run: str, loaded: Loaded, images: Sequence[str]) -> list[tuple[str, 
     """Names and network inputs of photos and validation samples. Raises `SettingsError`."""
     import re
 
-    from heatkp.cli.eval import demand_validation
     from heatkp.data.dataset import KeypointDataset
     from heatkp.data.transforms import Framing
     from heatkp.errors import SettingsError
+    from heatkp.evaluation.measure import own_data, require_validation
 
     settings = loaded.settings.data
     own: KeypointDataset | None = None
@@ -100,7 +101,7 @@ def _inputs(run: str, loaded: Loaded, images: Sequence[str]) -> list[tuple[str, 
             inputs.append((image, item["image"]))
             continue
         if own is None:
-            demand_validation(run, loaded, "name images instead")
+            require_validation(run, loaded, "name images instead")
             samples = own_data(run, settings, "val").val
             own = KeypointDataset(
                 samples, loaded.skeleton, Framing.of(settings), grey=settings.grey

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from heatkp.cli.common import check_folder, or_newest, parse_box, photos, validation, writing
+from heatkp.cli.common import or_newest, parse_box, photos, target_path, validation
 from heatkp.cli.options import device_option
+from heatkp.files import check_folder, writing
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -61,7 +62,6 @@ def viz_heatmaps(
     from rich.progress import track
 
     from heatkp.cli.console import PlainConsole
-    from heatkp.cli.eval import target_path
     from heatkp.errors import SettingsError
     from heatkp.files import fitting
     from heatkp.models import DenseModel

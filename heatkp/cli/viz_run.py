@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
-from heatkp.cli.common import validation, writing
+from heatkp.cli.common import validation
 from heatkp.cli.options import NameOption
+from heatkp.files import writing
 from heatkp.registry import FIGURES
 
 EXAMPLES = """\b

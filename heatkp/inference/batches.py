@@ -28,7 +28,7 @@ class PickyDetector:
     def __init__(
         self, detector: Detector, min_score: float | None = None, most: int | None = None
     ) -> None:
-        self._detector, self._min_score, self._most = detector, min_score, most
+        self._detector, self.min_score, self.most = detector, min_score, most
         self.box_style = getattr(detector, "box_style", None)
 
     @property
@@ -37,8 +37,8 @@ class PickyDetector:
 
     def __call__(self, image: Image) -> list[Detection]:
         found = self._detector(image)
-        least = self._min_score
-        return [d for d in found if least is None or d.score >= least][: self._most]
+        least = self.min_score
+        return [d for d in found if least is None or d.score >= least][: self.most]
 
 
 class Answer(NamedTuple):

@@ -202,7 +202,7 @@ def test_bad_eval(tiny_run, run_copy, tmp_path, monkeypatch):
     refused(["eval", tiny_run, "--decoder", "nosuch"], "head.decoder", "expectation")
     refused(["eval", tiny_run, "--data", write_imm(tmp_path / "imm")], "face68", "face58")
     with monkeypatch.context() as patch:  # before minutes of work
-        patch.setattr("heatkp.cli.eval.load", lambda *_: 1 / 0)
+        patch.setattr("heatkp.evaluation.measure.load_split", lambda *_: 1 / 0)
         refused(["eval", tiny_run, "--out", tmp_path / "no" / "a.json"], "cannot write")
         for folder in (tmp_path, "."):
             refused(["eval", tiny_run, "--out", folder], "cannot write", "is a folder")

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from heatkp import runs
-from heatkp.cli.eval import Reading, load, predict
+from heatkp.evaluation.measure import InferenceOptions, load_split, predict_samples
 from tests.conftest import heatkp
 from tests.data.image_files import png, tiff
 
@@ -47,10 +47,8 @@ def test_evaluation_and_prediction_find_the_same(tmp_path, intensity):
     assert result.exit_code == 0, result.output
     assert "6 of 6 images hold more than 8 bits" in " ".join(result.output.split())
     loaded = runs.load_run(run)
-    from rich.console import Console
-
-    samples = load(str(run), loaded, None, "all").part("all")
-    errors = predict(Console(quiet=True), loaded, samples, Reading(None, False, 4))
+    samples = load_split(str(run), loaded, None, "all").part("all")
+    errors = predict_samples(loaded, samples, InferenceOptions(batch_size=4))
     result = heatkp("predict", folder, "--model", run, "--out", tmp_path / "out")
     assert result.exit_code == 0, result.output
     pictures = json.loads((tmp_path / "out" / "points.json").read_text())["pictures"]

@@ -16,7 +16,7 @@ from heatkp import load_model, runs
 from heatkp.data.loading import drawn_sample
 from heatkp.data.readers import read
 from heatkp.data.transforms import Framing
-from heatkp.evaluation.kaggle import read_submission, write_submission
+from heatkp.kaggle.forms import read_submission, write_submission
 from heatkp.skeletons import FACE15, FACE68
 from tests.cli.test_cli import refused
 from tests.conftest import TINY, heatkp, write_imm
@@ -151,7 +151,7 @@ def test_an_old_submission_is_replaced_whole_or_not_at_all(tiny_run, bare, tmp_p
     refused(["eval", tiny_run, "--kaggle", "--data", bare, "--out", out], "cannot write", "a.csv")
     new = tmp_path / "b.csv"
     with monkeypatch.context() as patch:  # before minutes of work
-        patch.setattr("heatkp.cli.kaggle.predict", lambda *_: 1 / 0)
+        patch.setattr("heatkp.evaluation.measure.predict_samples", lambda *_: 1 / 0)
         patch.setattr("os.access", lambda _, mode, **__: not mode & os.W_OK)
         refused(["eval", tiny_run, "--kaggle", "--data", bare, "--out", new], "cannot write")
     assert out.read_text() == "old"

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from heatkp import runs
-from heatkp.evaluation.kaggle import read_submission
+from heatkp.kaggle.forms import read_submission
 from heatkp.skeletons import FACE68
 from heatkp.training.module import KeypointModule
 from tests.cli.test_cli import refused

@@ -12,8 +12,8 @@ import torch
 from heatkp import coordinates as co
 from heatkp import runs
 from heatkp.data.loading import drawn_sample
-from heatkp.evaluation.kaggle import read_submission
 from heatkp.evaluation.metrics import Errors, mean_of, summarise
+from heatkp.kaggle.forms import read_submission
 from heatkp.skeletons import FACE68
 from tests.cli.test_cli import refused
 from tests.cli.test_kaggle import write_imglab

@@ -11,10 +11,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from rich.console import Console
 
 from heatkp.cli.common import photos
-from heatkp.cli.eval import Reading, predict
 from heatkp.config import Augmentation, Data, Settings
 from heatkp.data.dataset import KeypointDataset
 from heatkp.data.images import ImageOptions, as_rgb, read_image
@@ -23,6 +21,7 @@ from heatkp.data.module import KeypointDataModule
 from heatkp.data.samples import Sample
 from heatkp.data.transforms import Framing
 from heatkp.errors import DataError
+from heatkp.evaluation.measure import InferenceOptions, predict_samples
 from heatkp.heatmaps import Decoded
 from heatkp.inference.batches import answers
 from heatkp.inference.keypoints import Keypoints
@@ -95,7 +94,7 @@ def places(kinds, folder, intensity):
         found[f"training, cache {cache[:4]}"] = of_dataset(module.train_set, module.val_set)
     every = [*loaded.train, *loaded.val]
     model, run = watched(data)
-    predict(Console(quiet=True), run, every, Reading(None, False, 7))
+    predict_samples(run, every, InferenceOptions(batch_size=7))
     found["evaluation"] = of(every, model.seen)
     model, run = watched(data)
     predictor = Predictor(run)
@@ -272,9 +271,9 @@ def test_labels_of_upright_images(tmp_path, orient, code):
     for sets in (module.train_set, module.val_set):
         assert (sets[0]["image"].numpy().transpose(1, 2, 0) == wanted).all()
     model, run = watched(data)
-    predict(Console(quiet=True), run, loaded.val, Reading(None, False, 1))
+    predict_samples(run, loaded.val, InferenceOptions(batch_size=1))
     (other,) = (replace(s, options=ImageOptions()) for s in loaded.val)  # read in another way
-    predict(Console(quiet=True), run, [other], Reading(None, False, 1))
+    predict_samples(run, [other], InferenceOptions(batch_size=1))
     assert all((image == wanted).all() for image in model.seen)
     model, run = watched(data.model_copy(update={"size": [upright.shape[1], upright.shape[0]]}))
     Predictor(run).predict(tmp_path / "a.png")

@@ -14,8 +14,8 @@ import pytest
 
 from heatkp.data.samples import Sample
 from heatkp.errors import DataError
-from heatkp.evaluation.kaggle import write_submission
 from heatkp.evaluation.mirror import mirror_consistency, mirror_pairs
+from heatkp.kaggle.forms import write_submission
 from heatkp.skeletons import FACE68, Skeleton
 
 PAIR = Skeleton("pair", ("left", "right", "nose"), pairs=((0, 1),))

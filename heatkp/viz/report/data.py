@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,10 +14,11 @@ import numpy.typing as npt
 from heatkp.data.dataset import KeypointDataset
 from heatkp.data.matching import difference
 from heatkp.errors import DataError, SettingsError
+from heatkp.evaluation.measure import Progress, measure_own
 from heatkp.evaluation.metrics import Errors, image_nme, normaliser_lengths, summarise
-from heatkp.runs import Loaded
+from heatkp.runs import ENVIRONMENT, HISTORY, METRICS, Loaded, run_folder
 from heatkp.skeletons import Skeleton
-from heatkp.viz.curves import History
+from heatkp.viz.curves import History, read_history
 from heatkp.viz.turn import head_turn
 
 Array = npt.NDArray[np.float64]
@@ -64,6 +67,44 @@ class ReportRun:
         samples = [source.samples[i] for i in indices]
         dataset = KeypointDataset(samples, source.skeleton, source.framing, grey=source.grey)
         return replace(self, dataset=dataset, errors=self.errors.take(indices))
+
+
+def measured_run(
+    run: str, name: str, loaded: Loaded, batch_size: int = 16, progress: Progress | None = None
+) -> ReportRun:
+    """A run with its errors on its validation data, and what its folder tells.
+
+    Raises `DataError` for files that cannot be read, `SettingsError` for a run without
+    validation samples.
+    """
+    dataset, errors = measure_own(run, loaded, batch_size, progress=progress)
+    folder = run_folder(run)
+    history = folder / HISTORY
+    return ReportRun(
+        name,
+        loaded,
+        dataset,
+        errors,
+        read_history(history) if history.is_file() else None,
+        _json(folder / ENVIRONMENT),
+        _json(folder / METRICS),
+    )
+
+
+def _json(path: Path) -> dict[str, Any] | None:
+    """A JSON file's object, None where there is no such file. Raises `DataError`."""
+    if not path.is_file():
+        return None
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"{path} cannot be read ({error}): put it back as the training wrote it, or move it "
+            "away for a report without it"
+        ) from None
+    if not isinstance(content, dict):
+        raise DataError(f"{path} holds no JSON object: put it back, or move it away")
+    return content
 
 
 def on_common_samples(runs: Sequence[ReportRun]) -> list[ReportRun]:

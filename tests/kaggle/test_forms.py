@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from heatkp.data.samples import Labels, Sample
 from heatkp.errors import DataError
-from heatkp.evaluation.kaggle import (
+from heatkp.kaggle.forms import (
     read_lookup,
     read_submission,
     score,
@@ -281,6 +281,6 @@ def test_scores_that_cannot_be():
 
 
 def test_scoring_needs_no_torch():
-    script = "import sys, heatkp.evaluation.kaggle; assert 'torch' not in sys.modules"
+    script = "import sys, heatkp.kaggle.forms; assert 'torch' not in sys.modules"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -1,0 +1,130 @@
+"""What `heatkp predict` shows while it works, and says at the end."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from heatkp.cli.console import say
+from heatkp.files import SUMMARY
+from heatkp.inference.predictor import Predictor
+from heatkp.inference.saving import Summary, save_predictions
+from heatkp.inference.sources import Found, picture_count
+from heatkp.inference.writers import WRITERS
+
+SHOWN, MOST = 10, 100
+"""Lines of a list that are printed, of files that cannot be used; summary.json has all."""
+
+
+@contextmanager
+def _stoppable() -> Iterator[list[bool]]:
+    """A list that is no longer empty once Ctrl-C was pressed; a second time it interrupts."""
+    import signal
+    import threading
+
+    pressed: list[bool] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield pressed
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def note(*_: object) -> None:
+        pressed.append(True)
+        signal.signal(signal.SIGINT, before)
+        os.write(2, b"\nStopping: what was found so far is written. Again Ctrl-C: at once.\n")
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield pressed
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def predict_under_bar(
+    aside: Console,
+    predictor: Predictor,
+    found: Found,
+    out: Path | None,
+    formats: Sequence[str],
+    *,
+    every: int,
+    **options: Any,
+) -> Summary:
+    """`save_predictions` under a progress bar, until Ctrl-C is pressed."""
+    columns = (TextColumn("predicting"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    hidden = not aside.is_terminal
+    total = 0 if hidden else sum(picture_count(s, every) for s in found.sources)
+    try:
+        with (
+            Progress(*columns, console=aside, transient=True, disable=hidden) as progress,
+            _stoppable() as pressed,
+        ):
+            task = progress.add_task("predicting", total=total)
+            return save_predictions(
+                predictor,
+                found,
+                out,
+                formats,
+                every=every,
+                progress=lambda done: progress.update(task, completed=done),
+                stop=lambda: bool(pressed),
+                **options,
+            )
+    except BrokenPipeError:  # the reader of standard output has gone: end without a word
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise click.exceptions.Exit(1) from None
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'s' * (number != 1)}"
+
+
+def _list(console: Console, title: str, lines: Sequence[str], shown: int) -> None:
+    if not lines:
+        return
+    say(console, f"{len(lines)} {title}:")
+    for line in lines[:shown]:
+        say(console, f"  {line}")
+    if len(lines) > shown:
+        say(console, f"  ... and {len(lines) - shown} more; {SUMMARY} lists all")
+
+
+def tell(console: Console, summary: Summary, folder: Path | None, formats: Sequence[str]) -> None:
+    """What was done, what was not, and where everything is.
+
+    Raises `click.exceptions.Exit` with code 1 where something could not be used and 130 where it
+    was stopped.
+    """
+    each = 1000 * summary.seconds / max(1, summary.pictures)
+    say(
+        console,
+        f"{_count(summary.pictures, 'picture')}, {_count(summary.faces, 'face')}, "
+        f"{summary.seconds:.1f} s ({each:.0f} ms a picture)",
+    )
+    _list(console, "without a face", summary.without_face, SHOWN)
+    _list(console, "without a box, left out", summary.without_box, SHOWN)
+    several = "of several pages, of which the first was looked at"
+    _list(console, several, summary.first_page, SHOWN)
+    if summary.turned and any(WRITERS[name].trains for name in formats):
+        say(
+            console,
+            f"photos that are stored turned (EXIF): {summary.turned}; points are of the upright "
+            "picture: train on these tables with data.orient=true",
+        )
+    _list(console, "could not be used", [f"{f.name}: {f.reason}" for f in summary.faults], MOST)
+    if folder is not None:
+        names = [path.name + "/" * path.is_dir() for path in summary.written]
+        say(console, f"Written to {folder}: {', '.join(names)}")
+    if not summary.complete:
+        say(console, f"Interrupted after {_count(summary.pictures, 'picture')}")
+        raise click.exceptions.Exit(130)
+    if summary.faults:
+        raise click.exceptions.Exit(1)

@@ -1,0 +1,275 @@
+"""Runs measured on data: opened, matched to one another, predicted and scored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from os import PathLike, fspath
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from heatkp import runs as run_folders
+from heatkp.config import Data, parse_settings
+from heatkp.data import loading
+from heatkp.data.dataset import KeypointDataset
+from heatkp.data.images import ImageOptions
+from heatkp.data.matching import in_order_of, whole
+from heatkp.data.samples import KeypointData, Sample
+from heatkp.data.transforms import Framing
+from heatkp.engine import require_box_style, require_mirrored
+from heatkp.errors import DataError, HeatkpError, SettingsError
+from heatkp.evaluation.evaluate import predict_dataset
+from heatkp.evaluation.metrics import Errors, mean_of, summarise
+from heatkp.models import DenseModel
+from heatkp.runs import Loaded
+
+Progress = Callable[[int, int], None]
+"""Is told how many samples of a run are done, and how many there are."""
+Note = Callable[[str], None]
+"""Takes a line about what was left out or assumed."""
+
+
+class InferenceOptions(NamedTuple):
+    """How a run's predictions are made.
+
+    Attributes:
+        decoder: another decoder of maps than the head's own, by name.
+        flip_test: average with what is found in the mirrored image.
+        passes: 2 looks again at the box that belongs around what was found first.
+        device: as `heatkp.models.devices.choose_device` takes it.
+        batch_size: samples that the network sees at once.
+    """
+
+    decoder: str | None = None
+    flip_test: bool = False
+    passes: int = 1
+    device: str = "auto"
+    batch_size: int = 16
+
+
+def measure_runs(
+    runs: str | PathLike[str] | Sequence[str | PathLike[str]],
+    data: str | PathLike[str] | None = None,
+    split: str | None = None,
+    decoder: str | None = None,
+    flip_test: bool = False,
+    passes: int = 1,
+    device: str = "auto",
+    batch_size: int = 16,
+    progress: Progress | None = None,
+    note: Note = print,
+) -> dict[str, Any]:
+    """The metrics of `heatkp eval`: of a run, or of the mean of several runs' points.
+
+    Args:
+        runs: a run's folder, a file of weights or the name of a model that comes with heatkp, or
+            several that find the same points.
+        data: another file or folder than they were trained on.
+        split: `train`, `val` or `all`. None: `val`, or `all` of other data for a run without
+            validation.
+        decoder, flip_test, passes, device, batch_size: as in `InferenceOptions`.
+        progress: is told of each run how many samples are done, and how many there are.
+        note: takes lines about samples that were left out or mended.
+
+    Returns:
+        What `heatkp.evaluation.metrics.summarise` gives, and how it was measured.
+
+    Raises:
+        CheckpointError: for what is no run, and runs with other points than the first.
+        DataError: for data that cannot be read, or without a labelled point.
+        SettingsError: for options that do not fit a run, and runs with other samples in a split.
+
+    >>> metrics = measure_runs("runs/kl-1", split="all")  # doctest: +SKIP
+    >>> metrics["normalised"]["inter-ocular"]["nme"]  # doctest: +SKIP
+    """
+    names = [fspath(run) for run in ([runs] if isinstance(runs, str | PathLike) else runs)]
+    if not names:
+        raise SettingsError("name at least one run to measure")
+    if split not in (None, "train", "val", "all"):
+        raise SettingsError(f"split {split!r}: choose train, val or all")
+    options = InferenceOptions(decoder, flip_test, passes, device, batch_size)
+    other = None if data is None else fspath(data)
+    models = open_runs(names, options)
+    split = chosen_split(names, models, other, split)
+    return measure(names, models, other, split, options, progress, note)
+
+
+def measure(
+    names: Sequence[str],
+    models: Sequence[Loaded],
+    data: str | None,
+    split: str,
+    options: InferenceOptions,
+    progress: Progress | None = None,
+    note: Note = print,
+) -> dict[str, Any]:
+    """`measure_runs`, of runs that `open_runs` opened with these options."""
+    found = [load_split(name, loaded, data, split) for name, loaded in zip(names, models)]
+    for line in found[0].notes:
+        note(line)
+    parts = [one.part(split) for one in found]
+    require_same_samples(names, parts, split, own=data is None)
+    if not any((s.visibility > 0).any() for s in parts[0]):
+        raise DataError(f"no {split} sample has a labelled point: nothing to measure")
+    errors = mean_of([predict_samples(*each, options, progress) for each in zip(models, parts)])
+    metrics = summarise(errors, found[0].skeleton)
+    metrics.update(split=split, data=data, decoder=options.decoder, flip_test=options.flip_test,
+                   passes=options.passes, runs=list(names))  # fmt: skip
+    return metrics
+
+
+def open_run(run: str, options: InferenceOptions) -> Loaded:
+    """The model of a run or checkpoint, reading its maps by another decoder if one is named.
+
+    Raises `CheckpointError` as `load_run` does, `SettingsError` for options that do not fit it.
+    """
+    loaded = run_folders.load_run(run, options.device)
+    if options.passes == 2:
+        require_box_style(loaded.box_style)
+    if options.flip_test:
+        require_mirrored(loaded.skeleton)
+    if options.decoder is not None:
+        if not isinstance(loaded.model, DenseModel):
+            raise SettingsError("--decoder: the regression head has no maps to decode")
+        loaded.model.head.use_decoder(options.decoder)
+    return loaded
+
+
+def open_runs(names: Sequence[str], options: InferenceOptions) -> list[Loaded]:
+    """Models that find the same points, in the first one's order. Raises `CheckpointError`."""
+    return in_common_order(names, [open_run(name, options) for name in names])
+
+
+def in_common_order(names: Sequence[str], models: Sequence[Loaded]) -> list[Loaded]:
+    """Models with their points in the first one's order, by name. Raises `CheckpointError` where
+    they have other points."""
+    first = models[0].skeleton
+    return [model.in_order_of(first, names[0], name) for name, model in zip(names, models)]
+
+
+def chosen_split(
+    names: Sequence[str], models: Sequence[Loaded], data: str | None, split: str | None
+) -> str:
+    """The split that is asked for, or what is meant without. Raises `SettingsError` for the
+    validation samples of a run that kept none."""
+    for name, loaded in zip(names, models):
+        own = loaded.settings.data
+        none = not (own.val_count if own.path is None and data is None else own.validation)
+        if none and split is None and data is not None:
+            split = "all"
+        if none and split in (None, "val"):
+            advice = f"measure it on other data with: heatkp eval {name} --data FILE"
+            require_validation(
+                name, loaded, f"{advice} (--split all measures what it was trained on)"
+            )
+    return split or "val"
+
+
+def require_validation(run: str, loaded: Loaded, advice: str | None = None) -> None:
+    """Raises `SettingsError`, which ends with the advice, for a run that kept no sample for
+    validation."""
+    if not loaded.settings.data.validates:
+        raise SettingsError(
+            f"{run} was trained on all of its data (data.validation: 0) and has no validation "
+            "samples; "
+            + (advice or f"measure it on other data with: heatkp eval {run} --data FILE")
+        )
+
+
+def load_split(name: str, loaded: Loaded, data: str | None, split: str) -> KeypointData:
+    """The data of a run, or other data, under the run's settings, for a split of it; points are
+    in the run's order.
+
+    Raises `CheckpointError` for data with other points, and what `load_data` raises.
+    """
+    settings = loaded.settings.data
+    if data is not None:  # pairs are of the run's own layout, by which images are mirrored
+        other = {"format": "auto", "path": data, "pairs": None}
+        settings = parse_settings({"data": settings.model_dump() | other}, "--data").data
+    found = loading.load_data(whole(settings), chosen=data is None and split != "val")
+    found = in_order_of(loaded.skeleton, name, settings, found)
+    if data is None:
+        loaded.demand_same_split(name, found.val)
+    return found
+
+
+def own_data(run: str, settings: Data, split: str, more: str = "") -> KeypointData:
+    """A run's data, for a split of it. Raises `DataError` where it is not there; `more` ends it."""
+    try:
+        return loading.load_data(settings, chosen=split != "val")
+    except HeatkpError as error:
+        raise DataError(
+            f"the data that {run} was trained on cannot be read: {error}. Put it back where "
+            f"the run's settings say (data.path){more}"
+        ) from None
+
+
+def require_same_samples(
+    names: Sequence[str], parts: Sequence[Sequence[Sample]], split: str, own: bool
+) -> None:
+    """Raises `SettingsError` where runs have other samples in a split, and so perhaps were
+    trained on what they would be measured on, where the data is their `own`."""
+    first = parts[0]
+    for name, part in zip(names, parts):
+        alike = sum(
+            a.id == b.id and np.array_equal(a.points, b.points, equal_nan=True)
+            for a, b in zip(first, part)
+        )
+        if not len(first) == len(part) == alike:
+            common = len({s.id for s in first} & {s.id for s in part})
+            advice = (
+                "what one is measured on may have trained the other; measure them one by one, or "
+                "on other data (--data)"
+                if own
+                else "they split this data differently; measure them on all of it (--split all)"
+            )
+            raise SettingsError(
+                f"{names[0]} and {name} have {len(first)} and {len(part)} {split} samples, with "
+                f"{common} names in common: {advice}"
+            )
+
+
+def predict_samples(
+    loaded: Loaded,
+    samples: Sequence[Sample],
+    options: InferenceOptions,
+    progress: Progress | None = None,
+) -> Errors:
+    """Predictions of samples beside their truth, their images read as the run's own."""
+    settings = loaded.settings.data
+    samples = [sample.read_with(ImageOptions.of(settings)) for sample in samples]
+    dataset = KeypointDataset(samples, loaded.skeleton, Framing.of(settings), grey=settings.grey)
+
+    def tell(done: int) -> None:
+        if progress is not None:
+            progress(done, len(dataset))
+
+    tell(0)
+    return predict_dataset(
+        loaded.model, dataset, options.batch_size, options.flip_test, tell, options.passes,
+        loaded.box_style,
+    )  # fmt: skip
+
+
+def measure_own(
+    run: str,
+    loaded: Loaded,
+    batch_size: int = 16,
+    split: str = "val",
+    advice: str | None = None,
+    progress: Progress | None = None,
+) -> tuple[KeypointDataset, Errors]:
+    """A split of a run's own data, and the run's errors on it. Raises `DataError`, and
+    `SettingsError`, which ends with the advice, for a run without validation samples."""
+    settings = loaded.settings.data
+    if split == "val":
+        require_validation(run, loaded, advice)
+    found = own_data(run, whole(settings), split)
+    found = in_order_of(loaded.skeleton, run, settings, found)
+    loaded.demand_same_split(run, found.val)
+    samples = found.part(split)
+    if not any((s.visibility > 0).any() for s in samples):
+        raise DataError(f"no {split} sample of {run} has a labelled point: nothing to compare with")
+    errors = predict_samples(loaded, samples, InferenceOptions(batch_size=batch_size), progress)
+    framing = Framing.of(settings)
+    return KeypointDataset(samples, loaded.skeleton, framing, grey=settings.grey), errors

@@ -1,0 +1,240 @@
+"""Many images and videos into tables and drawn copies, whole or not at all."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any
+
+import heatkp
+from heatkp.errors import DataError, HeatkpError, SettingsError
+from heatkp.files import MADE_BY, SUMMARY, check_folder, write_text, writing
+from heatkp.inference.batches import Answer, Boxes, answers
+from heatkp.inference.detectors import create_detector
+from heatkp.inference.drawn import DrawnPictures
+from heatkp.inference.predictor import Predictor
+from heatkp.inference.sources import Fault, Found, find_sources, read_pictures
+from heatkp.inference.writers import WRITERS, About, Writer
+from heatkp.text import json_text, name_to_text
+
+
+@dataclass
+class Summary:
+    """What came of many images; a video's frames are images.
+
+    Attributes:
+        faults: what could not be used, and why.
+        pictures, faces: how many were looked at, and how many objects were found.
+        turned: how many are stored turned (EXIF).
+        seconds: that it took.
+        without_face, without_box, first_page: names of those in which nothing was found, of those
+            that a file of boxes does not know, and of files with more pages.
+        passed_over: other files in folders, by extension.
+        complete: False where it was stopped before the end.
+        written: files and folders.
+    """
+
+    faults: list[Fault]
+    pictures: int = 0
+    faces: int = 0
+    turned: int = 0
+    seconds: float = 0.0
+    without_face: list[str] = field(default_factory=list)
+    without_box: list[str] = field(default_factory=list)
+    first_page: list[str] = field(default_factory=list)
+    passed_over: dict[str, int] = field(default_factory=dict)
+    complete: bool = False
+    written: list[Path] = field(default_factory=list)
+
+
+def save_predictions(
+    predictor: Predictor,
+    images: str | PathLike[str] | Sequence[str | PathLike[str]] | Found,
+    out: str | PathLike[str] | None,
+    formats: Sequence[str] = ("json",),
+    *,
+    boxes: Boxes | str | None = None,
+    drawn: bool = True,
+    every: int = 1,
+    batch_size: int = 16,
+    passes: int | None = None,
+    flip_test: bool = False,
+    model: str = "",
+    boxes_from: str | Sequence[str] | None = None,
+    progress: Callable[[int], None] | None = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> Summary:
+    """Points on images and videos, in a folder as `heatkp predict` makes it.
+
+    An image that cannot be used, or a box outside it, is among the `faults`; the others are done.
+
+    Args:
+        images: files, folders, patterns, or what `find_sources` made of them.
+        out: a folder, made where there is none; None prints one table on standard output.
+        formats: names of `WRITERS`, a table each.
+        boxes: `faces`, `image`, or a function that gives an image's boxes (N, 4) as edges in its
+            pixels. None: `faces` for a model of faces in boxes, else `image`.
+        drawn: whether to write copies with the points drawn, too.
+        every: of videos, every so many frames.
+        batch_size, passes, flip_test: as in `Predictor.predict`.
+        model: how tables name it.
+        boxes_from: what tables say of boxes that a function gives.
+        progress: is told how many images are done.
+        stop: is asked after each; True ends the work, and what was found so far is written.
+
+    Raises:
+        DataError: where there is nothing to look at.
+        SettingsError: for a folder that holds something, or cannot be written, and options that
+            do not fit the model.
+
+    >>> done = save_predictions(load_model("face68"), "holidays/", "found")  # doctest: +SKIP
+    >>> done.pictures, done.written  # doctest: +SKIP
+    """
+    formats = tuple(dict.fromkeys(formats))
+    folder = None if out is None else Path(out)
+    if folder is None:
+        require_one_table(formats)
+        drawn = False
+    else:
+        require_new_folder(folder)
+    predictor.engine.check(passes or 1, flip_test)
+    if not isinstance(images, Found):
+        paths = [images] if isinstance(images, str | PathLike) else images
+        images = find_sources([fspath(path) for path in paths])
+    require_sources(images)
+    if boxes is None:
+        boxes = "faces" if predictor.finds_faces else "image"
+    if boxes == "faces" and isinstance(predictor.detector, str):
+        predictor.detector = create_detector(predictor.detector)  # once, not for each batch
+    record = _record(predictor, boxes, boxes_from, passes, flip_test)
+    passed_over = {suffix: count for suffix, (count, _) in images.passed_over.items()}
+    summary = Summary(list(images.faults), passed_over=passed_over)
+    results = answers(
+        predictor,
+        read_pictures(images.sources, every, predictor.image_options),
+        boxes,
+        batch_size,
+        passes=passes,
+        flip_test=flip_test,
+    )
+    writers: list[Writer] = []
+    with writing(folder or Path("standard output")):
+        try:
+            # Before the first image, for it also marks a folder whose run is killed.
+            if folder is not None:
+                folder.mkdir(parents=True, exist_ok=True)
+                _write_summary(folder, model, record, summary)
+            # One by one, so that a failure leaves those before it to be discarded.
+            for name in formats:
+                about = About(model, predictor.skeleton, record)
+                writers.append(WRITERS[name](folder, about))
+            if drawn and folder is not None:
+                writers.append(DrawnPictures(folder))
+            start, known = time.perf_counter(), set(summary.faults)
+            stopped = False
+            for done, item in enumerate(results, 1):
+                if progress is not None:
+                    progress(done)
+                if not isinstance(item, Fault):
+                    _add(writers, summary, item)
+                elif item not in known:  # each frame of a video may give the same
+                    summary.faults.append(item)
+                    known.add(item)
+                if stopped := stop():
+                    break
+            summary.seconds = time.perf_counter() - start
+            for writer in writers:
+                summary.written += writer.finish(summary.faults, not stopped)
+            summary.complete = not stopped
+            if folder is not None:
+                _write_summary(folder, model, record, summary)
+                summary.written.append(folder / SUMMARY)
+        finally:
+            for writer in writers:
+                writer.discard()
+    return summary
+
+
+def require_sources(found: Found) -> None:
+    """Raises `DataError` where there is nothing to look at."""
+    if not found.sources:
+        why = "; ".join(f"{fault.name}: {fault.reason}" for fault in found.faults)
+        raise DataError(f"no picture found. {why}")
+
+
+def require_one_table(formats: Sequence[str]) -> None:
+    """Raises `SettingsError` where standard output cannot take these formats."""
+    if len(formats) != 1 or not WRITERS[formats[0]].pipes:
+        able = ", ".join(name for name, writer in WRITERS.usable().items() if writer.pipes)
+        raise SettingsError(
+            f"--out - prints a single table: choose one --format of {able}, or name a folder "
+            "with --out"
+        )
+
+
+def require_new_folder(folder: Path) -> None:
+    """Raises `SettingsError` where a folder cannot be made, or holds something."""
+    with writing(folder):
+        check_folder(folder)
+        if folder.is_dir() and any(folder.iterdir()):
+            raise SettingsError(f"{folder} exists already: choose a new folder with --out")
+
+
+def _record(
+    predictor: Predictor,
+    boxes: Boxes | str,
+    boxes_from: str | Sequence[str] | None,
+    passes: int | None,
+    flip_test: bool,
+) -> dict[str, Any]:
+    """The options that results depend on, as they were understood."""
+    record: dict[str, Any] = {"boxes": boxes if isinstance(boxes, str) else boxes_from}
+    if boxes == "faces":
+        detector = predictor.detector
+        record["detector"] = detector if isinstance(detector, str) else detector.name
+        record["min_score"] = getattr(detector, "min_score", None)
+        record["max_faces"] = getattr(detector, "most", None)
+    passes = passes or (1 if predictor.box_style is None else 2)
+    return {**record, "passes": passes, "flip_test": flip_test}
+
+
+def _add(writers: Sequence[Writer], summary: Summary, answer: Answer) -> None:
+    picture, faces = answer
+    if faces is None:
+        summary.without_box.append(picture.name)
+        return
+    summary.pictures += 1
+    summary.faces += len(faces)
+    summary.turned += picture.orientation != 1
+    if picture.pages > 1:
+        summary.first_page.append(picture.name)
+    if not faces:
+        summary.without_face.append(picture.name)
+    for writer in writers:
+        try:
+            writer.add(picture, faces)
+        except HeatkpError as error:
+            summary.faults.append(Fault(picture.name, str(error)))
+
+
+def _write_summary(folder: Path, model: str, record: dict[str, Any], summary: Summary) -> None:
+    values = {
+        "made_by": MADE_BY,
+        "heatkp": heatkp.__version__,
+        "model": model,
+        "options": record,
+        "complete": summary.complete,
+        "pictures": summary.pictures,
+        "faces": summary.faces,
+        "seconds": round(summary.seconds, 3),
+        "turned_by_exif": summary.turned,
+        "without_face": list(map(name_to_text, summary.without_face)),
+        "without_box": list(map(name_to_text, summary.without_box)),
+        "first_page_only": list(map(name_to_text, summary.first_page)),
+        "passed_over": summary.passed_over,
+        "faults": [fault.as_dict() for fault in summary.faults],
+    }
+    write_text(folder / SUMMARY, json_text(values, indent=1) + "\n")
