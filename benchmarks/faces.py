@@ -1,10 +1,10 @@
 """Face detectors compared, and what boxes that are off cost the model `face68`.
 
-    python benchmarks/faces.py                     all photos: an hour on one core
-    python benchmarks/faces.py --photos 120        a random choice of each data set
+    python benchmarks/faces.py                     all images: an hour on one core
+    python benchmarks/faces.py --images 120        a random choice of each data set
 
 Needs `$HEATKP_DATA` with `ibug` and `imm`, `pip install 'heatkp[faces]' dlib-bin`. Prints Markdown
-tables and writes them to `--out`. Detectors take turns photo by photo, on one thread; times are
+tables and writes them to `--out`. Detectors take turns image by image, on one thread; times are
 medians of CPU time.
 """
 
@@ -57,11 +57,11 @@ def face_box(sample: Sample) -> Array:
 
 def match(faces: list[Detection], sample: Sample) -> int | None:
     """The best face that holds the points' centre and shares 0.3 with the points' box."""
-    wanted = face_box(sample)
-    centre = (wanted[:2] + wanted[2:]) / 2
+    expected = face_box(sample)
+    centre = (expected[:2] + expected[2:]) / 2
     for i, face in enumerate(faces):
         inside = (face.box[:2] <= centre).all() and (centre <= face.box[2:]).all()
-        if inside and overlap(face.box, wanted) >= 0.3:
+        if inside and overlap(face.box, expected) >= 0.3:
             return i
     return None
 
@@ -69,7 +69,7 @@ def match(faces: list[Detection], sample: Sample) -> int | None:
 def detect(
     detectors: Sequence[Detector], pictures: Sequence[Callable[[], Image]]
 ) -> tuple[list[Found], list[float]]:
-    """What each detector finds in each picture, and its median milliseconds of CPU."""
+    """What each detector finds in each image, and its median milliseconds of CPU."""
     found: list[Found] = [[] for _ in detectors]
     spent: list[list[float]] = [[] for _ in detectors]
     for picture in pictures:
@@ -82,18 +82,18 @@ def detect(
 
 
 def fitted_overlap(pairs: list[tuple[Array, Array]]) -> float:
-    """Mean overlap of boxes with wanted ones, after the best shift and scale for all of them."""
-    boxes, wanted = (np.array(side) for side in zip(*pairs))
+    """Mean overlap of boxes with expected ones, after the best shift and scale for all of them."""
+    boxes, expected = (np.array(side) for side in zip(*pairs))
     extent = boxes[:, 2:] - boxes[:, :2]
-    shift = ((wanted[:, :2] + wanted[:, 2:] - boxes[:, :2] - boxes[:, 2:]) / 2 / extent).mean(0)
-    scale = np.exp(np.log((wanted[:, 2:] - wanted[:, :2]) / extent).mean(0))
+    shift = ((expected[:, :2] + expected[:, 2:] - boxes[:, :2] - boxes[:, 2:]) / 2 / extent).mean(0)
+    scale = np.exp(np.log((expected[:, 2:] - expected[:, :2]) / extent).mean(0))
     centre = (boxes[:, :2] + boxes[:, 2:]) / 2 + shift * extent
     moved = np.hstack([centre - scale * extent / 2, centre + scale * extent / 2])
-    return float(np.mean([overlap(m, w) for m, w in zip(moved, wanted)]))
+    return float(np.mean([overlap(m, w) for m, w in zip(moved, expected)]))
 
 
 def recall_row(found: Found, samples: Sequence[Sample]) -> tuple[str, float]:
-    """Recall, other boxes a photo and fitted overlap, as cells."""
+    """Recall, other boxes an image and fitted overlap, as cells."""
     places = [match(faces, s) for faces, s in zip(found, samples)]
     others = np.mean([len(f) - (p is not None) for f, p in zip(found, places)])
     pairs = [(f[p].box, face_box(s)) for f, p, s in zip(found, places, samples) if p is not None]
@@ -105,7 +105,7 @@ def changed(sample: Sample, kind: str) -> Sample:
     """A face turned about its middle by degrees, or with half of it cut off."""
     image, box = sample.image(), face_box(sample)
     middle = (box[:2] + box[2:]) / 2
-    if kind == "left half":  # the picture ends in the face's middle
+    if kind == "left half":  # the image ends in the face's middle
         return replace(sample, image=lambda: image[:, : round(middle[0])])
     if kind == "upper half":
         return replace(sample, image=lambda: image[: round(middle[1])])
@@ -128,11 +128,11 @@ def detector_tables(
     detectors: Sequence[Detector], faces: list[Sample], imm: list[Sample], few: int
 ) -> str:
     lines = [
-        f"{len(faces)} photos of 300-W (one face labelled in each, some show more), "
+        f"{len(faces)} images of 300-W (one face labelled in each, some show more), "
         f"{len(imm)} of IMM:",
         "",
-        "| detector | 300-W recall | other boxes a photo | overlap | IMM recall | "
-        "other boxes a photo | overlap | ms, 300-W | ms, IMM |",
+        "| detector | 300-W recall | other boxes an image | overlap | IMM recall | "
+        "other boxes an image | overlap | ms, 300-W | ms, IMM |",
         "|---|--:|--:|--:|--:|--:|--:|--:|--:|",
     ]
     found, spent = detect(detectors, [s.image for s in faces])
@@ -148,7 +148,7 @@ def detector_tables(
         style = BoxStyle.of(replace(s, box=b[p].box) for s, p, b in placed if p is not None)
         lines.append(f"- `{d.name}`: {style}")
     some = choice(faces, few)
-    lines += ["", f"Recall on {len(some)} of the 300-W photos, turned by degrees or cut off:", ""]
+    lines += ["", f"Recall on {len(some)} of the 300-W images, turned by degrees or cut off:", ""]
     lines += ["| detector | " + " | ".join(CHANGES) + " |", "|---|" + "--:|" * len(CHANGES)]
     cells: list[list[str]] = [[] for _ in detectors]
     for kind in CHANGES:
@@ -197,7 +197,7 @@ def robustness_table(
     cases = {"as labelled": [given]}
     cases["up to 20 % shifted and scaled"] = [random_boxes(given, seed) for seed in range(draws)]
     cases |= {name: [boxes] for name, boxes in worst_corners(given).items()}
-    cases["the whole picture"] = [whole]
+    cases["the whole image"] = [whole]
     a, b = model.skeleton.normalisers["inter-ocular"]
     length = np.linalg.norm(truth[:, a].mean(1) - truth[:, b].mean(1), axis=1)
 
@@ -237,7 +237,7 @@ def robustness_table(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--photos", type=int, default=10**6, help="of each data set, at most")
-    parser.add_argument("--few", type=int, default=200, help="photos to turn and to cut")
+    parser.add_argument("--few", type=int, default=200, help="images to turn and to cut")
     parser.add_argument("--draws", type=int, default=3, help="of random boxes for each face")
     parser.add_argument("--detectors", nargs="+", default=list(DETECTORS))
     parser.add_argument("--tables", nargs="+", default=["detectors", "robustness"])

@@ -86,7 +86,7 @@ def cells(
 
 
 def per_face(errors: Errors) -> tuple[list[float], list[float]]:
-    """Each face's mean |error| in photo pixels, and its mean squared error of coordinates over
+    """Each face's mean |error| in image pixels, and its mean squared error of coordinates over
     the input's width and height, over labelled points; NaN for a face without any."""
     known = errors.labelled
     count = known.sum(1)
@@ -96,7 +96,7 @@ def per_face(errors: Errors) -> tuple[list[float], list[float]]:
         return np.where(count > 0, sums / np.maximum(count, 1), np.nan).tolist()
 
     relative = (errors.input - errors.input_truth) / np.asarray(errors.input_size, np.float64)
-    return mean(np.abs(errors.photo - errors.photo_truth)), mean(np.square(relative))
+    return mean(np.abs(errors.image_points - errors.image_truth)), mean(np.square(relative))
 
 
 def measure(cell: Cell, run: Path) -> dict[str, Any]:
@@ -106,8 +106,8 @@ def measure(cell: Cell, run: Path) -> dict[str, Any]:
     mae, mse = per_face(errors)
     ocular = summary["normalised"].get("inter-ocular") or {}
     seconds = sum(float(row["seconds"]) for row in history(run))
-    # Faces of one person, or of one photo, are no independent samples.
-    groups = [s.person or s.photo or s.id for s in samples]
+    # Faces of one person, or of one image, are no independent samples.
+    groups = [s.person or s.source_image or s.id for s in samples]
     return {
         **cell._asdict(),
         "mae": summary["mae_photo"],

@@ -1,4 +1,4 @@
-"""What `heads.py` measured as tables and a picture: paired differences with intervals."""
+"""What `heads.py` measured as tables and an image: paired differences with intervals."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Line(NamedTuple):
     """A head in a table: means over its seeds.
 
     Attributes:
-        own: mean error of the faces, photo pixels, with its interval.
+        own: mean error of the faces, image pixels, with its interval.
         difference: to regression, of the same faces and seeds; None where there is none.
     """
 
@@ -129,7 +129,7 @@ def title(full: bool, part: int, split: str) -> str:
 def table(found: Sequence[Line]) -> str:
     """Markdown of one part and split."""
     text = [
-        "| head | seeds | MAE, photo px (95 %) | each seed | to regression (95 %) | "
+        "| head | seeds | MAE, image px (95 %) | each seed | to regression (95 %) | "
         "MSE normalised | parameters, M | minutes a run |",
         "|---|--:|--:|--:|--:|--:|--:|--:|",
     ]
@@ -148,7 +148,7 @@ def table(found: Sequence[Line]) -> str:
 
 
 MOST = 4
-"""Times regression's error that a picture shows; one bar must not shrink the others."""
+"""Times regression's error that an image shows; one bar must not shrink the others."""
 
 
 def _bars(axis: Axes, found: Sequence[Line], heading: str) -> None:
@@ -177,7 +177,7 @@ def _bars(axis: Axes, found: Sequence[Line], heading: str) -> None:
     axis.set_xlim(0, 1.15 * limit)
     axis.tick_params(axis="x", labelsize=8)
     axis.spines[["top", "right"]].set_visible(False)
-    axis.set_xlabel("mean |error|, photo pixels", fontsize=8)
+    axis.set_xlabel("mean |error|, image pixels", fontsize=8)
     axis.set_title(heading.replace("`", ""), fontsize=8)
 
 
@@ -203,7 +203,7 @@ def picture(blocks: dict[str, list[Line]], path: Path) -> None:
 
 
 def write_report(results: Sequence[Result], report: Path, image: Path) -> str:
-    """Write the Markdown and its picture; gives the Markdown."""
+    """Write the Markdown and its image; gives the Markdown."""
     by_block: dict[tuple[bool, int, str], list[Result]] = defaultdict(list)
     for result in results:
         by_block[result.full, result.part, result.split].append(result)
@@ -216,7 +216,7 @@ def write_report(results: Sequence[Result], report: Path, image: Path) -> str:
         "# Heads",
         "",
         "Made by `python benchmarks/heads.py`; `--table` makes it again from `heads/results/`.",
-        "In each table the encoder, photos, augmentation, epochs, batch and learning rate are the",
+        "In each table the encoder, images, augmentation, epochs, batch and learning rate are the",
         "same and only `--head` differs. Each run keeps the epoch that validates best, and that",
         "is of the same faces, so errors are of a chosen epoch for all. Intervals resample the",
         "validation faces (those of one person together: 8 persons make them rough), not the",

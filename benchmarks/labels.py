@@ -1,12 +1,12 @@
 """How exact the IMM labels are, and what a run's errors on them are made of.
 
-    python benchmarks/labels.py                 how far labels of one face differ between photos
+    python benchmarks/labels.py                 how far labels of one face differ between images
     python benchmarks/labels.py runs/face       and a run's errors: by part, along and across lines
 
-Photos 1 and 5 of a person show the same pose in other light. Their points are laid over each
+Images 1 and 5 of a person show the same pose in other light. Their points are laid over each
 other by the similarity that fits eyes and nose best; what is left, halved, is the squared error
-of one label, movements of the face included. No model that reads one photo does much better on
-new persons. Photos whose eye labels are known to be in reversed order are left out. Needs
+of one label, movements of the face included. No model that reads one image does much better on
+new persons. Images whose eye labels are known to be in reversed order are left out. Needs
 `HEATKP_DATA`.
 """
 
@@ -24,7 +24,7 @@ from heatkp.config import load_settings
 from heatkp.data.loading import load_data
 
 REVERSED = ("10-4m", "18-4m", "33-3m", "36-4m", "36-5m", "36-6m", "39-3m", "40-5m", "06-5m")
-"""Photos in which the points of one eye stand in reversed order."""
+"""Images in which the points of one eye stand in reversed order."""
 SIZE = np.array([640.0, 480.0])
 Array = npt.NDArray[np.float64]
 
@@ -51,7 +51,7 @@ def parts(names: tuple[str, ...]) -> dict[str, list[int]]:
 
 
 def repeated(samples: list, groups: dict[str, list[int]]) -> tuple[Array, Array]:
-    """Differences and points, (pairs, K, 2), of photos 1 and 5 of each person, in photo pixels."""
+    """Differences and points, (pairs, K, 2), of images 1 and 5 of each person, in image pixels."""
     steady = groups["left_eye"] + groups["right_eye"] + groups["nose"]
     by_name = {s.id: np.asarray(s.points, np.float64) for s in samples if s.id not in REVERSED}
     gaps, points = [], []
@@ -92,22 +92,22 @@ def of_labels() -> list[str]:
     text = []
     for what, samples in (("training", data.train), ("validation", data.val)):
         gaps, points = repeated(samples, groups)
-        text += [f"One label against itself, {len(gaps)} pairs of {what} photos:", "", *HEADER]
+        text += [f"One label against itself, {len(gaps)} pairs of {what} images:", "", *HEADER]
         text += [*rows(gaps, points, groups, 0.5), ""]
     return text
 
 
 def of_run(run: Path) -> list[str]:
     loaded, samples, errors = validated(run)
-    gaps, points = errors.photo - errors.photo_truth, errors.photo_truth
-    text = [f"{run}, {len(gaps)} validation photos:", "", *HEADER]
+    gaps, points = errors.image_points - errors.image_truth, errors.image_truth
+    text = [f"{run}, {len(gaps)} validation images:", "", *HEADER]
     text += [*rows(gaps, points, parts(loaded.skeleton.point_names), 1.0), ""]
     straight = np.array([s.id not in REVERSED for s in samples])
     persons = np.array([s.person for s in samples])
     constant = [np.square((gaps / SIZE)[persons == p].mean(0)).mean() for p in set(persons)]
     text += [
-        f"Without photos of reversed eyes: {np.square((gaps / SIZE)[straight]).mean():.2e}. "
-        f"The same in all photos of a person: {np.mean(constant):.2e}.",
+        f"Without images of reversed eyes: {np.square((gaps / SIZE)[straight]).mean():.2e}. "
+        f"The same in all images of a person: {np.mean(constant):.2e}.",
     ]
     return text
 

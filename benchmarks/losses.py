@@ -148,7 +148,7 @@ def floors(maps: Tensor) -> dict[str, Callable[[], object]]:
     }
 
 
-def measure(size: str, repeats: int, wanted: str) -> list[dict[str, object]]:
+def measure(size: str, repeats: int, expected: str) -> list[dict[str, object]]:
     """One row per contender: name, milliseconds, megabytes and logits-sized buffers beside them."""
     batch, keypoints, height, width = (int(n) for n in size.split("x"))
     generator = torch.Generator().manual_seed(0)
@@ -157,7 +157,7 @@ def measure(size: str, repeats: int, wanted: str) -> list[dict[str, object]]:
     points = points * torch.tensor([width - 1.0, height - 1.0])
     runs: dict[str, Callable[[], object]] = floors(maps)
     runs |= {name: partial(step, loss, maps, points) for name, loss in CONTENDERS.items()}
-    runs = {name: run for name, run in runs.items() if wanted in name or "floor" in name}
+    runs = {name: run for name, run in runs.items() if expected in name or "floor" in name}
     times: dict[str, list[float]] = {name: [] for name in runs}
     for turn in range(repeats + 1):
         for name, run in runs.items():

@@ -1,4 +1,4 @@
-"""Does a submission find the same in photos and in their mirrored copies?
+"""Does a submission find the same in images and in their mirrored copies?
 
     python benchmarks/mirror.py SUBMISSION LABELS.xml [--json OUT]
 
@@ -42,7 +42,7 @@ def main() -> None:
         parser.error(str(error))
     boxes = result["box_difference"]
     print(
-        f"{result['pairs']} pairs of a photo and its mirrored copy\n"
+        f"{result['pairs']} pairs of an image and its mirrored copy\n"
         f"mean |difference|: {result['mean_difference']:.3f} pixels, over x and y\n"
         f"mean distance: {result['mean_distance']:.3f} pixels\n"
         "mean |difference| of the boxes' edges: "

@@ -74,7 +74,7 @@ def arguments(name: str, out: Path) -> list[str]:
 
 def table(out: Path) -> str:
     lines = [
-        "| run | epochs | NME inter-ocular | MAE, photo px | over 10 % | area | minutes | "
+        "| run | epochs | NME inter-ocular | MAE, image px | over 10 % | area | minutes | "
         "waited for data |",
         "|---|--:|--:|--:|--:|--:|--:|--:|",
     ]

@@ -31,7 +31,7 @@ from heatkp.models import build_model
 HERE = ROOT / "benchmarks" / "systems"
 CONFIGS = ROOT / "configs" / "systems"
 NEAR = 0.30
-"""A figure is reproduced when it is within this share of the published one."""
+"""A figure is reproduced when it is within this fraction of the published one."""
 
 
 class Case(NamedTuple):
@@ -156,7 +156,7 @@ def timed(case: Case) -> str:
 
     seconds = in_turns({"step": step}, 1)["step"]
     hours = seconds * -(-192 // batch) * settings.trainer.epochs / 3600
-    return f"{case.name}: {seconds:.3g} s a step of {batch} photos, {hours:.3g} h in all"
+    return f"{case.name}: {seconds:.3g} s a step of {batch} images, {hours:.3g} h in all"
 
 
 def _mse(value: float | None) -> str:
@@ -174,7 +174,7 @@ def table(found: list[dict[str, Any]], part: int, split: str) -> str:
     """Markdown of one part and split; several seeds of a network stand in one line."""
     lines = [
         "| network | published train | here | published validation | here, last epoch | "
-        "of published | lowest (epoch) | MAE, photo px | parameters, M | minutes |",
+        "of published | lowest (epoch) | MAE, image px | parameters, M | minutes |",
         "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
     ]
     for case in CASES:
@@ -199,10 +199,10 @@ def report(found: list[dict[str, Any]]) -> str:
         "# The five systems on Parts 1 and 2",
         "",
         "Made by `python benchmarks/systems.py`; `--table` makes it again from `systems/results/`.",
-        "Each network under its own recipe (`configs/systems/`), 192 IMM photos to train on and 48",
-        "to validate. Normalised MSE; training's is of augmented photos, the mean over the last",
+        "Each network under its own recipe (`configs/systems/`), 192 IMM images to train on and 48",
+        "to validate. Normalised MSE; training's is of augmented images, the mean over the last",
         "epoch. `of published` is the last epoch's MSE over the published one; within 30 % it",
-        "counts as a match. `lowest` is chosen on the same 48 photos, as is the epoch of the MAE.",
+        "counts as a match. `lowest` is chosen on the same 48 images, as is the epoch of the MAE.",
         "Several figures in a cell are seeds. What a description left open (filters' padding,",
         "widths of the first fc layer, strengths of augmentation, which persons validate) was",
         "chosen here and is written in each file.",
@@ -229,14 +229,14 @@ def main() -> None:
     add_flags(parser, HERE)
     parser.add_argument("--time", action="store_true", help="time a step, train nothing")
     given = parser.parse_args()
-    wanted = [c for c in CASES if not given.only or c.name.startswith(tuple(given.only))]
-    if not wanted:
+    expected = [c for c in CASES if not given.only or c.name.startswith(tuple(given.only))]
+    if not expected:
         parser.error(f"no network's name begins so; there are: {', '.join(c.name for c in CASES)}")
     if given.time:
-        print(f"{torch.get_num_threads()} threads", *map(timed, wanted), sep="\n")
+        print(f"{torch.get_num_threads()} threads", *map(timed, expected), sep="\n")
         return
-    wanted = [] if given.table else [c for c in wanted if given.long or not c.long]
-    todo = [(c, p, s) for s in range(given.seeds) for p in given.splits for c in wanted]
+    expected = [] if given.table else [c for c in expected if given.long or not c.long]
+    todo = [(c, p, s) for s in range(given.seeds) for p in given.splits for c in expected]
     given.results.mkdir(parents=True, exist_ok=True)
     for case, split, seed in within(todo, given.budget):
         measured = partial(measure, case, split, seed)

@@ -27,7 +27,7 @@ class Run:
     """A finished training.
 
     Attributes:
-        folder: settings, weights, metrics and pictures.
+        folder: settings, weights, metrics and images.
         metrics: errors on the validation samples, as `heatkp.evaluate` gives them.
         encoder: the torch module that the model was trained on, where it was the user's own.
     """
@@ -75,7 +75,7 @@ def train(
     progress: bool = True,
     **settings: Any,
 ) -> Run:
-    """Train a model and measure it; its settings, weights, metrics and pictures are in a folder.
+    """Train a model and measure it; its settings, weights, metrics and images are in a folder.
 
     Args:
         data: a file or folder that `heatkp train --data` takes; or samples: a sequence or torch
@@ -99,7 +99,7 @@ def train(
 
     >>> import heatkp
     >>> run = heatkp.train("faces/", head="kl", epochs=20)  # doctest: +SKIP
-    >>> run.model.predict("photo.jpg")[0].points  # doctest: +SKIP
+    >>> run.model.predict("image.jpg")[0].points  # doctest: +SKIP
     """
     console = Console(quiet=not progress, markup=False, emoji=False)
     in_memory = data is not None and not isinstance(data, str | PathLike)

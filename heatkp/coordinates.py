@@ -70,7 +70,7 @@ def scaling(sx: float, sy: float) -> Matrix:
 
 
 def rotation(degrees: float) -> Matrix:
-    """Rotation about the origin; a positive angle turns the picture clockwise (y points down)."""
+    """Rotation about the origin; a positive angle turns the image clockwise (y points down)."""
     angle = np.deg2rad(degrees)
     c, s = np.cos(angle), np.sin(angle)
     return np.array([[c, -s, 0.0], [s, c, 0.0]])

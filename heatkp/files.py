@@ -19,7 +19,7 @@ MADE_BY = "heatkp predict"
 
 
 def made_by_predict(folder: Path) -> bool:
-    """Whether a folder holds points and copies of photos that `heatkp predict` made."""
+    """Whether a folder holds points and copies of images that `heatkp predict` made."""
     try:
         return f'"{MADE_BY}"' in (folder / SUMMARY).read_text(encoding="utf-8")[:200]
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""The run folder: settings, environment, metrics, weights, pictures; and how to read one."""
+"""The run folder: settings, environment, metrics, weights, images; and how to read one."""
 
 from __future__ import annotations
 
@@ -192,17 +192,17 @@ class Loaded:
         model.to(next(self.model.parameters()).device).eval()
         return replace(self, model=model, skeleton=self.skeleton.subset(order, self.skeleton.name))
 
-    def demand_same_split(self, run: str | Path, validation: Sequence[Sample]) -> None:
+    def require_same_split(self, run: str | Path, validation: Sequence[Sample]) -> None:
         """Raises `CheckpointError` where these are not the samples that training held back."""
         if self.validation not in (None, fingerprint(validation)):
             raise CheckpointError(
                 f"{run} held back other samples than are for validation now: files were added, "
                 "taken away or renamed since, or another version of heatkp splits otherwise. It "
                 "may have been trained on some of these. Put the data back as it was, or give "
-                "photos that it has not seen (--data)"
+                "images that it has not seen (--data)"
             )
 
-    def demand_same_training(self, run: str | Path, train: Sequence[Sample]) -> None:
+    def require_same_training(self, run: str | Path, train: Sequence[Sample]) -> None:
         """Raises `CheckpointError` where training would not go on with the same samples."""
         if self.training not in (None, fingerprint(train, ordered=True)):
             raise CheckpointError(

@@ -98,7 +98,7 @@ def run_copy(tiny_run: Path, tmp_path: Path) -> Path:
 
 
 def write_imm(folder: Path, people: int = 5, views: int = 2, count: int = 58) -> Path:
-    """A folder in the IMM database's form, with noise for photos."""
+    """A folder in the IMM database's form, with noise for images."""
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(0)
     for person in range(1, people + 1):
@@ -112,8 +112,8 @@ def write_imm(folder: Path, people: int = 5, views: int = 2, count: int = 58) ->
     return folder
 
 
-def write_picture(path: Path, width: int = 64, height: int = 48, seed: int = 0) -> Path:
-    """A picture of noise; other seeds give other pictures."""
+def write_image(path: Path, width: int = 64, height: int = 48, seed: int = 0) -> Path:
+    """An image of noise; other seeds give other images."""
     path.parent.mkdir(parents=True, exist_ok=True)
     noise = np.random.default_rng(seed).integers(0, 255, (height, width, 3), np.uint8)
     assert cv2.imwrite(str(path), noise)
@@ -153,10 +153,10 @@ def box_of(left: float, top: float, width: float, height: float, **more: Any) ->
 
 
 def faulty_faces(folder: Path) -> Path:
-    """An imglab file with points outside, an equal, a broken and two missing pictures."""
-    write_picture(folder / "a_1.png", 60, 40)
-    write_picture(folder / "a_2.png", 60, 40)
-    write_picture(folder / "b.png", 20, 20, seed=1)
+    """An imglab file with points outside, an equal, a broken and two missing images."""
+    write_image(folder / "a_1.png", 60, 40)
+    write_image(folder / "a_2.png", 60, 40)
+    write_image(folder / "b.png", 20, 20, seed=1)
     (folder / "broken.png").write_bytes(b"not a picture")
 
     def square(**parts: tuple[float, float]) -> dict[str, Any]:  # edges 9.5 and 29.5

@@ -162,9 +162,9 @@ REGRESSION = {"name": "regression"}
         ({"data": {"cache": "none", "cache_mb": 1}}, "data.cache_mb"),
     ],
 )  # fmt: skip
-def test_settings_that_count_for_nothing(values, wanted):
+def test_settings_that_count_for_nothing(values, expected):
     found = ignored(parse_settings(values))
-    assert ", ".join(line.partition(" (")[0] for line in found) == wanted
+    assert ", ".join(line.partition(" (")[0] for line in found) == expected
     # A run's settings file says everything, and the same of it counts.
     assert ignored(parse_settings(yaml.safe_load(parse_settings(values).to_yaml()))) == found
 
@@ -218,6 +218,6 @@ def test_variables_in_paths(monkeypatch):
 def test_yes_is_no_number(key):
     values = {}
     assign(values, f"{key}=yes")
-    with pytest.raises(SettingsError, match="a number is wanted, not yes"):
+    with pytest.raises(SettingsError, match="a number is expected, not yes"):
         parse_settings(values)
     parse_settings({"data": {"grey": True}, "trainer": {"deterministic": False}})

@@ -145,7 +145,7 @@ def test_boxes_without_area_are_refused(box):
 )
 def test_what_lies_inside(point, size):
     """The frame of an image reaches half a pixel beyond the centres of its outermost pixels."""
-    wanted = all(-0.5 <= v <= n - 0.5 for v, n in zip(point, size))
+    expected = all(-0.5 <= v <= n - 0.5 for v, n in zip(point, size))
     points = np.array([point, (0.0, 0.0)], np.float32)
-    assert co.inside(points, *size).tolist() == [wanted, True]
-    assert co.inside(torch.from_numpy(points)[None], *size).tolist() == [[wanted, True]]
+    assert co.inside(points, *size).tolist() == [expected, True]
+    assert co.inside(torch.from_numpy(points)[None], *size).tolist() == [[expected, True]]

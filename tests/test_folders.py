@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from heatkp.data.photos import default_folder
+from heatkp.data.crops import default_folder
 from tests.conftest import heatkp
 
 

@@ -15,7 +15,7 @@ from tests.conftest import TINY, heatkp
 ON_PHOTOS = {
     "--config", "--kaggle", "score", "--resume", "curves", "error-curve", "--show",
 }  # fmt: skip
-"""Words of commands that need real photos or runs made of them."""
+"""Words of commands that need real images or runs made of them."""
 
 
 def blocks(root, language):
@@ -59,7 +59,7 @@ def few(source, target, count, points=0):
 
 
 def small_data(real, folder):
-    """Real photos in the places that the README and configs/ name, but few faces."""
+    """Real images in the places that the README and configs/ name, but few faces."""
     ibug = folder / "data" / "ibug"
     ibug.mkdir(parents=True)
     (folder / "data" / "imm").mkdir()
@@ -99,7 +99,7 @@ def test_readme_commands_and_snippets(root, tmp_path, monkeypatch):
     for snippet in blocks(root, "python"):
         exec(compile(snippet, "README.md", "exec"), {})
     if not real:
-        pytest.skip("HEATKP_DATA is not set: the commands on real photos were not run")
+        pytest.skip("HEATKP_DATA is not set: the commands on real images were not run")
 
 
 def test_configs_in_the_readme_exist(root):

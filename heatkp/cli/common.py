@@ -1,5 +1,5 @@
 """What commands share: settings from flags, a run by default, places to write, progress, boxes,
-photos."""
+images."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def png(out: str) -> Path:
 
     path = Path(out)
     if path.suffix.lower() != ".png":
-        raise SettingsError(f"--out {path}: the picture is a PNG file; end its name in .png")
+        raise SettingsError(f"--out {path}: the image is a PNG file; end its name in .png")
     check_file(path)
     return path
 
@@ -110,7 +110,7 @@ def parse_box(text: str) -> list[float]:
 def photos(
     loaded: Loaded, images: Sequence[str], boxes: Sequence[Sequence[float]] | None
 ) -> KeypointDataset:
-    """Pictures without labels, framed as the run's own. Raises `DataError`, `SettingsError`."""
+    """Images without labels, framed as the run's own. Raises `DataError`, `SettingsError`."""
     import numpy as np
 
     from heatkp.data.dataset import KeypointDataset
@@ -122,8 +122,8 @@ def photos(
     framing = Framing.of(loaded.settings.data)
     if boxes and framing.box_scale is None:
         raise SettingsError(
-            "--box: this run was trained on whole pictures and takes no boxes; crop the "
-            "pictures instead"
+            "--box: this run was trained on whole images and takes no boxes; crop the "
+            "images instead"
         )
     count = len(loaded.skeleton)
     options = ImageOptions.of(loaded.settings.data).upright

@@ -105,7 +105,7 @@ def synth(out: str, count: int, size: int, seed: int, skeleton: str) -> None:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print all numbers and files as JSON.")
 def info(path: str, format_: str, out: str | None, orient: bool, as_json: bool) -> None:
-    """Count and measure the labelled photos in PATH, look for faults, and draw some samples."""
+    """Count and measure the labelled images in PATH, look for faults, and draw some samples."""
     from rich.progress import Progress
 
     from heatkp.cli.console import PlainConsole, say
@@ -123,7 +123,7 @@ def info(path: str, format_: str, out: str | None, orient: bool, as_json: bool) 
     name = recognise(source) if format_ == "auto" else format_
     labels = read(source, name, strict=False, options=ImageOptions(orient))
     with Progress(console=PlainConsole(stderr=True), transient=True) as progress:
-        task = progress.add_task("looking at pictures", total=None)
+        task = progress.add_task("looking at images", total=None)
         found = inspect(
             labels,
             format=name,
@@ -155,8 +155,8 @@ def info(path: str, format_: str, out: str | None, orient: bool, as_json: bool) 
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     if found.enlarged:
         console.print(_enlarged(found))
-    _list_faults(console, found)
-    line = f"{drawn} samples are drawn in {sheet}" if drawn else "No picture can be drawn"
+    _list_failures(console, found)
+    line = f"{drawn} samples are drawn in {sheet}" if drawn else "No image can be drawn"
     say(console, line)
 
 
@@ -184,16 +184,16 @@ def _overview(found: Inspection) -> Table:
         return f"{what.points} in {what.samples}"
 
     rows: list[tuple[str, object, str]] = [
-        ("images", found.images, "different picture files"),
+        ("images", found.images, "different image files"),
         ("samples", found.samples, "labelled faces or objects"),
-        ("photos", found.photos, "groups that a split keeps together"),
+        ("source images", found.sources, "groups that a split keeps together"),
     ]
     if found.persons:
         rows.append(("persons", found.persons, "named in the labels"))
     rows += [
         ("points", found.points, f"of each, in the layout {found.layout}"),
         ("  visible", found.visible, "labelled points, of all samples"),
-        ("  occluded", found.occluded, "labelled, but hidden in the picture"),
+        ("  occluded", found.occluded, "labelled, but hidden in the image"),
         (
             "  not labelled",
             found.not_labelled,
@@ -217,8 +217,8 @@ def _overview(found: Inspection) -> Table:
         rows.append((found.size_of, _spread(found.size, ".1f"), "pixels: how large they are"))
     if found.label_gap is not None:
         rows.append(
-            ("labels of one photo", f"{found.label_gap:.2%}", f"of {found.size_of} apart, where a "
-             "photo is there twice")
+            ("labels of one image", f"{found.label_gap:.2%}", f"of {found.size_of} apart, where a "
+             "image is there twice")
         )  # fmt: skip
     if found.outside_box:
         rows.append(("outside the box", outside(found.outside_box), "points, in so many samples"))
@@ -244,7 +244,7 @@ def _enlarged(found: Inspection) -> Table:
     return table
 
 
-def _list_faults(console: Console, found: Inspection, most: int = 10) -> None:
+def _list_failures(console: Console, found: Inspection, most: int = 10) -> None:
     """Missing and unreadable files in full, for they stop a training; of the rest some."""
     from heatkp.cli.console import say
 
@@ -260,10 +260,10 @@ def _list_faults(console: Console, found: Inspection, most: int = 10) -> None:
         return ", ".join(names[:5]) + f" and {len(names) - 5} more" * (len(names) > 5)
 
     section("missing files:", list(found.missing))
-    section("unreadable pictures:", [reason for _, reason in found.unreadable])
-    section("groups of equal pictures:", [some(group) for group in found.same_picture], most)
+    section("unreadable images:", [reason for _, reason in found.unreadable])
+    section("groups of equal images:", [some(group) for group in found.same_image], most)
     section("ids that several samples have:", list(found.same_id), most)
-    section("groups of samples that show one photo under other names (leave them out of training "
+    section("groups of samples that show one image under other names (leave them out of training "
             "where one of them validates with data.leave_out_lookalikes=true):",
-            [some(group) for group in found.lookalikes], most)  # fmt: skip
+            [some(group) for group in found.near_duplicates], most)  # fmt: skip
     section("notes on the labels:", list(found.notes))

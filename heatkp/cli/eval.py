@@ -117,7 +117,7 @@ def measure(
     write(target, json_text(metrics, indent=1) + "\n")
     title = f"{together(names)}: {metrics['images']} images, split {split}"
     console.print(metrics_table(metrics, title))
-    console.print(f"Largest errors (photo pixels): {worst_points(metrics)}", highlight=False)
+    console.print(f"Largest errors (image pixels): {worst_points(metrics)}", highlight=False)
     console.print(f"Written to {target}", highlight=False, soft_wrap=True)
 
 

@@ -1,4 +1,4 @@
-"""`heatkp predict`: points on photos and videos."""
+"""`heatkp predict`: points on images and videos."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from heatkp.registry import DETECTORS, WRITERS
 if TYPE_CHECKING:
     from heatkp.inference.batches import Boxes
     from heatkp.inference.predictor import Predictor
-    from heatkp.inference.sources import Found
+    from heatkp.inference.sources import FoundSources
 
 EXAMPLES = """\b
 Examples:
@@ -24,32 +24,32 @@ Examples:
   heatkp predict holidays/ 'more/**/*.png' clip.mp4 --format csv --format coco --out found
   heatkp predict me.jpg --box 210,80,420,330 --model runs/kl-1
   heatkp predict faces/ --boxes labels.xml --passes 2 --flip-test
-  heatkp predict me.jpg --format json --out - | jq '.pictures[].faces[].points[30]'
+  heatkp predict me.jpg --format json --out - | jq '.images[].faces[].points[30]'
 """
 DEFAULT = "predictions"
 
 
 @click.command(epilog=EXAMPLES)
-@click.argument("pictures", nargs=-1, required=True, metavar="PICTURES...")
+@click.argument("images", nargs=-1, required=True, metavar="IMAGES...")
 @click.option("--model", default="face68", show_default=True, metavar="RUN",
               help="A run's folder, a file of weights, or the name of a model that comes with "
               "heatkp.")  # fmt: skip
 @click.option("--boxes", "where", metavar="HOW",
-              help="Where the objects are: `faces` finds faces, `image` takes the whole picture, a "
+              help="Where the objects are: `faces` finds faces, `image` takes the whole image, a "
               "FILE with boxes (imglab .xml, COCO .json) says so, in pixels as for training (as "
               "stored, unless data.orient); `auto` is `faces` for a model of faces in boxes, else "
               "`image`.  "
               "[default: auto]")  # fmt: skip
 @click.option("--box", "edges", multiple=True, metavar="X0,Y0,X1,Y1",
-              help="Edges of the object: one for each of several pictures, in their order, or any "
-              "number for one picture or video.")  # fmt: skip
+              help="Edges of the object: one for each of several images, in their order, or any "
+              "number for one image or video.")  # fmt: skip
 @click.option("--detector", cls=NameOption, registry=DETECTORS,
               help="What finds objects: {names}.  [default: auto, the first that is installed]",
               )  # fmt: skip
 @click.option("--min-score", type=float, help="Leave out what the detector is less sure of; "
               "the scale is the detector's.")  # fmt: skip
 @click.option("--max-faces", type=click.IntRange(1),
-              help="Take the surest so many of each picture.")  # fmt: skip
+              help="Take the surest so many of each image.")  # fmt: skip
 @click.option("--passes", type=click.IntRange(1, 2),
               help="2: look again, at a box around what was found first.  [default: the model's]"
               )  # fmt: skip
@@ -61,21 +61,22 @@ DEFAULT = "predictions"
               f"{DEFAULT}-2 ...]")  # fmt: skip
 @click.option("--format", "formats", cls=NameOption, registry=WRITERS, also=(), multiple=True,
               help="Tables to write: {names}; may be repeated.  [default: json]")  # fmt: skip
-@click.option("--no-pictures", is_flag=True, help="Write no copies with the points drawn.")
+@click.option("--no-images", "--no-pictures", "no_images", is_flag=True,
+              help="Write no copies with the points drawn.")  # fmt: skip
 @click.option("--every", type=click.IntRange(1), default=1, show_default=True,
               help="Of videos, every so many frames.")  # fmt: skip
 def predict(
-    pictures: tuple[str, ...],
+    inputs: tuple[str, ...],
     out: str | None,
     formats: tuple[str, ...],
-    no_pictures: bool,
+    no_images: bool,
     every: int,
     **options: Any,
 ) -> None:
-    """Find the points on PICTURES: photos, folders, patterns in quotes, or videos.
+    """Find the points on IMAGES: images, folders, patterns in quotes, or videos.
 
     Writes tables, and copies with the points drawn. Coordinates, of --box too, are pixels of the
-    picture as it is seen upright (turned as its EXIF entry says), with (0, 0) at the centre of the
+    image as it is seen upright (turned as its EXIF entry says), with (0, 0) at the centre of the
     top-left pixel. A file that cannot be read, or a box outside its image, is named at the end
     (exit code 1), the others are done.
     """
@@ -89,7 +90,7 @@ def predict(
     if piped:
         require_one_table(kinds)
     console, aside = PlainConsole(stderr=piped), PlainConsole(stderr=True)
-    found = find_sources(pictures)
+    found = find_sources(inputs)
     for folder in found.left_out:
         say(aside, f"left out, for it holds earlier predictions: {folder}")
     if note := passed_over_note(found.passed_over):
@@ -110,7 +111,7 @@ def predict(
         target,
         kinds,
         boxes=asked.boxes,
-        drawn=not (no_pictures or piped),
+        drawn=not (no_images or piped),
         every=every,
         batch_size=given.batch_size,
         passes=given.passes,
@@ -151,7 +152,7 @@ def _framing(asked: Asked) -> str:
     if asked.predictor.framing.box_scale is None or not unasked:
         return ""
     return (
-        "the model was trained on boxes and there are none, so it looks at whole pictures, one "
+        "the model was trained on boxes and there are none, so it looks at whole images, one "
         "object each: give --boxes or --box"
     )
 
@@ -188,7 +189,7 @@ def _free_folder(out: str | None) -> Path:
     return folder
 
 
-def _asked(found: Found, options: Options) -> Asked:
+def _asked(found: FoundSources, options: Options) -> Asked:
     """Open the model, the detector and the boxes. Raises `HeatkpError`s."""
     from heatkp.errors import SettingsError
     from heatkp.inference.batches import PickyDetector
@@ -201,7 +202,7 @@ def _asked(found: Found, options: Options) -> Asked:
     boxes, notes = _given_boxes(found, options, predictor.image_options.orient)
     if predictor.framing.box_scale is None and (callable(boxes) or boxes == "faces"):
         raise SettingsError(
-            f"{options.model} was trained on whole pictures and takes no boxes: leave them out"
+            f"{options.model} was trained on whole images and takes no boxes: leave them out"
         )
     predictor.engine.check(options.passes or 1, options.flip_test)
     if boxes == "auto":
@@ -223,7 +224,7 @@ def _asked(found: Found, options: Options) -> Asked:
 
 
 def _given_boxes(
-    found: Found, options: Options, upright: bool
+    found: FoundSources, options: Options, upright: bool
 ) -> tuple[Boxes | str, tuple[str, ...]]:
     """`auto`, `faces`, `image`, or what gives the boxes of --box or of a file, which are
     `upright` where the model's labels were; and notes."""
@@ -244,26 +245,26 @@ def _given_boxes(
     return file.find, file.notes
 
 
-def _typed_boxes(found: Found, texts: Sequence[str]) -> Boxes:
-    """Raises `SettingsError` for text that is no box, or another number than of pictures."""
+def _typed_boxes(found: FoundSources, texts: Sequence[str]) -> Boxes:
+    """Raises `SettingsError` for text that is no box, or another number than of images."""
     import numpy as np
 
     from heatkp.errors import SettingsError
 
     boxes = np.array([parse_box(text) for text in texts])
-    if found.faults:  # a box would go to another picture than was meant
-        fault = found.faults[0]
-        raise SettingsError(f"{fault.name}: {fault.reason}; with --box no picture may be missing")
+    if found.failures:  # a box would go to another image than was meant
+        failure = found.failures[0]
+        raise SettingsError(f"{failure.name}: {failure.reason}; with --box no image may be missing")
     files = [source.path for source in found.sources]
     if len(files) == 1:
-        return lambda picture: boxes
+        return lambda input_image: boxes
     if len(files) != len(texts):
         raise SettingsError(
-            f"--box: {len(texts)} boxes for {len(files)} pictures; give one for each, in their "
+            f"--box: {len(texts)} boxes for {len(files)} images; give one for each, in their "
             "order, or name the boxes of many in a file with --boxes"
         )
     own = {file: boxes[i : i + 1] for i, file in enumerate(files)}
-    return lambda picture: own[picture.file]
+    return lambda input_image: own[input_image.file]
 
 
 def _make(folder: Path, numbered: bool) -> None:

@@ -17,7 +17,7 @@ from heatkp.cli.console import say
 from heatkp.files import SUMMARY
 from heatkp.inference.predictor import Predictor
 from heatkp.inference.saving import Summary, save_predictions
-from heatkp.inference.sources import Found, picture_count
+from heatkp.inference.sources import FoundSources, image_count
 from heatkp.inference.writers import WRITERS
 
 SHOWN, MOST = 10, 100
@@ -51,7 +51,7 @@ def _stoppable() -> Iterator[list[bool]]:
 def predict_under_bar(
     aside: Console,
     predictor: Predictor,
-    found: Found,
+    found: FoundSources,
     out: Path | None,
     formats: Sequence[str],
     *,
@@ -61,7 +61,7 @@ def predict_under_bar(
     """`save_predictions` under a progress bar, until Ctrl-C is pressed."""
     columns = (TextColumn("predicting"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     hidden = not aside.is_terminal
-    total = 0 if hidden else sum(picture_count(s, every) for s in found.sources)
+    total = 0 if hidden else sum(image_count(s, every) for s in found.sources)
     try:
         with (
             Progress(*columns, console=aside, transient=True, disable=hidden) as progress,
@@ -103,28 +103,28 @@ def tell(console: Console, summary: Summary, folder: Path | None, formats: Seque
     Raises `click.exceptions.Exit` with code 1 where something could not be used and 130 where it
     was stopped.
     """
-    each = 1000 * summary.seconds / max(1, summary.pictures)
+    each = 1000 * summary.seconds / max(1, summary.inputs)
     say(
         console,
-        f"{_count(summary.pictures, 'picture')}, {_count(summary.faces, 'face')}, "
-        f"{summary.seconds:.1f} s ({each:.0f} ms a picture)",
+        f"{_count(summary.inputs, 'input_image')}, {_count(summary.objects, 'found')}, "
+        f"{summary.seconds:.1f} s ({each:.0f} ms an image)",
     )
-    _list(console, "without a face", summary.without_face, SHOWN)
+    _list(console, "without a face", summary.without_object, SHOWN)
     _list(console, "without a box, left out", summary.without_box, SHOWN)
     several = "of several pages, of which the first was looked at"
     _list(console, several, summary.first_page, SHOWN)
     if summary.turned and any(WRITERS[name].trains for name in formats):
         say(
             console,
-            f"photos that are stored turned (EXIF): {summary.turned}; points are of the upright "
-            "picture: train on these tables with data.orient=true",
+            f"images that are stored turned (EXIF): {summary.turned}; points are of the upright "
+            "image: train on these tables with data.orient=true",
         )
-    _list(console, "could not be used", [f"{f.name}: {f.reason}" for f in summary.faults], MOST)
+    _list(console, "could not be used", [f"{f.name}: {f.reason}" for f in summary.failures], MOST)
     if folder is not None:
         names = [path.name + "/" * path.is_dir() for path in summary.written]
         say(console, f"Written to {folder}: {', '.join(names)}")
     if not summary.complete:
-        say(console, f"Interrupted after {_count(summary.pictures, 'picture')}")
+        say(console, f"Interrupted after {_count(summary.inputs, 'input_image')}")
         raise click.exceptions.Exit(130)
-    if summary.faults:
+    if summary.failures:
         raise click.exceptions.Exit(1)

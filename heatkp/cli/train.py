@@ -31,7 +31,7 @@ Examples:
     "--head", cls=NameOption, registry=HEADS, help="One of: {names}.  [default: softargmax]"
 )
 @click.option(
-    "--data", type=click.Path(), help="Folder or file of labelled photos; none: drawn faces."
+    "--data", type=click.Path(), help="Folder or file of labelled images; none: drawn faces."
 )
 @click.option("--epochs", type=int, help="Passes over the training samples.")
 @click.option("--batch-size", type=int, help="Samples per step.")
@@ -55,7 +55,7 @@ def train(
     resume: str | None,
     **flags: object,
 ) -> None:
-    """Train a model, evaluate it, and leave settings, metrics, weights and pictures in a folder."""
+    """Train a model, evaluate it, and leave settings, metrics, weights and images in a folder."""
     from heatkp.errors import SettingsError
 
     given = {name: value for name, value in flags.items() if value is not None}
@@ -137,7 +137,7 @@ def report(console: Console, run: Path, metrics: dict[str, Any]) -> None:
         )  # fmt: skip
         return
     console.print(metrics_table(metrics, f"{run}: {metrics['images']} validation images"))
-    console.print(f"Largest errors (photo pixels): {worst_points(metrics)}", highlight=False)
+    console.print(f"Largest errors (image pixels): {worst_points(metrics)}", highlight=False)
     console.print(
         f"Look at {run / 'predictions.png'}; everything else is in {run}", highlight=False,
         soft_wrap=True,

@@ -66,7 +66,7 @@ def augmentation(
         flips = augmentation_sheet(plain, augmented, chosen, draws, target)
     click.echo(
         f"Written to {target}: {len(chosen)} samples, {flips} of {len(chosen) * draws} draws are "
-        "mirrored. In each row the colours must keep the sides that they have in the first picture."
+        "mirrored. In each row the colours must keep the sides that they have in the first image."
     )
 
 

@@ -93,7 +93,7 @@ def error_curve(
     batch_size: int,
     device: str,
 ) -> None:
-    """The share of images whose mean error is below each level, for several runs."""
+    """The fraction of images whose mean error is below each level, for several runs."""
     from heatkp.cli.console import PlainConsole
     from heatkp.viz import figures
 
@@ -103,7 +103,7 @@ def error_curve(
         figures.error_curves(found, by, target)
     _tell(
         console,
-        f"Written to {target}. A curve shows how many images have a mean error below a share of "
+        f"Written to {target}. A curve shows how many images have a mean error below a fraction of "
         f"{by}: the further up and left, the better.",
     )
 
@@ -129,7 +129,7 @@ def points(
     _tell(
         console,
         f"Written to {target}. A circle's radius and colour are the mean error of its point, as "
-        f"a share of {by}: the smaller and lighter, the better.",
+        f"a fraction of {by}: the smaller and lighter, the better.",
     )
 
 
@@ -162,4 +162,4 @@ def head_turn(
         turn.compare_turns(angles, by, target)
     for name, (yaw, _, nme) in angles.items():
         _tell(console, f"{name}: {turn.turn_words(yaw, nme)}")
-    _tell(console, f"Written to {target}. Errors are shares of {by}.")
+    _tell(console, f"Written to {target}. Errors are fractions of {by}.")

@@ -31,11 +31,11 @@ MOST_IMAGES = 6
               help="A convolution, or `list` to print their names and shapes.  [default: the "
               "first that runs]")  # fmt: skip
 @click.option("--images", multiple=True, metavar="PHOTO|val",
-              help="Also draw what the layer gives for a photo (the whole picture), or for a "
+              help="Also draw what the layer gives for an image (the whole image), or for a "
               "sample of the validation data: val, val:7.  May be repeated.")  # fmt: skip
 @click.option("--out", type=click.Path(), metavar="PNG", help="Needed except for `list`.")
 def filters(run: str, layer: str | None, images: tuple[str, ...], out: str | None) -> None:
-    """Draw the filters of a convolution: those that see a colour picture in colour."""
+    """Draw the filters of a convolution: those that see a colour image in colour."""
     from heatkp.errors import SettingsError
     from heatkp.runs import load_run
     from heatkp.viz.filters import convolutions, filters_page
@@ -83,7 +83,7 @@ def _choose(found: Sequence[Convolution], name: str | None) -> Convolution:
 
 
 def _inputs(run: str, loaded: Loaded, images: Sequence[str]) -> list[tuple[str, Tensor]]:
-    """Names and network inputs of photos and validation samples. Raises `SettingsError`."""
+    """Names and network inputs of images and validation samples. Raises `SettingsError`."""
     import re
 
     from heatkp.data.dataset import KeypointDataset

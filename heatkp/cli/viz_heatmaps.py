@@ -24,7 +24,7 @@ MAPS_EXAMPLES = """\b
 Examples:
   heatkp viz-heatmaps runs/kl-1
   heatkp viz-heatmaps runs/kl-1 --points 30,36-41 --samples 4
-  heatkp viz-heatmaps runs/kl-1 me.jpg --box 210,80,420,330 --out pictures/
+  heatkp viz-heatmaps runs/kl-1 me.jpg --box 210,80,420,330 --out images/
 """
 
 
@@ -41,7 +41,7 @@ Examples:
               help="Edges of the object in each of IMAGES, in their order.  [default: the whole "
               "picture]")  # fmt: skip
 @click.option("--out", type=click.Path(), metavar="FOLDER",
-              help="Where pictures are written.  [default: RUN/heatmaps]")  # fmt: skip
+              help="Where images are written.  [default: RUN/heatmaps]")  # fmt: skip
 @click.option("--batch-size", type=click.IntRange(1), default=16, show_default=True)
 @device_option
 def viz_heatmaps(
@@ -69,7 +69,7 @@ def viz_heatmaps(
     from heatkp.viz import maps
 
     if images and samples is not None:
-        raise SettingsError("--samples chooses from validation data: leave it or the pictures out")
+        raise SettingsError("--samples chooses from validation data: leave it or the images out")
     edges = _boxes(boxes, len(images))
     loaded = load_run(run, device)
     model = loaded.model
@@ -91,16 +91,16 @@ def viz_heatmaps(
         check_folder(folder)
     if images:
         dataset = photos(loaded, images, edges)
-        stems = [fitting(f"photo-{i}-{Path(image).stem}", "") for i, image in enumerate(images, 1)]
-        wanted = [(stem, i) for i, stem in enumerate(stems)]
+        stems = [fitting(f"image-{i}-{Path(image).stem}", "") for i, image in enumerate(images, 1)]
+        expected = [(stem, i) for i, stem in enumerate(stems)]
         titles = [Path(image).name[-70:] for image in images]
     else:
         advice = f"name images: heatkp viz-heatmaps {run} IMAGE..."
         dataset, errors = validation(console, run, loaded, batch_size, advice=advice)
-        wanted, titles = _of_validation(dataset, errors, samples or 2)
+        expected, titles = _of_validation(dataset, errors, samples or 2)
     views = [
         (name, maps.map_view(model, dataset, index, title))
-        for (name, index), title in zip(wanted, titles)
+        for (name, index), title in zip(expected, titles)
     ]
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -152,14 +152,14 @@ def _tell(console: Console, folder: Path, names: Sequence[str], worst: bool) -> 
 
 
 def _boxes(texts: Sequence[str], count: int) -> list[list[float]] | None:
-    """Edges of --box, one for each picture. Raises `SettingsError`."""
+    """Edges of --box, one for each image. Raises `SettingsError`."""
     from heatkp.errors import SettingsError
 
     if not texts:
         return None
     if len(texts) != count:
         raise SettingsError(
-            f"--box: {len(texts)} boxes for {count} pictures; give one for each picture, in "
+            f"--box: {len(texts)} boxes for {count} images; give one for each image, in "
             "their order, or none"
         )
     return [parse_box(text) for text in texts]
@@ -173,8 +173,9 @@ def _of_validation(
     from heatkp.viz.maps import choose_samples
 
     mean = mean_distance(errors)
-    wanted = choose_samples(mean, count)
+    expected = choose_samples(mean, count)
     titles = [
-        f"{name}: {dataset.samples[i].id[-70:]} (mean error {mean[i]:.2f} px)" for name, i in wanted
+        f"{name}: {dataset.samples[i].id[-70:]} (mean error {mean[i]:.2f} px)"
+        for name, i in expected
     ]
-    return wanted, titles
+    return expected, titles

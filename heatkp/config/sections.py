@@ -50,12 +50,12 @@ class Section(BaseModel):
             field = cls.model_fields.get(name)
             kinds = () if field is None else (field.annotation, *get_args(field.annotation))
             if isinstance(value, bool) and bool not in kinds and {int, float} & set(kinds):
-                raise ValueError(f"{name}: a number is wanted, not yes, no, true or false")
+                raise ValueError(f"{name}: a number is expected, not yes, no, true or false")
         return values
 
 
 class Data(Section):
-    """Where samples come from and what part of a photo the network sees."""
+    """Where samples come from and what part of an image the network sees."""
 
     format: str = "auto"
     """`auto` draws faces (`synthetic`) where there is no path, and else finds out the reader."""
@@ -69,14 +69,14 @@ class Data(Section):
     skeleton: Literal["face68", "face58"] = "face68"
     """Layout that drawn faces are labelled in; files know their own."""
     split: Literal["person", "random"] = "random"
-    """`random` shuffles photos: samples from one photo stay on one side."""
+    """`random` shuffles images: samples from one image stay on one side."""
     validation: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.2
-    """Fraction of the photos (or of the persons) that validation gets. 0: all samples train, no
+    """Fraction of the images (or of the persons) that validation gets. 0: all samples train, no
     error is measured, and the weights of the last epoch are kept."""
     split_seed: int = 0
     leave_out_lookalikes: bool = False
-    """Leave training samples out that show the photo of a validation sample again, under another
-    name; reads all pictures at the start. `heatkp data info` tells whether there are any."""
+    """Leave training samples out that show the image of a validation sample again, under another
+    name; reads all images at the start. `heatkp data info` tells whether there are any."""
     train_limit: Annotated[int, Field(ge=0)] = 0
     """Train on so many samples at most, chosen at random with `split_seed`; 0: on all."""
     train_count: Count = 1000
@@ -87,7 +87,7 @@ class Data(Section):
     size: Annotated[list[Annotated[int, Field(ge=8, le=4096)]], Field(min_length=2, max_length=2)]
     """Width and height of the network's input, in pixels."""
     crop: Literal["image", "box"] = "image"
-    """What the network sees: whole pictures, or the region of each sample's box."""
+    """What the network sees: whole images, or the region of each sample's box."""
     box: Literal["given", "points"] = "given"
     """`points`: the box around the labelled points instead of the file's; also used, and
     counted, where a file gives none."""
@@ -97,11 +97,11 @@ class Data(Section):
     box_shift: Annotated[list[float], Field(min_length=2, max_length=2)] = Field(
         default_factory=lambda: [0.0, 0.0]
     )
-    """Then moved by these shares of its own width and height, right and down."""
+    """Then moved by these fractions of its own width and height, right and down."""
     keep_aspect: bool = True
     """Widen the region to the input's shape instead of stretching it."""
     box_inside: bool = False
-    """Cut the region at the picture's edges instead of continuing them; needs
+    """Cut the region at the image's edges instead of continuing them; needs
     `keep_aspect: false`, for what is cut has another shape."""
     skip_outside: bool = False
     """Leave out training samples of which a labelled point lies outside the region."""
@@ -118,7 +118,7 @@ class Data(Section):
     images of 8 bits stay as they are."""
     workers: Annotated[int, Field(ge=0)] = 1
     cache: str = "auto"
-    """Folder for shrunk crops of the photos, which spare decoding them in each epoch; `auto`
+    """Folder for shrunk crops of the images, which spare decoding them in each epoch; `auto`
     is the user's cache folder (or $HEATKP_CACHE), `none` decodes every time."""
     cache_mb: Annotated[int, Field(ge=0)] = 4096
     """Decode every time where the crops would take more than this."""
@@ -173,10 +173,10 @@ class Augmentation(Section):
     zoom: Literal["both", "out", "in"] = "both"
     """`out`: faces only become smaller, factors from [1 - scale, 1]; `in`: only larger."""
     shift: Fraction | Annotated[list[Fraction], Field(min_length=2, max_length=2)] = 0.04
-    """Shifts of up to this share of the input's width and height, or a share for each."""
+    """Shifts of up to this fraction of the input's width and height, or a fraction for each."""
     shear: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
     box_jitter: Annotated[float, Field(ge=0.0, lt=0.5)] = 0.0
-    """Each edge of the box moves by up to this share of the box's size, as a detector's does."""
+    """Each edge of the box moves by up to this fraction of the box's size, as a detector's does."""
     retries: Annotated[int, Field(ge=0)] = 0
     """Draw another geometry, so often at most, until all labelled points are in the input;
     then go without. 0: points may leave it."""
@@ -190,7 +190,7 @@ class Augmentation(Section):
     jpeg: Fraction = 0.0
     """Probability of a JPEG file's artefacts."""
     occlusion: Fraction = 0.1
-    """Probability that a patch covers a part of the picture."""
+    """Probability that a patch covers a part of the image."""
 
 
 class Model(Section):
@@ -237,7 +237,7 @@ class Model(Section):
     of their number, so that first outputs spread alike however wide the features are."""
     bias_spread: NotNegative = 0.0
     """For regression: standard deviation of the last biases at the start, about the input's
-    middle, as a share of its size."""
+    middle, as a fraction of its size."""
     freeze: list[str] = Field(default_factory=list)
     """Layers or parameters that training leaves as they are, by name, with `*` and `?`:
     `encoder.layer1`, `encoder.*.bn?`. What a layer holds is frozen with it, and frozen batch

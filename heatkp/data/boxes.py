@@ -19,7 +19,7 @@ BEYOND = 0.1
 """Fraction of the image's width or height by which boxes reach out if corners are read as sizes."""
 PROOF = 5
 """Boxes, all of them in another form, that are no chance."""
-EDGES = "edges x0, y0, x1, y1 in pixels are wanted"
+EDGES = "edges x0, y0, x1, y1 in pixels are expected"
 
 
 def box_error(box: npt.ArrayLike, image_size: tuple[int, int]) -> str | None:
@@ -102,8 +102,8 @@ def other_form(boxes: Array, sizes: npt.NDArray[Any]) -> Form | None:
         fractions = (low >= 0) & (low <= 1) & (extent <= 1) & ~(sizes <= 2)
     if fractions.all():
         text = (
-            f"all {len(boxes)} boxes lie between 0 and 1: pixels are wanted, not fractions of the "
-            "size; multiply them by width and height"
+            f"all {len(boxes)} boxes lie between 0 and 1: pixels are expected, not fractions; "
+            "multiply them by width and height"
         )
         return Form(text, True, 0)
     known = np.isfinite(sizes).all(axis=1)

@@ -14,7 +14,7 @@ from torch.utils.data import Dataset, Sampler
 
 from heatkp import coordinates as co
 from heatkp.config import Augmentation
-from heatkp.data.photos import PhotoSource
+from heatkp.data.crops import CropSource
 from heatkp.data.samples import Image, Sample, Visibility
 from heatkp.data.transforms import Framing, Photometric, jittered, random_affine, reach, warp
 from heatkp.errors import DataError
@@ -38,7 +38,7 @@ class KeypointDataset(Dataset[dict[str, Any]]):
     - `image`: uint8 (C, H, W);
     - `points`: float32 (K, 2), input pixels, NaN where not labelled;
     - `visibility`: uint8 (K,), codes of `Visibility`;
-    - `matrix`: float64 (2, 3), photo pixels to input pixels;
+    - `matrix`: float64 (2, 3), image pixels to input pixels;
     - `index`: the sample's place in the list.
     """
 
@@ -64,7 +64,7 @@ class KeypointDataset(Dataset[dict[str, Any]]):
         self.seed = seed
         self._photometric = None if augmentation is None else Photometric(augmentation)
         margin = 1.0 if augmentation is None else reach(augmentation, framing)
-        self.photos = PhotoSource(self.samples, framing, margin, cache, cache_limit)
+        self.crops = CropSource(self.samples, framing, margin, cache, cache_limit)
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -77,11 +77,11 @@ class KeypointDataset(Dataset[dict[str, Any]]):
     def inside(self, index: int) -> npt.NDArray[np.bool_]:
         """Which points (K,) of a sample lie in the input when nothing is augmented."""
         sample = self.samples[index]
-        # A box gives the region by itself, without a look at the photo, unless that cuts it.
+        # A box gives the region by itself, without a look at the image, unless that cuts it.
         framing = self.framing
         boxed = sample.box is not None and framing.box_scale is not None and not framing.inside
         try:
-            matrix = framing.matrix((1, 1) if boxed else self.photos[index].size, sample.box)
+            matrix = framing.matrix((1, 1) if boxed else self.crops[index].size, sample.box)
         except ValueError as error:
             raise DataError(f"{sample.id}: {error}") from None
         return np.asarray(co.inside(co.apply(matrix, sample.points), *self.framing.size))
@@ -89,7 +89,7 @@ class KeypointDataset(Dataset[dict[str, Any]]):
     def _augmented(
         self, rng: np.random.Generator, sample: Sample, size: tuple[int, int]
     ) -> tuple[co.Matrix, bool]:
-        """A random affine from photo to input, and whether it mirrors."""
+        """A random affine from image to input, and whether it mirrors."""
         settings = self.augmentation
         plain = self.framing.matrix(size, sample.box)
         if settings is None:
@@ -111,20 +111,20 @@ class KeypointDataset(Dataset[dict[str, Any]]):
     def __getitem__(self, key: int | tuple[int, int]) -> dict[str, Any]:
         epoch, index = key if isinstance(key, tuple) else (0, key)
         sample = self.samples[index]
-        photo = self.photos[index]
+        crop = self.crops[index]
         size = self.framing.size
         rng = np.random.default_rng([self.seed, epoch, index])
-        matrix, flipped = self._augmented(rng, sample, photo.size)
-        picture = warp(photo.image, co.compose(co.invert(photo.matrix), matrix), size)
+        matrix, flipped = self._augmented(rng, sample, crop.size)
+        pixels = warp(crop.image, co.compose(co.invert(crop.matrix), matrix), size)
         if self._photometric is not None:
-            picture = self._photometric(picture, rng)
+            pixels = self._photometric(pixels, rng)
         points = co.apply(matrix, sample.points)
         visibility: npt.NDArray[np.uint8] = sample.visibility
         if flipped:
             points, visibility = points[self.skeleton.flip], visibility[self.skeleton.flip]
         points = np.where(visibility[:, None] > Visibility.NOT_LABELLED, points, np.nan)
         return {
-            "image": to_tensor(picture, self.grey),
+            "image": to_tensor(pixels, self.grey),
             "points": torch.from_numpy(points.astype(np.float32)),
             "visibility": torch.from_numpy(visibility.copy()),
             "matrix": torch.from_numpy(matrix),

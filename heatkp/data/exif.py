@@ -1,4 +1,4 @@
-"""Photos that are stored turned, with an EXIF entry that says how they are meant to be seen."""
+"""Images that are stored turned, with an EXIF entry that says how they are meant to be seen."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def upright(image: npt.NDArray[Any], code: int) -> npt.NDArray[Any]:
 def upright_points(
     points: npt.ArrayLike, code: int, size: tuple[int, int]
 ) -> npt.NDArray[np.float64]:
-    """Points (..., 2) of a stored picture, of a width and height, where they are in `upright`."""
+    """Points (..., 2) of a stored image, of a width and height, where they are in `upright`."""
     x, y = np.moveaxis(np.asarray(points, np.float64), -1, 0)
     width, height = size
     for turn in _TURNS[code]:
@@ -102,6 +102,6 @@ def upright_points(
 def upright_boxes(
     boxes: npt.NDArray[np.float64], code: int, size: tuple[int, int]
 ) -> npt.NDArray[np.float64]:
-    """Edges (N, 4) of boxes in a stored picture, of a width and height, in `upright`."""
+    """Edges (N, 4) of boxes in a stored image, of a width and height, in `upright`."""
     corners = upright_points(boxes.reshape(-1, 2, 2), code, size)
     return np.concatenate([corners.min(1), corners.max(1)], 1)

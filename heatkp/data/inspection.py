@@ -18,8 +18,8 @@ from heatkp.coordinates import image_box
 from heatkp.data.checks import label_notes
 from heatkp.data.checks.boxes import box_notes
 from heatkp.data.depth import depth_notes
-from heatkp.data.lookalikes import find_lookalikes, groups_of, label_gap
 from heatkp.data.mirroring import mirroring_note
+from heatkp.data.near_duplicates import find_near_duplicates, groups_of, label_gap
 from heatkp.data.samples import Labels, Sample, Visibility
 from heatkp.data.transforms import Framing
 from heatkp.errors import DataError
@@ -50,7 +50,7 @@ class Outside:
 
 @dataclass(frozen=True)
 class Loss:
-    """What lies outside a box enlarged by `scale`, as shares of points and samples.
+    """What lies outside a box enlarged by `scale`, as fractions of points and samples.
 
     `square` is the enlarged box widened to a square; only samples with a box and a labelled
     point count.
@@ -65,11 +65,11 @@ class Loss:
 
 @dataclass(frozen=True)
 class Inspection:
-    """What `inspect` finds. Lengths in pixels of the pictures; None where there is nothing.
+    """What `inspect` finds. Lengths in pixels of the images; None where there is nothing.
 
     Attributes:
-        images: different pictures, by file.
-        photos: groups that a split keeps together.
+        images: different images, by file.
+        images: groups that a split keeps together.
         persons: persons that are named.
         layout, points: the skeleton's name and number of points.
         pairs, midline, unpaired: names of points that change places in a mirrored image, that
@@ -79,13 +79,13 @@ class Inspection:
         boxes: samples that have a box; `flat_boxes` of them without area, left out below.
         size_of: what `size` measures: one of the skeleton's normalisers, or the diagonal of
             the box around the points.
-        outside_image: samples whose picture cannot be read do not count.
+        outside_image: samples whose image cannot be read do not count.
         missing: files that do not exist.
-        unreadable: the others that are no pictures, with the reason.
-        same_picture: groups of files (or samples) with equal bytes.
+        unreadable: the others that are no images, with the reason.
+        same_image: groups of files (or samples) with equal bytes.
         same_id: ids that several samples have.
-        lookalikes: groups of samples that show one photo, though their names and bytes differ.
-        label_gap: how far two labels of one photo are apart, as a share of `size_of`: the middle
+        near-duplicates: groups of samples that show one image, though their names and bytes differ.
+        label_gap: how far two labels of one image are apart, as a fraction of `size_of`: the middle
             of all groups, those of equal bytes or related names included.
         notes: the reader's, and those of `label_notes` and `box_notes`.
     """
@@ -94,7 +94,7 @@ class Inspection:
     format: str
     images: int
     samples: int
-    photos: int
+    sources: int
     persons: int
     layout: str
     points: int
@@ -120,9 +120,9 @@ class Inspection:
     enlarged: tuple[Loss, ...]
     missing: tuple[str, ...]
     unreadable: tuple[tuple[str, str], ...]
-    same_picture: tuple[tuple[str, ...], ...]
+    same_image: tuple[tuple[str, ...], ...]
     same_id: tuple[str, ...]
-    lookalikes: tuple[tuple[str, ...], ...]
+    near_duplicates: tuple[tuple[str, ...], ...]
     label_gap: float | None
     notes: tuple[str, ...]
 
@@ -131,48 +131,48 @@ class Inspection:
         return asdict(self)
 
 
-class _Picture(NamedTuple):
+class _Decoded(NamedTuple):
     size: tuple[int, int] | None
     digest: bytes
-    fault: str
+    failure: str
 
 
-def _look(sample: Sample) -> _Picture:
-    """Decode a picture: its (W, H), a hash of its bytes, or what is wrong."""
+def _look(sample: Sample) -> _Decoded:
+    """Decode an image: its (W, H), a hash of its bytes, or what is wrong."""
     try:
         image = sample.image()
         content = np.ascontiguousarray(image).data if sample.file is None else None
         digest = hashlib.sha256(content or sample.file.read_bytes()).digest()  # type: ignore[union-attr]
     except (DataError, OSError, cv2.error) as error:
-        return _Picture(None, b"", str(error))
-    return _Picture((image.shape[1], image.shape[0]), digest, "")
+        return _Decoded(None, b"", str(error))
+    return _Decoded((image.shape[1], image.shape[0]), digest, "")
 
 
 def _name(sample: Sample) -> str:
-    """What tells a sample's picture from others: its file, or the sample itself."""
+    """What tells a sample's image from others: its file, or the sample itself."""
     return sample.id if sample.file is None else str(sample.file)
 
 
 def _look_at_all(
     samples: Sequence[Sample], progress: Callable[[int, int], None]
-) -> dict[str, _Picture]:
-    """Every existing picture once, by name, in several threads."""
+) -> dict[str, _Decoded]:
+    """Every existing image once, by name, in several threads."""
     todo = {_name(s): s for s in samples if s.file is None or os.path.isfile(s.file)}
-    seen: dict[str, _Picture] = {}
+    seen: dict[str, _Decoded] = {}
     pool = ThreadPoolExecutor(os.cpu_count())
     try:
-        for name, picture in zip(todo, pool.map(_look, todo.values())):
-            seen[name] = picture
+        for name, decoded in zip(todo, pool.map(_look, todo.values())):
+            seen[name] = decoded
             progress(len(seen), len(todo))
     finally:  # stopped by Ctrl-C: do not decode the rest
         pool.shutdown(wait=True, cancel_futures=True)
     return seen
 
 
-def _related(a: Sample, b: Sample, seen: dict[str, _Picture]) -> bool:
-    """Whether two samples' pictures have equal bytes, or names by which a split keeps them
+def _related(a: Sample, b: Sample, seen: dict[str, _Decoded]) -> bool:
+    """Whether two samples' images have equal bytes, or names by which a split keeps them
     together."""
-    if a.photo is not None and a.photo == b.photo:
+    if a.source_image is not None and a.source_image == b.source_image:
         return True
     return seen[_name(a)].digest == seen[_name(b)].digest
 
@@ -231,13 +231,13 @@ def inspect(
     progress: Callable[[int, int], None] = lambda done, total: None,
     orient: bool = False,
 ) -> Inspection:
-    """Count and measure what a reader found, decode every picture, and look for photos that are
+    """Count and measure what a reader found, decode every image, and look for images that are
     there several times.
 
     Args:
         labels: as `readers.read` gives them; with `strict=False`, missing files are told of.
         format, path: where they are from, for the record.
-        progress: told how many pictures are decoded, and of how many; for each of two rounds.
+        progress: told how many images are decoded, and of how many; for each of two rounds.
         orient: the samples' images are read upright, as their EXIF entry says.
     """
     skeleton, samples = labels.skeleton, labels.samples
@@ -245,9 +245,9 @@ def inspect(
     seen = _look_at_all(samples, progress)
     sizes = [p.size for p in seen.values() if p.size is not None]
     equal: dict[bytes, list[str]] = {}
-    for name, picture in seen.items():
-        if picture.size is not None:
-            equal.setdefault(picture.digest, []).append(name)
+    for name, decoded in seen.items():
+        if decoded.size is not None:
+            equal.setdefault(decoded.digest, []).append(name)
     codes = Counter(int(v) for s in samples for v in s.visibility)
     boxes = [s.box.astype(np.float64) for s in samples if s.box is not None]
     extents = [box[2:] - box[:2] for box in boxes if (box[2:] > box[:2]).all()]
@@ -263,7 +263,7 @@ def inspect(
             in_image.append(_outside(known, image_box(*looked_at.size)))
     size_of, lengths = _lengths(skeleton, samples)
     names = dict.fromkeys(map(_name, samples))
-    pairs = find_lookalikes(samples, progress=progress)
+    pairs = find_near_duplicates(samples, progress=progress)
     told = [p for p in pairs if not _related(samples[p.first], samples[p.second], seen)]
     groups = groups_of(told, len(samples))
     return Inspection(
@@ -271,7 +271,7 @@ def inspect(
         format=format,
         images=len(names),
         samples=len(samples),
-        photos=len({s.id if s.photo is None else s.photo for s in samples}),
+        sources=len({s.id if s.source_image is None else s.source_image for s in samples}),
         persons=len({s.person for s in samples} - {None}),
         layout=skeleton.name,
         points=len(skeleton),
@@ -296,10 +296,10 @@ def inspect(
         outside_image=_count(in_image),
         enlarged=tuple(_losses(faces)),
         missing=tuple(name for name in names if name not in seen),
-        unreadable=tuple((n, p.fault) for n, p in seen.items() if p.size is None),
-        same_picture=tuple(tuple(group) for group in equal.values() if len(group) > 1),
+        unreadable=tuple((n, p.failure) for n, p in seen.items() if p.size is None),
+        same_image=tuple(tuple(group) for group in equal.values() if len(group) > 1),
         same_id=tuple(i for i, count in Counter(s.id for s in samples).items() if count > 1),
-        lookalikes=tuple(tuple(samples[i].id for i in group) for group in groups),
+        near_duplicates=tuple(tuple(samples[i].id for i in group) for group in groups),
         label_gap=label_gap(samples, pairs, lengths),
         notes=(
             *labels.notes,

@@ -14,12 +14,12 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from heatkp.config import MEMORY, Data, expand_path
-from heatkp.data.checks import crowded_notes, demand_meant
+from heatkp.data.checks import crowded_notes, require_meaningful
 from heatkp.data.checks.boxes import find_useless_boxes
 from heatkp.data.depth import depth_notes
 from heatkp.data.images import Image, ImageOptions
-from heatkp.data.lookalikes import without_lookalikes
 from heatkp.data.mirroring import left_out_note
+from heatkp.data.near_duplicates import without_near_duplicates
 from heatkp.data.readers import read
 from heatkp.data.samples import KeypointData, Labels, Sample
 from heatkp.data.synthetic import MAX_SIZE, MIN_SIZE, draw_face
@@ -49,19 +49,19 @@ def _natural(person: str) -> tuple[int, str]:
     return len(person), person
 
 
-def _photos(samples: list[Sample]) -> list[str]:
-    return [s.id if s.photo is None else s.photo for s in samples]
+def _sources(samples: list[Sample]) -> list[str]:
+    return [s.id if s.source_image is None else s.source_image for s in samples]
 
 
 def _persons(samples: list[Sample]) -> list[str]:
-    """Whom each sample shows, under one name for all who are in one photo with each other."""
-    photos = _photos(samples)
-    names = [p if s.person is None else s.person for s, p in zip(samples, photos)]
-    # Each sample joins a person, a node, and a photo, another.
+    """Whom each sample shows, under one name for all who are in one image with each other."""
+    sources = _sources(samples)
+    names = [p if s.person is None else s.person for s, p in zip(samples, sources)]
+    # Each sample joins a person, a node, and an image, another.
     nodes: dict[tuple[str, str], int] = {}
     people = [nodes.setdefault(("person", name), len(nodes)) for name in names]
-    pictures = [nodes.setdefault(("photo", photo), len(nodes)) for photo in photos]
-    links = coo_array((np.ones(len(names)), (people, pictures)), shape=(len(nodes), len(nodes)))
+    files = [nodes.setdefault(("image", source), len(nodes)) for source in sources]
+    links = coo_array((np.ones(len(names)), (people, files)), shape=(len(nodes), len(nodes)))
     groups = connected_components(links, directed=False)[1][people]
     called: dict[int, str] = {}
     for group, name in sorted(zip(groups.tolist(), names), key=lambda pair: _natural(pair[1])):
@@ -72,9 +72,9 @@ def _persons(samples: list[Sample]) -> list[str]:
 def split(samples: list[Sample], data: Data) -> tuple[list[Sample], list[Sample]]:
     """Training and validation samples.
 
-    `person` keeps the persons whose names sort last (a `validation` share of them) for
-    validation; a photo is a person where none is named, and persons in one photo are together.
-    `random` shuffles photos with `split_seed`, and all samples of a photo go with it. With a
+    `person` keeps the persons whose names sort last (a `validation` fraction of them) for
+    validation; an image is a person where none is named, and persons in one image are together.
+    `random` shuffles images with `split_seed`, and all samples of an image go with it. With a
     `validation` of 0 all samples train. Raises `DataError` where a part would be empty.
     """
     if not samples:
@@ -86,7 +86,7 @@ def split(samples: list[Sample], data: Data) -> tuple[list[Sample], list[Sample]
         distinct = sorted(set(of), key=_natural)
         chosen = set(distinct[len(distinct) - round(data.validation * len(distinct)) :])
     else:
-        of = _photos(samples)
+        of = _sources(samples)
         distinct = list(dict.fromkeys(of))
         order = np.random.default_rng(data.split_seed).permutation(len(distinct))
         chosen = {distinct[i] for i in order[: round(data.validation * len(distinct))]}
@@ -133,7 +133,7 @@ def with_boxes(samples: list[Sample], kind: str) -> tuple[list[Sample], list[str
         notes.append(f"{from_points} samples have no box: the box around their points is used")
     if without:
         why = "none of the labels, and their points span no area or are not labelled"
-        notes.append(f"{without} samples have no box ({why}): the whole picture is used")
+        notes.append(f"{without} samples have no box ({why}): the whole image is used")
     return done, notes
 
 
@@ -258,7 +258,7 @@ def in_parts(
         except ValueError as error:
             raise SettingsError(f"data.pairs: {error}") from None
         notes = (*notes, *left_out_note(told, skeleton))
-    notes = (*notes, *demand_meant(samples, skeleton, source, data.orient))
+    notes = (*notes, *require_meaningful(samples, skeleton, source, data.orient))
     useless: list[Sample] = []
     if data.crop == "box":
         samples, boxed = with_boxes(samples, data.box)
@@ -271,14 +271,14 @@ def in_parts(
         loaded = KeypointData(skeleton, samples[:count], samples[count:], notes)
         loaded = _without(useless, loaded)
         return _with_chosen(loaded, data, chosen)
-    pictures = {s.file for s in samples} - {None}
-    photos = set(_photos(samples))
-    if len(photos) < len(pictures):
-        together = f"{len(pictures)} images are of {len(photos)} photos, by their names: "
-        notes = (*notes, together + "those of one photo are on one side of the split")
+    files = {s.file for s in samples} - {None}
+    sources = set(_sources(samples))
+    if len(sources) < len(files):
+        together = f"{len(files)} images are of {len(sources)} source images, by their names: "
+        notes = (*notes, together + "those of one source image are on one side of the split")
     loaded = _without(useless, KeypointData(skeleton, *split(samples, data), notes))
     if chosen and data.leave_out_lookalikes and loaded.val:
-        loaded = without_lookalikes(loaded)
+        loaded = without_near_duplicates(loaded)
     return _with_chosen(loaded, data, chosen)
 
 

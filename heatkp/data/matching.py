@@ -13,14 +13,14 @@ from heatkp.skeletons import Skeleton
 SHOWN = 4
 
 
-def places(wanted: Sequence[str], names: Sequence[str]) -> list[int] | None:
-    """Where each wanted name is among names; None where one is not there.
+def places(expected: Sequence[str], names: Sequence[str]) -> list[int] | None:
+    """Where each expected name is among names; None where one is not there.
 
     >>> places(["tail", "nose"], ["nose", "ear", "tail"])
     [2, 0]
     """
     where = {name: i for i, name in enumerate(names)}
-    return [where[name] for name in wanted] if where.keys() >= set(wanted) else None
+    return [where[name] for name in expected] if where.keys() >= set(expected) else None
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -43,18 +43,18 @@ def difference(one: str, first: Sequence[str], other: str, second: Sequence[str]
 
 
 def order_of(
-    wanted: Skeleton, who: str, has: Skeleton, whose: str, advice: str, more: bool = False
+    expected: Skeleton, who: str, has: Skeleton, whose: str, advice: str, more: bool = False
 ) -> list[int]:
-    """Where each of the wanted points is in another skeleton.
+    """Where each of the expected points is in another skeleton.
 
     `more` allows the other to have others besides. Raises `CheckpointError` that names the
     points which only one of the two has, and ends with the advice.
     """
-    found = places(wanted.point_names, has.point_names)
-    if found is None or (len(has) > len(wanted) and not more):
-        differing = difference(who, wanted.point_names, whose, has.point_names)
+    found = places(expected.point_names, has.point_names)
+    if found is None or (len(has) > len(expected) and not more):
+        differing = difference(who, expected.point_names, whose, has.point_names)
         raise CheckpointError(
-            f"{who} ({wanted.name}, {len(wanted)} points) and {whose} ({has.name}, {len(has)} "
+            f"{who} ({expected.name}, {len(expected)} points) and {whose} ({has.name}, {len(has)} "
             f"points) have different points: {differing}; {advice}"
         )
     return found

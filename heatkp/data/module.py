@@ -13,9 +13,9 @@ import torch
 from torch.utils.data import DataLoader
 
 from heatkp.config import Augmentation, Data, Settings, expand_path
+from heatkp.data.crops import default_folder
 from heatkp.data.dataset import EpochSampler, KeypointDataset
 from heatkp.data.mirroring import mirroring_note
-from heatkp.data.photos import default_folder
 from heatkp.data.samples import KeypointData, Sample
 from heatkp.data.transforms import Framing
 from heatkp.errors import DataError
@@ -70,20 +70,20 @@ class KeypointDataModule(pl.LightningDataModule):
 
     def shown(self) -> KeypointDataset:
         """The validation samples, or the training samples without augmentation where there are
-        none: what pictures of a training show."""
+        none: what images of a training show."""
         return self.val_set if len(self.val_set) else self._dataset(self.data.train, None)
 
     def preload(self, progress: Callable[[int, int], None] = lambda done, total: None) -> None:
-        """Open or make the caches of photos, and count which points the inputs can hold.
+        """Open or make the caches of images, and count which points the inputs can hold.
 
-        `progress` is told how many photos are done, of how many. `notes` has the counts
-        afterwards. Raises `DataError` for the first picture that is bad, or where
+        `progress` is told how many images are done, of how many. `notes` has the counts
+        afterwards. Raises `DataError` for the first image that is bad, or where
         `data.skip_outside` leaves nothing.
         """
         parts = (self.train_set, self.val_set)
         total, before = sum(map(len, parts)), 0
         for part in parts:
-            note = part.photos.prepare(partial(_shifted, progress, before, total))
+            note = part.crops.prepare(partial(_shifted, progress, before, total))
             if note and note not in self.notes:
                 self.notes.append(note)
             before += len(part)
@@ -113,7 +113,7 @@ class KeypointDataModule(pl.LightningDataModule):
             raise DataError(f"{text}, and data.skip_outside left nothing: enlarge data.box_scale")
         self.notes.append(f"{text}: data.skip_outside leaves these samples out")
         self.train_set = self._dataset(whole, self.settings.augmentation)
-        self.train_set.photos.prepare()
+        self.train_set.crops.prepare()
 
     def _loader(self, dataset: KeypointDataset, **options: Any) -> DataLoader[dict[str, Any]]:
         workers = self.settings.data.workers

@@ -1,4 +1,4 @@
-"""A labelled picture: what every reader makes and every transform takes."""
+"""A labelled image: what every reader makes and every transform takes."""
 
 from __future__ import annotations
 
@@ -50,13 +50,18 @@ class Sample:
         box: edges (x0, y0, x1, y1) of the object in the image, or None.
         id: distinct within a data set; bytes of a file's name that are not UTF-8 are `\\xNN`.
         person: who is shown, for splits that keep a person on one side.
-        photo: the photo that the sample is from, where several are from one; splits never
-            part them. None: a photo of its own.
+        source_image: the image that the sample is from, where several are from one; splits never
+            part them. None: an image of its own.
         file: the file that the image is read from, or None for an image made in memory.
         box_from_points: whether the box was made of the points, whatever the labels gave.
         given_box: the labels' own box then, or None.
         declared_size: width and height of the image in pixels as the labels give them, or None.
         options: how the image is read: `read_with` changes it.
+        split: the part of the data that the labels put it in: `train`, `val`, `test`, or None.
+        video: the video that the image is a frame of; its frames are near-duplicates of each
+            other. None: of no video.
+        frame: the frame's number in the video, from 0.
+        track: which object of the video it is, through time.
         ignored: whether the labels say that the object does not count: it is neither trained on
             nor measured, but predicted where its box is in a list of boxes.
     """
@@ -67,12 +72,16 @@ class Sample:
     box: npt.NDArray[np.float32] | None = field(default=None, repr=False)
     id: str = ""
     person: str | None = None
-    photo: str | None = None
+    source_image: str | None = None
     file: Path | None = None
     box_from_points: bool = False
     given_box: npt.NDArray[np.float32] | None = field(default=None, repr=False)
     declared_size: tuple[int, int] | None = field(default=None, repr=False)
     options: ImageOptions = STORED
+    split: str | None = None
+    video: str | None = None
+    frame: int | None = None
+    track: str | None = None
     ignored: bool = False
 
     def __init__(
@@ -85,12 +94,16 @@ class Sample:
         id: str = "",
         visibility: npt.ArrayLike | None = None,
         person: str | None = None,
-        photo: str | None = None,
+        source_image: str | None = None,
         file: str | Path | None = None,
         box_from_points: bool = False,
         given_box: npt.NDArray[np.float32] | None = None,
         declared_size: tuple[int, int] | None = None,
         options: ImageOptions = STORED,
+        split: str | None = None,
+        video: str | None = None,
+        frame: int | None = None,
+        track: str | None = None,
         ignored: bool = False,
     ) -> None:
         """An image with its labels.
@@ -119,9 +132,10 @@ class Sample:
         values: dict[str, Any] = {
             "image": image if callable(image) else InMemory(image),
             "points": labels, "visibility": codes, "box": _edges(box, identity), "id": identity,
-            "person": person, "photo": photo, "file": where, "box_from_points": box_from_points,
+            "person": person, "source_image": source_image, "file": where,
+            "box_from_points": box_from_points,
             "given_box": given_box, "declared_size": declared_size, "options": options,
-            "ignored": ignored,
+            "split": split, "video": video, "frame": frame, "track": track, "ignored": ignored,
         }  # fmt: skip
         for name, value in values.items():
             object.__setattr__(self, name, value)

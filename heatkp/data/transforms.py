@@ -1,4 +1,4 @@
-"""From photo to network input: one affine, one resampling, then changes of colour.
+"""From image to network input: one affine, one resampling, then changes of colour.
 
 Crop, zoom, rotation, shear, shift and flip are composed into one matrix. What changes colours,
 blurs or covers is albumentations' work; it never sees the points, so it cannot lose any.
@@ -28,15 +28,15 @@ DEVIATIONS = 3.0
 
 @dataclass(frozen=True)
 class Framing:
-    """Which region of a photo becomes the W x H input, and by which affine.
+    """Which region of an image becomes the W x H input, and by which affine.
 
     Attributes:
         size: (W, H) of the input in pixels.
         box_scale: the region is the box enlarged by this about its centre; None takes the
-            whole picture.
-        box_shift: then it is moved by these shares of the box's width and height.
+            whole image.
+        box_shift: then it is moved by these fractions of the box's width and height.
         keep_aspect: widen the region to the input's shape rather than stretch it.
-        inside: cut the region at the photo's edges; not with `keep_aspect`.
+        inside: cut the region at the image's edges; not with `keep_aspect`.
     """
 
     size: tuple[int, int]
@@ -57,9 +57,9 @@ class Framing:
         )
 
     def region(self, image_size: tuple[int, int], box: npt.ArrayLike | None) -> npt.NDArray[Any]:
-        """The region (x0, y0, x1, y1) of a photo of the given (W, H), in its pixels.
+        """The region (x0, y0, x1, y1) of an image of the given (W, H), in its pixels.
 
-        Raises `ValueError` for a box without area, or one outside the photo that it is cut from.
+        Raises `ValueError` for a box without area, or one outside the image that it is cut from.
         """
         region = self.whole_region(image_size, box)
         if not self.inside:
@@ -67,13 +67,13 @@ class Framing:
         edges = co.image_box(*image_size)
         low, high = np.maximum(region[:2], edges[:2]), np.minimum(region[2:], edges[2:])
         if not (high - low >= 1).all():
-            raise ValueError(f"the region of box {np.asarray(box).tolist()} is outside the picture")
+            raise ValueError(f"the region of box {np.asarray(box).tolist()} is outside the image")
         return np.concatenate([low, high])
 
     def whole_region(
         self, image_size: tuple[int, int], box: npt.ArrayLike | None
     ) -> npt.NDArray[Any]:
-        """`region` before it is cut at the photo's edges."""
+        """`region` before it is cut at the image's edges."""
         edges = co.image_box(*image_size)
         if self.box_scale is not None and box is not None:
             given = np.asarray(box, np.float64)
@@ -91,21 +91,21 @@ class Framing:
         return edges
 
     def matrix(self, image_size: tuple[int, int], box: npt.ArrayLike | None = None) -> co.Matrix:
-        """Photo pixels to input pixels. Raises `ValueError` as `region` does."""
+        """Image pixels to input pixels. Raises `ValueError` as `region` does."""
         return co.box_to_frame(self.region(image_size, box), *self.size)
 
 
 def shrink_factor(matrix: co.Matrix) -> int:
-    """By how much a photo can be shrunk before `matrix` is applied, without loss that shows."""
+    """By how much an image can be shrunk before `matrix` is applied, without loss that shows."""
     scale = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
     return max(1, int(1 / (1.25 * scale)))
 
 
 def shrink(image: Image, factor: int) -> tuple[Image, co.Matrix]:
-    """A photo averaged over factor x factor blocks, and the affine from photo to shrunk photo.
+    """An image averaged over factor x factor blocks, and the affine from image to shrunk image.
 
     Bilinear resampling alone would alias when it shrinks much; block averages do not. The
-    photo's edge is continued to the right and below where blocks reach over it.
+    image's edge is continued to the right and below where blocks reach over it.
     """
     if factor == 1:
         return image, co.scaling(1.0, 1.0)
@@ -122,9 +122,9 @@ def shrink(image: Image, factor: int) -> tuple[Image, co.Matrix]:
 
 
 def warp(image: Image, matrix: co.Matrix, size: tuple[int, int]) -> Image:
-    """The W x H picture seen through an affine from image pixels to output pixels.
+    """The W x H image seen through an affine from image pixels to output pixels.
 
-    Bilinear, with edge pixels continued outside the photo.
+    Bilinear, with edge pixels continued outside the image.
     """
     seen = cv2.warpAffine(
         image, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
@@ -223,7 +223,7 @@ class Photometric:
         if settings.blur > 0:
             steps.append(A.GaussianBlur((3, 5), p=settings.blur))
         if settings.motion_blur > 0:
-            # By default it is off-centre, which moves the picture under its points.
+            # By default it is off-centre, which moves the image under its points.
             centred = {"allow_shifted": False, "direction_range": (0.0, 0.0)}
             steps.append(A.MotionBlur((3, 7), p=settings.motion_blur, **centred))
         if settings.noise > 0:
@@ -239,7 +239,7 @@ class Photometric:
         self._compose = A.Compose(steps, seed=0) if steps else None
 
     def __call__(self, image: Image, rng: np.random.Generator) -> Image:
-        """The changed picture; the same generator state gives the same change."""
+        """The changed image; the same generator state gives the same change."""
         if self._compose is None:
             return image
         self._compose.set_random_seed(int(rng.integers(2**31)))

@@ -15,8 +15,8 @@ from torch.utils.data import DataLoader
 from heatkp import coordinates as co
 from heatkp import heatmaps as hm
 from heatkp.data.boxes import BoxStyle, box_error
+from heatkp.data.crops import crop_image
 from heatkp.data.dataset import KeypointDataset, to_tensor
-from heatkp.data.photos import crop_photo
 from heatkp.data.samples import Image, Sample
 from heatkp.data.transforms import Framing, warp
 from heatkp.engine.backend import Backend, mirrored_points, require_mirrored
@@ -241,7 +241,7 @@ class Engine:
         none = np.zeros((0, 2), np.float32)
         edges = None if box is None else np.asarray(box, np.float32)
         sample = Sample(image, none, box=edges, id=name)
-        crop = crop_photo(sample, self.framing, 1.0)
+        crop = crop_image(sample, self.framing, 1.0)
         matrix = self.framing.matrix(crop.size, box)
         part = warp(crop.image, co.compose(co.invert(crop.matrix), matrix), self.framing.size)
         return to_tensor(part, self.grey), matrix

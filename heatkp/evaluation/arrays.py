@@ -83,8 +83,8 @@ def evaluate(
             raise DataError(f"boxes must be (N, 4) = ({count}, 4), not {edges.shape}")
     layout = skeleton_of(skeleton, ours.shape[1])
     errors = Errors(
-        photo=ours,
-        photo_truth=theirs,
+        image_points=ours,
+        image_truth=theirs,
         to_input=np.broadcast_to(co.translation(0, 0), (count, 2, 3)),
         labelled=_labelled(visible, theirs),
         boxes=edges,

@@ -49,8 +49,8 @@ def predict_dataset(
         progress(sum(map(len, found)))
     samples = dataset.samples
     return Errors(
-        photo=np.concatenate(found),
-        photo_truth=np.stack([s.points for s in samples]).astype(np.float64),
+        image_points=np.concatenate(found),
+        image_truth=np.stack([s.points for s in samples]).astype(np.float64),
         to_input=np.concatenate(matrices),
         labelled=np.stack([s.visibility > 0 for s in samples]),
         boxes=labelled_boxes(samples),

@@ -189,7 +189,7 @@ def load_split(name: str, loaded: Loaded, data: str | None, split: str) -> Keypo
     found = loading.load_data(whole(settings), chosen=data is None and split != "val")
     found = in_order_of(loaded.skeleton, name, settings, found)
     if data is None:
-        loaded.demand_same_split(name, found.val)
+        loaded.require_same_split(name, found.val)
     return found
 
 
@@ -266,7 +266,7 @@ def measure_own(
         require_validation(run, loaded, advice)
     found = own_data(run, whole(settings), split)
     found = in_order_of(loaded.skeleton, run, settings, found)
-    loaded.demand_same_split(run, found.val)
+    loaded.require_same_split(run, found.val)
     samples = found.part(split)
     if not any((s.visibility > 0).any() for s in samples):
         raise DataError(f"no {split} sample of {run} has a labelled point: nothing to compare with")

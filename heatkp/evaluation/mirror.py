@@ -1,4 +1,4 @@
-"""Does a model find in a mirrored photo what it finds in the photo? No labels are needed."""
+"""Does a model find in a mirrored image what it finds in the image? No labels are needed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MARK = "_mirror"
 
 
 def mirror_pairs(samples: Sequence[Sample]) -> list[tuple[int, int]]:
-    """Places of NAME.jpg and of NAME_mirror.jpg, for each photo of which both are there.
+    """Places of NAME.jpg and of NAME_mirror.jpg, for each image of which both are there.
 
     Raises `DataError` where a file has several samples (which of them belong together cannot
     be told), or where there is no pair.
@@ -39,14 +39,14 @@ def mirror_pairs(samples: Sequence[Sample]) -> list[tuple[int, int]]:
                 pairs.append((places[original], mirrored))
     if not pairs:
         raise DataError(
-            f"none of {len(samples)} samples has a mirrored copy: wanted NAME.jpg and "
+            f"none of {len(samples)} samples has a mirrored copy: expected NAME.jpg and "
             f"NAME{MARK}.jpg in one folder"
         )
     return pairs
 
 
 def _width(original: Sample, mirrored: Sample) -> int:
-    """The width in pixels of a photo and its mirrored copy. `DataError` where sizes differ."""
+    """The width in pixels of an image and its mirrored copy. `DataError` where sizes differ."""
     one, two = original.image().shape[:2], mirrored.image().shape[:2]
     if one != two:
         raise DataError(
@@ -59,7 +59,7 @@ def _width(original: Sample, mirrored: Sample) -> int:
 def mirror_consistency(
     found: npt.ArrayLike, samples: Sequence[Sample], skeleton: Skeleton
 ) -> dict[str, Any]:
-    """How far points of mirrored photos are from those of the photos, as plain numbers.
+    """How far points of mirrored images are from those of the images, as plain numbers.
 
     What was found in NAME_mirror.jpg is mirrored back, x -> W - 1 - x, and exchanges left and
     right labels. Pixels of the image files:
@@ -79,7 +79,7 @@ def mirror_consistency(
     points = np.asarray(found, np.float64)
     if points.shape != (len(samples), len(skeleton), 2):
         raise DataError(
-            f"predictions have shape {points.shape}, wanted ({len(samples)}, {len(skeleton)}, 2)"
+            f"predictions have shape {points.shape}, expected ({len(samples)}, {len(skeleton)}, 2)"
         )
     require_mirrored(skeleton)
     pairs = mirror_pairs(samples)

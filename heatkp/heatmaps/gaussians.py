@@ -194,7 +194,7 @@ def bilinear_window(points: Tensor, size: tuple[int, int]) -> Window:
 def render_gaussians(
     points: Tensor, size: tuple[int, int], sigma: Sigma = 1.0, *, normalised: bool = True
 ) -> Tensor:
-    """Draw one Gaussian per keypoint as a dense map, for pictures and for comparison.
+    """Draw one Gaussian per keypoint as a dense map, for images and for comparison.
 
     Args:
         points: (B, K, 2) as (x, y) in map pixels, pixel centres on integers.

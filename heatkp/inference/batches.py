@@ -1,4 +1,4 @@
-"""Pictures in, points out, a portion at a time, so that memory does not grow with their number."""
+"""Images in, points out, a portion at a time, so that memory does not grow with their number."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from heatkp.errors import HeatkpError, SettingsError
 from heatkp.inference.detectors import Detection, Detector
 from heatkp.inference.keypoints import Keypoints
 from heatkp.inference.predictor import Predictor
-from heatkp.inference.sources import Fault, Picture
+from heatkp.inference.sources import Failure, InputImage
 
 MOST_BYTES = 2**28
-"""Of pictures in memory at once; a single one may be larger."""
-Boxes = Callable[[Picture], npt.NDArray[np.float64]]
-"""Gives a picture's boxes, (N, 4) edges. Raises `DataError` where it cannot tell."""
+"""Of images in memory at once; a single one may be larger."""
+Boxes = Callable[[InputImage], npt.NDArray[np.float64]]
+"""Gives an image's boxes, (N, 4) edges. Raises `DataError` where it cannot tell."""
 
 
 class PickyDetector:
@@ -41,25 +41,25 @@ class PickyDetector:
         return [d for d in found if least is None or d.score >= least][: self.most]
 
 
-class Answer(NamedTuple):
-    """What was found in a picture; `faces` is None where boxes were given, but none for it."""
+class Prediction(NamedTuple):
+    """What was found in an image; `objects` is None where boxes were given, but none for it."""
 
-    picture: Picture
-    faces: list[Keypoints] | None
-
-
-_Asked = tuple[Answer, npt.NDArray[np.float64] | None]
-_Waiting = tuple[Answer | Fault, npt.NDArray[np.float64] | None]
+    input_image: InputImage
+    objects: list[Keypoints] | None
 
 
-def answers(
+_Request = tuple[Prediction, npt.NDArray[np.float64] | None]
+_Waiting = tuple[Prediction | Failure, npt.NDArray[np.float64] | None]
+
+
+def predictions(
     predictor: Predictor,
-    pictures: Iterable[Picture | Fault],
+    inputs: Iterable[InputImage | Failure],
     boxes: Boxes | str | None = None,
     batch_size: int = 16,
     **options: Any,
-) -> Iterator[Answer | Fault]:
-    """Predict on pictures as they come; gives them, and faults, in their order.
+) -> Iterator[Prediction | Failure]:
+    """Predict on images as they come; gives them, and faults, in their order.
 
     An image that the predictor refuses becomes a fault, and the others are done. So does one with
     boxes of no use; it is answered, too, where it has others. Faults of a video's boxes are called
@@ -72,8 +72,8 @@ def answers(
     """
     waiting: list[_Waiting] = []
     size = 0
-    for item in pictures:
-        own = item.image.nbytes if isinstance(item, Picture) else 0
+    for item in inputs:
+        own = item.image.nbytes if isinstance(item, InputImage) else 0
         if waiting and (len(waiting) == batch_size or size + own > MOST_BYTES):
             yield from _predict(predictor, waiting, boxes, batch_size, options)
             waiting, size = [], 0
@@ -82,14 +82,14 @@ def answers(
     yield from _predict(predictor, waiting, boxes, batch_size, options)
 
 
-def _with_boxes(item: Picture | Fault, boxes: Boxes | str | None) -> _Waiting:
-    if isinstance(item, Fault) or not callable(boxes):
-        return (item if isinstance(item, Fault) else Answer(item, [])), None
+def _with_boxes(item: InputImage | Failure, boxes: Boxes | str | None) -> _Waiting:
+    if isinstance(item, Failure) or not callable(boxes):
+        return (item if isinstance(item, Failure) else Prediction(item, [])), None
     try:
         given = boxes(item)
     except HeatkpError as error:
-        return Fault(item.name, str(error)), None
-    return Answer(item, [] if len(given) else None), given
+        return Failure(item.name, str(error)), None
+    return Prediction(item, [] if len(given) else None), given
 
 
 def _predict(
@@ -98,11 +98,11 @@ def _predict(
     boxes: Boxes | str | None,
     batch_size: int,
     options: dict[str, Any],
-) -> Iterator[Answer | Fault]:
-    def points(chosen: list[_Asked]) -> list[Keypoints]:
-        images = [answer.picture.image for answer, _ in chosen]
+) -> Iterator[Prediction | Failure]:
+    def points(chosen: list[_Request]) -> list[Keypoints]:
+        images = [prediction.input_image.image for prediction, _ in chosen]
         how = [given for _, given in chosen] if callable(boxes) else boxes
-        useless.update({id(answer): [] for answer, _ in chosen})
+        useless.update({id(prediction): [] for prediction, _ in chosen})
         return predictor.predict(
             images,
             how,
@@ -111,40 +111,40 @@ def _predict(
             **options,
         )
 
-    asked = [(a, g) for a, g in waiting if isinstance(a, Answer) and a.faces is not None]
+    asked = [(a, g) for a, g in waiting if isinstance(a, Prediction) and a.objects is not None]
     refused: dict[int, str] = {}
     useless: dict[int, list[str]] = {}
     try:
-        for face in points(asked) if asked else []:
-            found_in = asked[face.image][0]
-            assert found_in.faces is not None
-            found_in.faces.append(face)
-    except SettingsError:  # of no picture
+        for found in points(asked) if asked else []:
+            found_in = asked[found.image][0]
+            assert found_in.objects is not None
+            found_in.objects.append(found)
+    except SettingsError:  # of no image
         raise
     except (HeatkpError, MemoryError, cv2.error):
         # One of them is to blame: each alone.
-        for answer, given in asked:
-            assert answer.faces is not None
-            answer.faces.clear()
+        for prediction, given in asked:
+            assert prediction.objects is not None
+            prediction.objects.clear()
             try:
-                answer.faces.extend(points([(answer, given)]))
+                prediction.objects.extend(points([(prediction, given)]))
             except (HeatkpError, MemoryError, cv2.error) as error:
-                refused[id(answer)] = str(error) or type(error).__name__
+                refused[id(prediction)] = str(error) or type(error).__name__
     for item, _ in waiting:
         why = useless.get(id(item), [])
-        if isinstance(item, Answer) and id(item) in refused:
-            yield Fault(item.picture.name, refused[id(item)])
-        elif isinstance(item, Answer) and why:
+        if isinstance(item, Prediction) and id(item) in refused:
+            yield Failure(item.input_image.name, refused[id(item)])
+        elif isinstance(item, Prediction) and why:
             yield _of_boxes(item, why)
-            if item.faces:
+            if item.objects:
                 yield item
         else:
             yield item
 
 
-def _of_boxes(answer: Answer, why: Sequence[str]) -> Fault:
+def _of_boxes(prediction: Prediction, why: Sequence[str]) -> Failure:
     """Boxes of no use, said of an image, or of the video that it is from."""
-    picture, total = answer.picture, len(why) + len(answer.faces or ())
-    name = picture.name if picture.frame is None else picture.name.rpartition("/")[0]
+    input_image, total = prediction.input_image, len(why) + len(prediction.objects or ())
+    name = input_image.name if input_image.frame is None else input_image.name.rpartition("/")[0]
     of_all = f"{len(why)} of its {total} boxes get no points: " if total > 1 else ""
-    return Fault(name, of_all + why[0])
+    return Failure(name, of_all + why[0])

@@ -1,4 +1,4 @@
-"""Boxes from a file, for the pictures that they belong to."""
+"""Boxes from a file, for the images that they belong to."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from heatkp.data.exif import upright_boxes
 from heatkp.data.readers import READERS, read
 from heatkp.data.samples import Sample
 from heatkp.errors import DataError, SettingsError
-from heatkp.inference.sources import COORDINATES, Picture
+from heatkp.inference.sources import COORDINATES, InputImage
 
 
-def _of_upright_pictures(path: Path) -> bool:
-    """Whether a file's boxes are of pictures as they are seen: heatkp's own tables say so."""
+def _of_upright_images(path: Path) -> bool:
+    """Whether a file's boxes are of images as they are seen: heatkp's own tables say so."""
     if path.suffix.lower() != ".json":
         return False
     info = json.loads(path.read_text(encoding="utf-8")).get("info")
@@ -28,13 +28,13 @@ def _of_upright_pictures(path: Path) -> bool:
 
 
 class BoxFile:
-    """The boxes of a file in one of the formats that have boxes, for some pictures.
+    """The boxes of a file in one of the formats that have boxes, for some images.
 
     Attributes:
         notes: a line for each thing that a user should know of the file.
     """
 
-    def __init__(self, path: Path, pictures: Sequence[Path], upright: bool = False) -> None:
+    def __init__(self, path: Path, inputs: Sequence[Path], upright: bool = False) -> None:
         """`upright`: the boxes are of images turned upright, as heatkp's own tables are anyway.
 
         Raises `DataError` for a file that is none, or whose boxes are all in another form;
@@ -42,7 +42,7 @@ class BoxFile:
         """
         self.notes: tuple[str, ...] = ()
         labels = read(path, strict=False)
-        self._upright = upright or _of_upright_pictures(path)
+        self._upright = upright or _of_upright_images(path)
         self._boxes: dict[Path, list[npt.NDArray[np.float64]]] = {}
         for sample in labels.samples:
             if sample.file is None or sample.box is None:
@@ -54,15 +54,15 @@ class BoxFile:
                 f"--boxes {path}: the file gives no image a box; formats with boxes are "
                 f"{', '.join(name for name, r in READERS.usable().items() if r.boxes)}"
             )
-        # An entry for one of these very pictures is no other one's, whatever its name.
-        self._entries, self._pictures = _by_name(self._boxes), _by_name(pictures)
-        for picture in pictures:
-            if picture in self._boxes:
-                self._entries[picture.name].remove(picture)
-                self._pictures[picture.name].remove(picture)
-        self._check(path, [s for s in labels.samples if s.file is not None], pictures)
+        # An entry for one of these very images is no other one's, whatever its name.
+        self._entries, self._images_of = _by_name(self._boxes), _by_name(inputs)
+        for input_image in inputs:
+            if input_image in self._boxes:
+                self._entries[input_image.name].remove(input_image)
+                self._images_of[input_image.name].remove(input_image)
+        self._check(path, [s for s in labels.samples if s.file is not None], inputs)
 
-    def _check(self, path: Path, samples: Sequence[Sample], pictures: Sequence[Path]) -> None:
+    def _check(self, path: Path, samples: Sequence[Sample], inputs: Sequence[Path]) -> None:
         """Note what is missing; raises `DataError` for boxes in another form."""
         boxed = [s for s in samples if s.box is not None]
         if len(boxed) < len(samples):
@@ -71,7 +71,7 @@ class BoxFile:
                 f"{len(samples) - len(boxed)} entries of {path} have no box with an area, such as "
                 f"{bare.id}",
             )
-        named = {picture.name: picture for picture in pictures}
+        named = {input_image.name: input_image for input_image in inputs}
         sizes = np.full((len(boxed), 2), np.nan)
         known: dict[Path, tuple[int, int] | None] = {}
         for i, sample in enumerate(boxed):
@@ -89,30 +89,30 @@ class BoxFile:
             raise DataError(text)
         self.notes = (*self.notes, text)
 
-    def find(self, picture: Picture) -> npt.NDArray[np.float64]:
-        """The boxes of a picture, edges (N, 4) in it; N is 0 where there is none.
+    def find(self, input_image: InputImage) -> npt.NDArray[np.float64]:
+        """The boxes of an image, edges (N, 4) in it; N is 0 where there is none.
 
-        Those of the pixels as stored are turned with the picture.
+        Those of the pixels as stored are turned with the image.
         """
-        boxes = self._find(picture.file)
-        if self._upright or picture.orientation == 1:
+        boxes = self._find(input_image.file)
+        if self._upright or input_image.orientation == 1:
             return boxes
-        height, width = picture.image.shape[:2]
-        size = (height, width) if picture.orientation > 4 else (width, height)
-        return upright_boxes(boxes, picture.orientation, size)
+        height, width = input_image.image.shape[:2]
+        size = (height, width) if input_image.orientation > 4 else (width, height)
+        return upright_boxes(boxes, input_image.orientation, size)
 
-    def _find(self, picture: Path) -> npt.NDArray[np.float64]:
+    def _find(self, input_image: Path) -> npt.NDArray[np.float64]:
         """Those of the entry for this very file, or of the one whose path ends in the same names.
 
-        Raises `DataError` where another entry, or another picture, fits as well.
+        Raises `DataError` where another entry, or another image, fits as well.
         """
-        if picture in self._boxes:
-            return np.stack(self._boxes[picture])
-        entries = _closest(picture, self._entries.get(picture.name, []))
-        pictures = _closest(entries[0], self._pictures[picture.name]) if entries else []
-        if picture not in pictures:
+        if input_image in self._boxes:
+            return np.stack(self._boxes[input_image])
+        entries = _closest(input_image, self._entries.get(input_image.name, []))
+        inputs = _closest(entries[0], self._images_of[input_image.name]) if entries else []
+        if input_image not in inputs:
             return np.empty((0, 4))
-        for kind, rivals in (("the boxes of", entries), ("a box for", pictures)):
+        for kind, rivals in (("the boxes of", entries), ("a box for", inputs)):
             if len(rivals) > 1:
                 raise DataError(
                     f"{kind} {rivals[0]} or {rivals[1]}: the names in the file of boxes do not "

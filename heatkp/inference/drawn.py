@@ -1,4 +1,4 @@
-"""Pictures and videos with what was found drawn on them."""
+"""Images and videos with what was found drawn on them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from heatkp.data.samples import Image
 from heatkp.errors import DataError
 from heatkp.files import replacing, utf8_path
 from heatkp.inference.keypoints import Keypoints
-from heatkp.inference.sources import Fault, Picture
+from heatkp.inference.sources import Failure, InputImage
 from heatkp.inference.writers import Names
 
 QUALITY = 92
@@ -24,45 +24,45 @@ LARGEST_VIDEO = 3840
 """Pixels of the longer side; larger frames are shrunk, for MPEG-4 has a limit."""
 
 
-def drawn(picture: Picture, faces: Sequence[Keypoints]) -> Image:
-    """The picture with all its faces, uint8 (H, W, 3) RGB."""
-    image = picture.image
-    for face in faces:
-        image = face.draw(image)
+def drawn(input_image: InputImage, objects: Sequence[Keypoints]) -> Image:
+    """The image with all its faces, uint8 (H, W, 3) RGB."""
+    image = input_image.image
+    for found in objects:
+        image = found.draw(image)
     return image
 
 
-class DrawnPictures:
-    """Copies in a folder `pictures`, under the pictures' own names.
+class DrawnImages:
+    """Copies in a folder `images`, under the images' own names.
 
-    JPEG stays JPEG, all else becomes PNG; a photo without a face gives no copy. Videos become
+    JPEG stays JPEG, all else becomes PNG; an image without a face gives no copy. Videos become
     MPEG-4 with all frames that were looked at.
     """
 
     def __init__(self, folder: Path) -> None:
-        self._folder, self._names = folder / "pictures", Names()
+        self._folder, self._names = folder / "images", Names()
         self._video: _Video | None = None
         self._refused: Path | None = None
 
-    def add(self, picture: Picture, faces: Sequence[Keypoints]) -> None:
-        """Raises `DataError` where OpenCV cannot encode the picture, `OSError` as files do."""
-        if self._video is not None and self._video.file != picture.file:
+    def add(self, input_image: InputImage, objects: Sequence[Keypoints]) -> None:
+        """Raises `DataError` where OpenCV cannot encode the image, `OSError` as files do."""
+        if self._video is not None and self._video.file != input_image.file:
             self._end_video()
-        if picture.frame is not None:
-            if picture.file == self._refused:  # said once
+        if input_image.frame is not None:
+            if input_image.file == self._refused:  # said once
                 return
             if self._video is None:
-                self._video = self._start_video(picture)
-            self._video.write(drawn(picture, faces))
-        elif faces:
-            self._write(picture, drawn(picture, faces))
+                self._video = self._start_video(input_image)
+            self._video.write(drawn(input_image, objects))
+        elif objects:
+            self._write(input_image, drawn(input_image, objects))
 
     def _place(self, stem: str, suffix: str) -> Path:
         path = self._folder / self._names.claim(stem, suffix)
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
-    def _start_video(self, first: Picture) -> _Video:
+    def _start_video(self, first: InputImage) -> _Video:
         name = first.name.rpartition("/")[0]
         stem = name[:-4] if name.lower().endswith(".mp4") else name
         try:
@@ -71,10 +71,10 @@ class DrawnPictures:
             self._refused = first.file
             raise
 
-    def _write(self, picture: Picture, image: Image) -> None:
-        stem, suffix = os.path.splitext(picture.name)
+    def _write(self, input_image: InputImage, image: Image) -> None:
+        stem, suffix = os.path.splitext(input_image.name)
         if suffix.lower() not in (".jpg", ".jpeg", ".png"):
-            stem, suffix = picture.name, ".png"
+            stem, suffix = input_image.name, ".png"
         try:
             if suffix.lower() == ".png":
                 good, content = cv2.imencode(".png", image[:, :, ::-1])
@@ -84,7 +84,9 @@ class DrawnPictures:
         except cv2.error:
             good = False
         if not good:
-            raise DataError(f"{picture.name} cannot be written as {suffix} with its points drawn")
+            raise DataError(
+                f"{input_image.name} cannot be written as {suffix} with its points drawn"
+            )
         path = self._place(stem, suffix)
         with replacing(path) as part:
             part.write_bytes(content.tobytes())
@@ -94,7 +96,7 @@ class DrawnPictures:
             self._video.finish()
         self._video = None
 
-    def finish(self, faults: Sequence[Fault], complete: bool) -> list[Path]:
+    def finish(self, failures: Sequence[Failure], complete: bool) -> list[Path]:
         self._end_video()
         return [self._folder] if self._folder.is_dir() else []
 
@@ -107,7 +109,7 @@ class DrawnPictures:
 class _Video:
     """A video that is there once it is whole."""
 
-    def __init__(self, path: Path, first: Picture) -> None:
+    def __init__(self, path: Path, first: InputImage) -> None:
         """Raises `DataError` where OpenCV cannot make it."""
         self.file = first.file
         self._path = path
@@ -125,7 +127,7 @@ class _Video:
             self._names.close()
             raise DataError(
                 f"{first.file} with its points drawn cannot be written to {path}: this OpenCV "
-                "writes no such MPEG-4; leave the pictures out with --no-pictures"
+                "writes no such MPEG-4; leave the images out with --no-images"
             )
 
     def write(self, image: Image) -> None:

@@ -1,4 +1,4 @@
-"""What is found in a picture: points with scores, spread and the box that they come from."""
+"""What is found in an image: points with scores, spread and the box that they come from."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ _BITS = 4
 
 @dataclass(frozen=True, repr=False)
 class Keypoints:
-    """One object found in a picture.
+    """One object found in an image.
 
     Attributes:
-        points: float64 (K, 2), pixels of the picture, centres on integers; they may lie outside.
+        points: float64 (K, 2), pixels of the image, centres on integers; they may lie outside.
         scores: float64 (K,), in [0, 1] as the head's decoder defines them; NaN for regression.
-        covariance: float64 (K, 2, 2) in squared pixels of the picture, or None.
+        covariance: float64 (K, 2, 2) in squared pixels of the image, or None.
         skeleton: names, lines and sides of the points.
-        image_size: (W, H) of the picture.
-        box: edges (x0, y0, x1, y1) that the points were found from, in pixels of the picture, as
-            given or as the detector drew it; None where the whole picture was looked at.
+        image_size: (W, H) of the image.
+        box: edges (x0, y0, x1, y1) that the points were found from, in pixels of the image, as
+            given or as the detector drew it; None where the whole image was looked at.
         box_score: the detector's, or None for a box that was given.
-        image: index of the picture in the list that was given.
+        image: index of the image in the list that was given.
     """
 
     points: Array
@@ -66,7 +66,7 @@ class Keypoints:
         """A COCO keypoint annotation, in plain Python numbers.
 
         `keypoints` are x, y, v triples in pixels with centres on integers, (0, 0, 0) for a point
-        that is not finite and else v = 2; `bbox` is x, y, width, height from the picture's edge,
+        that is not finite and else v = 2; `bbox` is x, y, width, height from the image's edge,
         of the box or, without one, of the points. `score` is left out where there is none.
         """
         found = np.isfinite(self.points).all(axis=1)
@@ -100,9 +100,9 @@ class Keypoints:
         lines: bool = True,
         ellipses: bool = False,
     ) -> Image:
-        """A copy of a picture, uint8 (H, W, 3) RGB, with the points drawn on it.
+        """A copy of an image, uint8 (H, W, 3) RGB, with the points drawn on it.
 
-        Sizes follow the face, and on large pictures what can be seen when they fill a screen.
+        Sizes follow the face, and on large images what can be seen when they fill a screen.
 
         Args:
             image: as `inputs.as_image` takes it; usually the one predicted on, or what `draw` gave
@@ -113,7 +113,7 @@ class Keypoints:
                 deviations), where the head gives a covariance.
 
         Raises:
-            DataError: for a file or an array that is no picture.
+            DataError: for a file or an array that is no image.
         """
         canvas = as_image(image).copy()
         found = np.asarray(np.isfinite(self.points).all(axis=1))
@@ -147,14 +147,14 @@ class Results(list[Keypoints]):
 
 
 class _Pen:
-    """Drawing on a picture to a fraction of a pixel, in sizes that suit a face in it."""
+    """Drawing on an image to a fraction of a pixel, in sizes that suit a face in it."""
 
     def __init__(self, canvas: Image, points: Array) -> None:
         self.canvas = canvas
         self.far = 4 * max(canvas.shape)
         """What lies further outside would overflow OpenCV's integers."""
-        face = float(np.hypot(*np.ptp(points, axis=0)))
-        self.radius = max(face / 130, min(max(canvas.shape) / 800, face / 60), 0.8)
+        found = float(np.hypot(*np.ptp(points, axis=0)))
+        self.radius = max(found / 130, min(max(canvas.shape) / 800, found / 60), 0.8)
         self.width = max(1, round(self.radius / 1.6))
 
     def place(self, points: Array) -> npt.NDArray[np.int32]:

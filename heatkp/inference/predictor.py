@@ -1,4 +1,4 @@
-"""Points on pictures of one's own: a trained model with its framing."""
+"""Points on images of one's own: a trained model with its framing."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ Refused = Callable[[int, str], None]
 """Told of a box that is of no use: the place of its image, and why."""
 
 HELD = 2**27
-"""Bytes of decoded pictures that wait for their batch to be full."""
+"""Bytes of decoded images that wait for their batch to be full."""
 
 
 @dataclass(frozen=True)
 class _Task:
-    """A region of a picture that is to be looked at."""
+    """A region of an image that is to be looked at."""
 
     image: Image
     index: int
     box: Array | None
-    face: Detection | None = None
+    found: Detection | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -53,7 +53,7 @@ class _Task:
     @property
     def own_box(self) -> Array | None:
         """The box as it was given, or as the detector drew it."""
-        return self.box if self.face is None else np.asarray(self.face.box, np.float64)
+        return self.box if self.found is None else np.asarray(self.found.box, np.float64)
 
 
 class Predictor:
@@ -165,10 +165,10 @@ class Predictor:
         flip_test: bool = False,
         refused: Refused | None = None,
     ) -> Results:
-        """Keypoints of all objects in one picture or several, in the pictures' order.
+        """Keypoints of all objects in one image or several, in the images' order.
 
-        Each `Keypoints` says by `image` which picture it belongs to; a picture without a face has
-        none. Pictures are read in turn, so that a long list of paths takes no more memory than a
+        Each `Keypoints` says by `image` which image it belongs to; an image without a face has
+        none. Images are read in turn, so that a long list of paths takes no more memory than a
         short one.
 
         Args:
@@ -176,11 +176,11 @@ class Predictor:
                 them; or a list of them, a folder, or a batch: array (B, H, W, C) or tensor (B, C,
                 H, W).
                 Deeper images than 8 bits are scaled as in training (`data.intensity`).
-            boxes: `faces`: a detector finds them. `image`: the whole picture is the box. Edges
-                (x0, y0, x1, y1), pixels of the picture: (4,) or (N, 4) for one picture; a list of
-                such arrays, or None for the whole picture, for a list of pictures. None: `faces`
+            boxes: `faces`: a detector finds them. `image`: the whole image is the box. Edges
+                (x0, y0, x1, y1), pixels of the image: (4,) or (N, 4) for one image; a list of
+                such arrays, or None for the whole image, for a list of images. None: `faces`
                 where the model was trained on boxes of faces, else `image`. A model that was
-                trained on whole pictures sees them whole, whatever the box.
+                trained on whole images sees them whole, whatever the box.
             batch_size: crops that the network sees at once.
             passes: 2 looks again at the box that belongs around the first points, which mends
                 boxes that are off; 1 does not. None: 2 where `box_style` is known.
@@ -272,7 +272,7 @@ class Predictor:
             yield from look(waiting)
 
     def _tasks(self, images: Any, boxes: Any, refused: Refused) -> Iterator[_Task]:
-        """The regions to look at, picture after picture."""
+        """The regions to look at, image after image."""
         if is_image(images) and boxes is not None and not isinstance(boxes, str):
             boxes = [boxes]
         if isinstance(images, str | PathLike) and Path(images).is_dir():
@@ -284,13 +284,13 @@ class Predictor:
             raise SettingsError(f"boxes {boxes!r} is none of: faces, image, an array of edges")
         if isinstance(boxes, str) and boxes == "faces" and self.framing.box_scale is None:
             raise SettingsError(
-                "this model was trained on whole pictures and cannot look at single faces in "
+                "this model was trained on whole images and cannot look at single faces in "
                 "them: leave out boxes='faces', or train with data.crop=box"
             )
         if not isinstance(boxes, str):
             images = list(images)
             if len(boxes) != len(images):
-                raise DataError(f"boxes for {len(boxes)} pictures were given with {len(images)}")
+                raise DataError(f"boxes for {len(boxes)} images were given with {len(images)}")
         detector = self._detector() if isinstance(boxes, str) and boxes == "faces" else None
         for i, given in enumerate(images):
             try:
@@ -302,18 +302,18 @@ class Predictor:
             size = (image.shape[1], image.shape[0])
             regions: list[tuple[Array, Detection | None]]
             if detector is not None:
-                regions = [(np.asarray(face.box, np.float64), face) for face in detector(image)]
+                regions = [(np.asarray(found.box, np.float64), found) for found in detector(image)]
             elif isinstance(boxes, str) or boxes[i] is None:
                 yield _Task(image, i, None)
                 continue
             else:
                 regions = [(box, None) for box in _edges(boxes[i], i)]
-            for box, face in regions:
+            for box, found in regions:
                 if (wrong := box_error(box, size)) is not None:
-                    refused(i, wrong if face is None else f"found by the detector, {wrong}")
+                    refused(i, wrong if found is None else f"found by the detector, {wrong}")
                 else:
-                    mine = box if face is None else self._from_face(box, size)
-                    yield _Task(image, i, mine, face)
+                    mine = box if found is None else self._from_face(box, size)
+                    yield _Task(image, i, mine, found)
 
     def _detector(self) -> Detector:
         return create_detector(self.detector) if isinstance(self.detector, str) else self.detector
@@ -336,26 +336,26 @@ class Predictor:
             skeleton=self.skeleton,
             image_size=task.size,
             box=task.own_box,
-            box_score=None if task.face is None else float(task.face.score),
+            box_score=None if task.found is None else float(task.found.score),
             image=task.index,
         )
 
 
 def _edges(boxes: npt.ArrayLike, index: int) -> Array:
-    """Edges (N, 4) of one picture. Raises `DataError` for another shape."""
+    """Edges (N, 4) of one image. Raises `DataError` for another shape."""
     try:
         edges = np.asarray(boxes, np.float64)
     except (TypeError, ValueError):
-        raise DataError(f"picture {index}: boxes are no numbers; {EDGES}") from None
+        raise DataError(f"image {index}: boxes are no numbers; {EDGES}") from None
     if edges.ndim == 1 and edges.size:
         edges = edges[None]
     if edges.size and (edges.ndim != 2 or edges.shape[1] != 4):
-        raise DataError(f"picture {index}: boxes have shape (4,) or (N, 4), not {edges.shape}")
+        raise DataError(f"image {index}: boxes have shape (4,) or (N, 4), not {edges.shape}")
     return edges.reshape(-1, 4)
 
 
 def _raise(index: int, why: str) -> None:
-    raise DataError(f"picture {index}: {why}")
+    raise DataError(f"image {index}: {why}")
 
 
 def load_model(

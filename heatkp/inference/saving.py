@@ -12,11 +12,11 @@ from typing import Any
 import heatkp
 from heatkp.errors import DataError, HeatkpError, SettingsError
 from heatkp.files import MADE_BY, SUMMARY, check_folder, write_text, writing
-from heatkp.inference.batches import Answer, Boxes, answers
+from heatkp.inference.batches import Boxes, Prediction, predictions
 from heatkp.inference.detectors import create_detector
-from heatkp.inference.drawn import DrawnPictures
+from heatkp.inference.drawn import DrawnImages
 from heatkp.inference.predictor import Predictor
-from heatkp.inference.sources import Fault, Found, find_sources, read_pictures
+from heatkp.inference.sources import Failure, FoundSources, find_sources, read_images
 from heatkp.inference.writers import WRITERS, About, Writer
 from heatkp.text import json_text, name_to_text
 
@@ -26,23 +26,23 @@ class Summary:
     """What came of many images; a video's frames are images.
 
     Attributes:
-        faults: what could not be used, and why.
-        pictures, faces: how many were looked at, and how many objects were found.
+        failures: what could not be used, and why.
+        images, objects: how many were looked at, and how many objects were found.
         turned: how many are stored turned (EXIF).
         seconds: that it took.
-        without_face, without_box, first_page: names of those in which nothing was found, of those
+        without_object, without_box, first_page: names of those in which nothing was found, of those
             that a file of boxes does not know, and of files with more pages.
         passed_over: other files in folders, by extension.
         complete: False where it was stopped before the end.
         written: files and folders.
     """
 
-    faults: list[Fault]
-    pictures: int = 0
-    faces: int = 0
+    failures: list[Failure]
+    inputs: int = 0
+    objects: int = 0
     turned: int = 0
     seconds: float = 0.0
-    without_face: list[str] = field(default_factory=list)
+    without_object: list[str] = field(default_factory=list)
     without_box: list[str] = field(default_factory=list)
     first_page: list[str] = field(default_factory=list)
     passed_over: dict[str, int] = field(default_factory=dict)
@@ -52,7 +52,7 @@ class Summary:
 
 def save_predictions(
     predictor: Predictor,
-    images: str | PathLike[str] | Sequence[str | PathLike[str]] | Found,
+    images: str | PathLike[str] | Sequence[str | PathLike[str]] | FoundSources,
     out: str | PathLike[str] | None,
     formats: Sequence[str] = ("json",),
     *,
@@ -69,7 +69,7 @@ def save_predictions(
 ) -> Summary:
     """Points on images and videos, in a folder as `heatkp predict` makes it.
 
-    An image that cannot be used, or a box outside it, is among the `faults`; the others are done.
+    An image that cannot be used, or a box outside it, is among the `failures`; the others are done.
 
     Args:
         images: files, folders, patterns, or what `find_sources` made of them.
@@ -91,7 +91,7 @@ def save_predictions(
             do not fit the model.
 
     >>> done = save_predictions(load_model("face68"), "holidays/", "found")  # doctest: +SKIP
-    >>> done.pictures, done.written  # doctest: +SKIP
+    >>> done.images, done.written  # doctest: +SKIP
     """
     formats = tuple(dict.fromkeys(formats))
     folder = None if out is None else Path(out)
@@ -101,7 +101,7 @@ def save_predictions(
     else:
         require_new_folder(folder)
     predictor.engine.check(passes or 1, flip_test)
-    if not isinstance(images, Found):
+    if not isinstance(images, FoundSources):
         paths = [images] if isinstance(images, str | PathLike) else images
         images = find_sources([fspath(path) for path in paths])
     require_sources(images)
@@ -111,10 +111,10 @@ def save_predictions(
         predictor.detector = create_detector(predictor.detector)  # once, not for each batch
     record = _record(predictor, boxes, boxes_from, passes, flip_test)
     passed_over = {suffix: count for suffix, (count, _) in images.passed_over.items()}
-    summary = Summary(list(images.faults), passed_over=passed_over)
-    results = answers(
+    summary = Summary(list(images.failures), passed_over=passed_over)
+    results = predictions(
         predictor,
-        read_pictures(images.sources, every, predictor.image_options),
+        read_images(images.sources, every, predictor.image_options),
         boxes,
         batch_size,
         passes=passes,
@@ -132,22 +132,22 @@ def save_predictions(
                 about = About(model, predictor.skeleton, record)
                 writers.append(WRITERS[name](folder, about))
             if drawn and folder is not None:
-                writers.append(DrawnPictures(folder))
-            start, known = time.perf_counter(), set(summary.faults)
+                writers.append(DrawnImages(folder))
+            start, known = time.perf_counter(), set(summary.failures)
             stopped = False
             for done, item in enumerate(results, 1):
                 if progress is not None:
                     progress(done)
-                if not isinstance(item, Fault):
+                if not isinstance(item, Failure):
                     _add(writers, summary, item)
                 elif item not in known:  # each frame of a video may give the same
-                    summary.faults.append(item)
+                    summary.failures.append(item)
                     known.add(item)
                 if stopped := stop():
                     break
             summary.seconds = time.perf_counter() - start
             for writer in writers:
-                summary.written += writer.finish(summary.faults, not stopped)
+                summary.written += writer.finish(summary.failures, not stopped)
             summary.complete = not stopped
             if folder is not None:
                 _write_summary(folder, model, record, summary)
@@ -158,11 +158,11 @@ def save_predictions(
     return summary
 
 
-def require_sources(found: Found) -> None:
+def require_sources(found: FoundSources) -> None:
     """Raises `DataError` where there is nothing to look at."""
     if not found.sources:
-        why = "; ".join(f"{fault.name}: {fault.reason}" for fault in found.faults)
-        raise DataError(f"no picture found. {why}")
+        why = "; ".join(f"{failure.name}: {failure.reason}" for failure in found.failures)
+        raise DataError(f"no image found. {why}")
 
 
 def require_one_table(formats: Sequence[str]) -> None:
@@ -201,23 +201,23 @@ def _record(
     return {**record, "passes": passes, "flip_test": flip_test}
 
 
-def _add(writers: Sequence[Writer], summary: Summary, answer: Answer) -> None:
-    picture, faces = answer
-    if faces is None:
-        summary.without_box.append(picture.name)
+def _add(writers: Sequence[Writer], summary: Summary, prediction: Prediction) -> None:
+    input_image, objects = prediction
+    if objects is None:
+        summary.without_box.append(input_image.name)
         return
-    summary.pictures += 1
-    summary.faces += len(faces)
-    summary.turned += picture.orientation != 1
-    if picture.pages > 1:
-        summary.first_page.append(picture.name)
-    if not faces:
-        summary.without_face.append(picture.name)
+    summary.inputs += 1
+    summary.objects += len(objects)
+    summary.turned += input_image.orientation != 1
+    if input_image.pages > 1:
+        summary.first_page.append(input_image.name)
+    if not objects:
+        summary.without_object.append(input_image.name)
     for writer in writers:
         try:
-            writer.add(picture, faces)
+            writer.add(input_image, objects)
         except HeatkpError as error:
-            summary.faults.append(Fault(picture.name, str(error)))
+            summary.failures.append(Failure(input_image.name, str(error)))
 
 
 def _write_summary(folder: Path, model: str, record: dict[str, Any], summary: Summary) -> None:
@@ -227,14 +227,14 @@ def _write_summary(folder: Path, model: str, record: dict[str, Any], summary: Su
         "model": model,
         "options": record,
         "complete": summary.complete,
-        "pictures": summary.pictures,
-        "faces": summary.faces,
+        "images": summary.inputs,
+        "objects": summary.objects,
         "seconds": round(summary.seconds, 3),
         "turned_by_exif": summary.turned,
-        "without_face": list(map(name_to_text, summary.without_face)),
+        "without_object": list(map(name_to_text, summary.without_object)),
         "without_box": list(map(name_to_text, summary.without_box)),
         "first_page_only": list(map(name_to_text, summary.first_page)),
         "passed_over": summary.passed_over,
-        "faults": [fault.as_dict() for fault in summary.faults],
+        "errors": [failure.as_dict() for failure in summary.failures],
     }
     write_text(folder / SUMMARY, json_text(values, indent=1) + "\n")

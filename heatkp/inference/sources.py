@@ -1,4 +1,4 @@
-"""What is to be predicted: photos, folders of them, patterns, videos."""
+"""What is to be predicted: images, folders of them, patterns, videos."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import numpy as np
 from heatkp.data.exif import orientation, upright
 from heatkp.data.images import STORED, Image, ImageOptions, read_stored
 from heatkp.data.readers._common import walk
-from heatkp.data.readers.pts import PICTURES
+from heatkp.data.readers.pts import SUFFIXES
 from heatkp.errors import DataError, HeatkpError
 from heatkp.files import made_by_predict
 from heatkp.inference import videos
@@ -24,11 +24,11 @@ from heatkp.inference.videos import VIDEOS, named_as_video
 from heatkp.text import name_to_text, one_line, printable
 
 IMAGES = (
-    *PICTURES, ".gif", ".apng", ".jpe", ".jfif", ".dib", ".pbm", ".pnm", ".jp2", ".j2k", ".avif",
+    *SUFFIXES, ".gif", ".apng", ".jpe", ".jfif", ".dib", ".pbm", ".pnm", ".jp2", ".j2k", ".avif",
     ".ras", ".sr",
 )  # fmt: skip
 UNREADABLE = (".heic", ".heif")
-"""Phones' photos; no library that heatkp uses reads them, and nobody should miss them silently."""
+"""Phones' images; no library that heatkp uses reads them, and nobody should miss them silently."""
 KNOWN = frozenset((*IMAGES, *UNREADABLE, *VIDEOS))
 """Extensions that are looked for in folders, in any case."""
 BESIDE = frozenset((
@@ -38,9 +38,9 @@ BESIDE = frozenset((
 ))  # fmt: skip
 """Extensions of labels and of what else lies beside images; nobody looks for points there."""
 COORDINATES = (
-    "pixels of the picture as it is seen upright (turned as its EXIF entry says): x to the right, "
+    "pixels of the image as it is seen upright (turned as its EXIF entry says): x to the right, "
     "y down, the centre of the top-left pixel is (0, 0); boxes are edges x0, y0, x1, y1, the "
-    "picture's own are -0.5, -0.5, width - 0.5, height - 0.5"
+    "image's own are -0.5, -0.5, width - 0.5, height - 0.5"
 )
 
 
@@ -67,7 +67,7 @@ class Source(NamedTuple):
         )
 
 
-class Fault(NamedTuple):
+class Failure(NamedTuple):
     """Something that was asked for and cannot be done."""
 
     name: str
@@ -75,27 +75,27 @@ class Fault(NamedTuple):
 
     def as_dict(self) -> dict[str, str]:
         """For a table, with the name as `name_to_text` writes it."""
-        return {"picture": name_to_text(self.name), "reason": printable(self.reason)}
+        return {"image": name_to_text(self.name), "reason": printable(self.reason)}
 
 
-class Found(NamedTuple):
+class FoundSources(NamedTuple):
     """What `find_sources` finds.
 
     Attributes:
         sources: in the order of the arguments, and by name within each.
-        faults: arguments that mean nothing.
+        failures: arguments that mean nothing.
         left_out: folders of earlier predictions, in which nothing was looked for.
         passed_over: other files in folders that are neither images nor videos by their names,
             nor labels: how many have an extension, and the first of them.
     """
 
     sources: list[Source]
-    faults: list[Fault]
+    failures: list[Failure]
     left_out: list[Path]
     passed_over: dict[str, tuple[int, Path]]
 
 
-class _Looked:
+class _Listing:
     """What is met on the way and not taken."""
 
     def __init__(self) -> None:
@@ -116,12 +116,12 @@ class _Looked:
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A photo, or a frame of a video.
+class InputImage:
+    """An image, or a frame of a video.
 
     Attributes:
         name: in the outputs, with folders; a frame's is its video's and its number.
-        file: the photo's or the video's.
+        file: the image's or the video's.
         image: uint8 (H, W, 3) RGB, upright.
         orientation: the EXIF entry of the file, 1 to 8; `image` is turned as it says.
         frame: number in the video, from 0.
@@ -148,8 +148,8 @@ def images_in(folder: Path) -> list[Path]:
     return found
 
 
-def find_sources(arguments: Sequence[str]) -> Found:
-    """The pictures and videos that paths, folders (with those in them) and patterns mean.
+def find_sources(arguments: Sequence[str]) -> FoundSources:
+    """The images and videos that paths, folders (with those in them) and patterns mean.
 
     A file that is there is meant itself, whatever its name. In folders and by patterns, files
     with an extension of `KNOWN` are found, others are counted; no hidden ones, and nothing in
@@ -157,33 +157,33 @@ def find_sources(arguments: Sequence[str]) -> Found:
     was given, to what comes before a pattern's first wildcard, or to the file's own folder; where
     two would be equal, all are relative to the folder that all have in common.
     """
-    looked = _Looked()
-    faults: list[Fault] = []
+    looked = _Listing()
+    failures: list[Failure] = []
     bases: dict[Path, Path] = {}
     for argument in arguments:
         argument = os.path.expanduser(argument)
         path = Path(os.path.abspath(argument))
         if path.is_dir():
             base, files = path, list(_in_folder(path, path, looked))
-            reason = "the folder holds no picture and no video, nor do the folders in it"
+            reason = "the folder holds no image and no video, nor do the folders in it"
         elif path.exists():
             base, files, reason = path.parent, [path], ""
         elif glob.has_magic(argument):
             # The folder that we are in is no part of the pattern, whatever its name.
             base = Path(os.path.abspath(_before_wildcards(Path(argument))))
             files = list(_matches(Path(argument), base, looked))
-            reason = "no picture and no video matches"
+            reason = "no image and no video matches"
         else:
             base, files, reason = path, [], "there is no such file or folder"
         if not files:
-            faults.append(Fault(argument, reason))
+            failures.append(Failure(argument, reason))
         for file in files:
             bases.setdefault(file, base)
     names = {file: file.relative_to(base).as_posix() for file, base in bases.items()}
     if max(Counter(n.casefold() for n in names.values()).values(), default=0) > 1:
         names = _names_in_common(list(bases))
     sources = [Source(*item) for item in names.items()]
-    return Found(sources, faults, list(looked.left_out), looked.passed_over)
+    return FoundSources(sources, failures, list(looked.left_out), looked.passed_over)
 
 
 def _names_in_common(files: Sequence[Path]) -> dict[Path, str]:
@@ -194,7 +194,7 @@ def _names_in_common(files: Sequence[Path]) -> dict[Path, str]:
     return {file: file.relative_to(common).as_posix() for file in files}
 
 
-def _in_folder(folder: Path, base: Path, looked: _Looked) -> Iterator[Path]:
+def _in_folder(folder: Path, base: Path, looked: _Listing) -> Iterator[Path]:
     for place, names in walk(folder):
         if not _own_output(place, base, looked.left_out):
             yield from filter(looked.takes, (place / name for name in names))
@@ -210,7 +210,7 @@ def _before_wildcards(pattern: Path) -> Path:
     return Path(*plain)
 
 
-def _matches(pattern: Path, base: Path, looked: _Looked) -> Iterator[Path]:
+def _matches(pattern: Path, base: Path, looked: _Listing) -> Iterator[Path]:
     # Pattern ends in an extension of its own: whatever that matches is meant.
     any_kind = bool(pattern.suffix) and not glob.has_magic(pattern.suffix)
     for match in sorted(glob.glob(os.fspath(pattern), recursive=True)):
@@ -236,25 +236,25 @@ def _own_output(folder: Path, base: Path, left_out: dict[Path, None]) -> bool:
     return False
 
 
-def read_pictures(
+def read_images(
     sources: Sequence[Source], every: int = 1, options: ImageOptions = STORED
-) -> Iterator[Picture | Fault]:
+) -> Iterator[InputImage | Failure]:
     """The images, and every so many frames of videos and animated images, one at a time.
 
     `options` are the model's; images are upright in any case.
-    A file that cannot be read becomes a `Fault`, and the next ones follow.
+    A file that cannot be read becomes a `Failure`, and the next ones follow.
     """
     for source in sources:
         try:
-            yield from _pictures(source, every, options)
+            yield from _images_of(source, every, options)
         except HeatkpError as error:
-            yield Fault(source.name, str(error).removeprefix(f"{source.path} "))
+            yield Failure(source.name, str(error).removeprefix(f"{source.path} "))
         except (OSError, MemoryError, cv2.error) as error:
             reason = getattr(error, "err", None) or getattr(error, "strerror", None) or error
-            yield Fault(source.name, f"cannot be read ({reason or 'too large'})")
+            yield Failure(source.name, f"cannot be read ({reason or 'too large'})")
 
 
-def _pictures(source: Source, every: int, options: ImageOptions) -> Iterator[Picture]:
+def _images_of(source: Source, every: int, options: ImageOptions) -> Iterator[InputImage]:
     suffix = source.path.suffix.lower()
     if source.is_video and (suffix in videos.JPEGS or not videos.begins_as_image(source.path)):
         yield from _frames(source, videos.frames(source.path, every))
@@ -263,7 +263,7 @@ def _pictures(source: Source, every: int, options: ImageOptions) -> Iterator[Pic
         yield from _frames(source, videos.animation(source.path, every))
         return
     try:
-        yield _photo(source, options)
+        yield _still(source, options)
     except DataError as error:
         if source.path.suffix.lower() in UNREADABLE or not source.path.is_file():
             raise
@@ -272,7 +272,7 @@ def _pictures(source: Source, every: int, options: ImageOptions) -> Iterator[Pic
         yield from _tried(source, every, error)
 
 
-def _tried(source: Source, every: int, error: DataError) -> Iterator[Picture]:
+def _tried(source: Source, every: int, error: DataError) -> Iterator[InputImage]:
     """The frames of a file that is no image, whatever its name. Raises `error`, or says that it is
     nothing else either, where it has none."""
     found = _frames(source, videos.frames(source.path, every))
@@ -286,33 +286,33 @@ def _tried(source: Source, every: int, error: DataError) -> Iterator[Picture]:
     yield from found
 
 
-def _photo(source: Source, options: ImageOptions) -> Picture:
+def _still(source: Source, options: ImageOptions) -> InputImage:
     try:
         image, code = read_stored(source.path, options.intensity)
     except DataError:
         if source.path.suffix.lower() in UNREADABLE:
             raise DataError(
-                f"{source.path} is a HEIC photo, which heatkp cannot read: convert it to JPEG"
+                f"{source.path} is a HEIC image, which heatkp cannot read: convert it to JPEG"
             ) from None
         raise
     tiff = source.path.suffix.lower() in (".tif", ".tiff")
     pages = videos.image_count(source.path) if tiff else 1
     image = np.ascontiguousarray(upright(image, code))
-    return Picture(source.name, source.path, image, code, pages=pages)
+    return InputImage(source.name, source.path, image, code, pages=pages)
 
 
-def _frames(source: Source, frames: Iterator[videos.Frame]) -> Iterator[Picture]:
+def _frames(source: Source, frames: Iterator[videos.Frame]) -> Iterator[InputImage]:
     code = orientation(source.path)
     for frame in frames:
         image = np.ascontiguousarray(upright(frame.image, code))
         name = f"{source.name}/{frame.number:06d}"
-        yield Picture(
+        yield InputImage(
             name, source.path, image, code, frame.number, time=frame.time, rate=frame.rate
         )
 
 
-def picture_count(source: Source, every: int = 1) -> int:
-    """How many pictures a source seems to hold; for a video, as its header says."""
+def image_count(source: Source, every: int = 1) -> int:
+    """How many images a source seems to hold; for a video, as its header says."""
     if source.is_video:
         return -(-videos.frame_count(source.path) // every)
     if source.path.suffix.lower() in videos.ANIMATIONS:

@@ -73,7 +73,7 @@ def _table(path: Path, header: tuple[str, ...]) -> Iterator[Row]:
     """The rows of a CSV file whose header must be the given one."""
     found, rows = read_table(path)
     if found != list(header):
-        raise DataError(f"{path}: the header is {','.join(found)!r}, wanted {','.join(header)!r}")
+        raise DataError(f"{path}: the header is {','.join(found)!r}, expected {','.join(header)!r}")
     return rows
 
 
@@ -233,8 +233,8 @@ def score(found: npt.ArrayLike, labels: Labels, worst: int = 5) -> dict[str, Any
     extent = (frames[:, 2:] - frames[:, :2])[:, None]
     # The box stretched to a unit square stands where a network's input would.
     errors = Errors(
-        photo=photo,
-        photo_truth=truth,
+        image_points=photo,
+        image_truth=truth,
         to_input=np.stack([co.box_to_frame(frame, 1, 1) for frame in frames]),
         labelled=labelled,
         boxes=labelled_boxes(samples),

@@ -80,7 +80,7 @@ def submit(
     labels = read(source, format, options=ImageOptions.of(models[0].settings.data))
     for line in labels.notes:
         note(line)
-    skeleton = wanted(names[0], models[0].skeleton, labels, format)
+    skeleton = expected(names[0], models[0].skeleton, labels, format)
     models = [m.in_order_of(skeleton, str(source), name) for name, m in zip(names, models)]
     samples = with_points(labels, skeleton)
     labels = Labels(skeleton, samples)
@@ -94,10 +94,10 @@ def submit(
     if any(data.crop == "box" and data.box == "points" for data in settings):
         note("trained on boxes around labelled points, given the file's boxes instead")
     if any(data.crop == "box" for data in settings) and without:
-        note(f"samples without a box, the whole picture is used: {without}")
+        note(f"samples without a box, the whole image is used: {without}")
     found = mean_of(
         [measure.predict_samples(loaded, samples, options, progress) for loaded in models]
-    ).photo
+    ).image_points
     try:
         if format == FIFTEEN:
             found = np.clip(found, *forms.LOCATIONS)
@@ -122,7 +122,7 @@ def require_place(target: Path) -> None:
     check_file(target)
 
 
-def wanted(run: str, finds: Skeleton, labels: Labels, format: str) -> Skeleton:
+def expected(run: str, finds: Skeleton, labels: Labels, format: str) -> Skeleton:
     """The points that a submission holds, in its order: the file's, or the competition's.
 
     Raises `CheckpointError` where neither tells, and the model does not find as many.

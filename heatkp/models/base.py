@@ -106,7 +106,7 @@ class KeypointModel(nn.Module):
         return {}
 
     def rates(self) -> dict[str, float]:
-        """Parameters that learn at a share of the learning rate, by name."""
+        """Parameters that learn at a fraction of the learning rate, by name."""
         return {}
 
     def loss(self, output: Tensor, points: Tensor, weights: Tensor) -> Tensor:

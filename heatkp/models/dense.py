@@ -126,18 +126,18 @@ class DenseModel(KeypointModel):
         """
         return weights * inside(points, *self.size)
 
-    def _demand(self, given: Tensor, wanted: tuple[int, int], what: str) -> None:
+    def _require(self, given: Tensor, expected: tuple[int, int], what: str) -> None:
         """Raises `ValueError` for another size: points beyond the model's would not count."""
         height, width = given.shape[2:]
-        if (height, width) != wanted:
+        if (height, width) != expected:
             raise ValueError(
                 f"{what} are {width}x{height}, where a model of size {self.size} is trained on "
-                f"{wanted[1]}x{wanted[0]}: create it with size=(width, height) of your images"
+                f"{expected[1]}x{expected[0]}: create it with size=(width, height) of your images"
             )
 
     def loss(self, output: Tensor, points: Tensor, weights: Tensor) -> Tensor:
         width, height = self.size
-        self._demand(output, (-(-height // self.stride), -(-width // self.stride)), "maps")
+        self._require(output, (-(-height // self.stride), -(-width // self.stride)), "maps")
         weights = self._counted(points, weights)
         values = self.head.loss(output, input_to_map(points, self.stride), weights)
         return hm.masked_mean(values, weights)
@@ -146,7 +146,7 @@ class DenseModel(KeypointModel):
         if not self.loss_chunk:
             return super().training_loss(images, points, weights)
         shape = (images.shape[2], images.shape[3])
-        self._demand(images, (self.size[1], self.size[0]), "images")
+        self._require(images, (self.size[1], self.size[0]), "images")
         weights = self._counted(points, weights)
 
         def summed(features: Tensor, points: Tensor, weights: Tensor) -> Tensor:

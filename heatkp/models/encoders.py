@@ -137,7 +137,7 @@ def _digest(tensor: torch.Tensor) -> bytes:
     return sha1(tensor.detach().float().contiguous().numpy().tobytes()).digest()
 
 
-def _demand_from_file(encoder: nn.Module, path: Path, adapted: bool) -> None:
+def _require_from_file(encoder: nn.Module, path: Path, adapted: bool) -> None:
     """Raises `CheckpointError` unless an encoder's weights are those of a file.
 
     timm takes what fits of a file, under names that it may change, and leaves the rest random.
@@ -220,7 +220,7 @@ def _build(build: Any, model: Model, channels: int) -> nn.Module:
                 f"downloaded ({error}); use none, or the path of a file"
             ) from None
     if path is not None and not rgb_first:
-        _demand_from_file(encoder, path, adapted=channels != 3)
+        _require_from_file(encoder, path, adapted=channels != 3)
     if rgb_first and path is not None:
         _load_file(encoder, path)
         if channels != 3:

@@ -125,7 +125,7 @@ FACE15 = Skeleton(
 """The 15 points of Kaggle's "Facial Keypoints Detection" (2013), in the order of its columns."""
 
 UNLABELLED = Skeleton("unlabelled", ())
-"""The layout of pictures that are there to be predicted: no points."""
+"""The layout of images that are there to be predicted: no points."""
 
 NOSE_OF = {"face58": 52, "face68": 33, "face15": 10}
 """The point that "nose tip" means in the one-point task: the middle of the nose's lower edge."""

@@ -1,6 +1,6 @@
 """Named layouts of keypoints: names, left-right pairs, lines to draw, what normalises an error.
 
-Left and right are the subject's: a frontal face's right eye is on the left of the picture.
+Left and right are the subject's: a frontal face's right eye is on the left of the image.
 """
 
 from __future__ import annotations

@@ -19,8 +19,8 @@ from rich.console import Console
 
 from heatkp import runs
 from heatkp.config import Settings
+from heatkp.data.crops import crop_image
 from heatkp.data.loading import load_data
-from heatkp.data.photos import crop_photo
 from heatkp.data.transforms import Framing
 from heatkp.errors import DataError, DivergedError, HeatkpError, SettingsError, StorageError
 from heatkp.sweeps import results
@@ -191,7 +191,7 @@ class Objective:
         try:
             loaded, framing = load_data(data), Framing.of(data)
             for sample in (*loaded.train, *loaded.val):
-                crop_photo(sample, framing, 1.0)
+                crop_image(sample, framing, 1.0)
         except HeatkpError:
             return False
         return True

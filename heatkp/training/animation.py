@@ -21,7 +21,7 @@ from heatkp.viz.animation import Frame, Stage, frame_interval, take_frame, write
 class Animation(Callback):
     """Takes a frame every so many optimiser steps and writes the GIF when training ends.
 
-    Frames are small numbers, not pictures, and lie in the run's checkpoint, so that a resumed
+    Frames are small numbers, not images, and lie in the run's checkpoint, so that a resumed
     run goes on with those of before. They show the weights of the step itself, not their moving
     average. Nothing here draws random numbers or changes the model.
 

@@ -153,13 +153,13 @@ class Diverged(Callback):
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, KeypointModule)
-        self._demand_finite("validation error", pl_module.totals()["val_mae"], trainer)
+        self._require_finite("validation error", pl_module.totals()["val_mae"], trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, KeypointModule)
-        self._demand_finite("training loss", pl_module.train_loss or 0.0, trainer)
+        self._require_finite("training loss", pl_module.train_loss or 0.0, trainer)
 
-    def _demand_finite(self, what: str, value: float, trainer: pl.Trainer) -> None:
+    def _require_finite(self, what: str, value: float, trainer: pl.Trainer) -> None:
         if not math.isfinite(value):
             raise DivergedError(
                 f"training diverged: the {what} is {value} in epoch {trainer.current_epoch + 1}; "

@@ -61,9 +61,9 @@ class Prepared:
 
 
 def _preload(data: KeypointDataModule, console: Console) -> None:
-    """Read the photos, with a bar where that takes a while, and say what was found."""
+    """Read the images, with a bar where that takes a while, and say what was found."""
     with Progress(console=console, transient=True) as bar:
-        task = bar.add_task("reading photos", visible=False)
+        task = bar.add_task("reading images", visible=False)
 
         def progress(done: int, total: int) -> None:
             bar.update(task, completed=done, total=total, visible=True)
@@ -270,9 +270,9 @@ def fit(
 
 
 def finish(prepared: Prepared, run: Path) -> dict[str, Any]:
-    """Evaluate the best weights on the validation samples; write metrics and pictures.
+    """Evaluate the best weights on the validation samples; write metrics and images.
 
-    Without validation samples the last weights are kept, nothing is measured, and pictures are
+    Without validation samples the last weights are kept, nothing is measured, and images are
     of training samples.
     """
     from heatkp.viz.run_figures import RunData, draw

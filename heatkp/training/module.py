@@ -22,7 +22,7 @@ def parameter_groups(
     """Parameters that are trained, not frozen, with their weight decay and learning rate.
 
     Weights decay; biases and normalisation layers (fewer than two dimensions) do not. Weights
-    that learn at a share of the rate (`KeypointModel.rates`) are groups of their own.
+    that learn at a fraction of the rate (`KeypointModel.rates`) are groups of their own.
     """
     rates = model.rates() if isinstance(model, KeypointModel) else {}
     trained = {n: p for n, p in model.named_parameters() if p.requires_grad}

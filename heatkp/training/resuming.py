@@ -64,7 +64,7 @@ def resume(
     if encoder is not None:
         settings.model.encoder = encoder
     finished = (run / runs.METRICS).is_file()
-    _demand_epochs(run, settings, finished, changes)
+    _require_epochs(run, settings, finished, changes)
     fit.validation_epochs(settings)
     with resumable(run):
         check_folder(run)
@@ -73,8 +73,8 @@ def resume(
     begun = runs.load_run(last, encoder=encoder) if last.is_file() else None
     prepared = fit.prepare(settings, console, begun, str(run), given)
     if begun is not None:
-        begun.demand_same_split(run, prepared.data.data.val)
-        begun.demand_same_training(run, prepared.data.data.train)
+        begun.require_same_split(run, prepared.data.data.val)
+        begun.require_same_training(run, prepared.data.data.train)
     with resumable(run):
         if finished:  # until it ends again
             (run / runs.METRICS).unlink()
@@ -87,7 +87,7 @@ def resume(
         return fit.finish(prepared, run)
 
 
-def _demand_epochs(
+def _require_epochs(
     run: Path, settings: Settings, finished: bool, changes: Mapping[str, Any]
 ) -> None:
     """Raises `CheckpointError` or `SettingsError` where no epoch is left to train."""

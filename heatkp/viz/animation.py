@@ -23,7 +23,7 @@ from heatkp.files import replacing
 from heatkp.models import KeypointModel
 from heatkp.viz.canvas import COLOURS, PREDICTED, TRUTH
 
-Picture = npt.NDArray[np.uint8]
+Pixels = npt.NDArray[np.uint8]
 MOST_FRAMES = 120
 MOST_BYTES = 2_000_000
 """Of the file; above it, frames are left out evenly."""
@@ -36,7 +36,7 @@ STRIP = 20
 """Pixels of a line of text."""
 NARROWEST = 400
 """Pixels that the text takes."""
-PHOTO_COLOURS, GLOW_LEVELS = 120, 24
+IMAGE_COLOURS, GLOW_LEVELS = 120, 24
 """Fewer of either make the file smaller."""
 MILLISECONDS, LAST_MILLISECONDS = 120, 2500
 
@@ -93,13 +93,13 @@ def _rgb(colour: str) -> tuple[int, int, int]:
     return red, green, blue
 
 
-def _text(canvas: Picture, words: str, top: int) -> None:
+def _text(canvas: Pixels, words: str, top: int) -> None:
     place = (6, top + STRIP - 6)
     cv2.putText(canvas, words, place, cv2.FONT_HERSHEY_SIMPLEX, 0.42, (0, 0, 0), 1, cv2.LINE_AA)
 
 
 def _dots(
-    canvas: Picture, points: npt.NDArray[np.float64], colour: str, radius: float, fill: bool
+    canvas: Pixels, points: npt.NDArray[np.float64], colour: str, radius: float, fill: bool
 ) -> None:
     """Circles at points in canvas pixels, to a sixteenth of a pixel."""
     extent = np.array(canvas.shape[1::-1])
@@ -112,7 +112,7 @@ def _dots(
 
 
 class Stage:
-    """The faces that stay the same: their pictures, true points and places in the animation.
+    """The faces that stay the same: their images, true points and places in the animation.
 
     Args:
         images: uint8 (C, H, W), the inputs.
@@ -123,7 +123,7 @@ class Stage:
 
     def __init__(
         self,
-        images: Sequence[Picture],
+        images: Sequence[Pixels],
         truth: npt.NDArray[np.floating],
         dense: bool,
         total: int,
@@ -137,13 +137,13 @@ class Stage:
                       for i in images]  # fmt: skip
         self.radius = 4.0 if truth.shape[1] < 6 else 2.5 if truth.shape[1] < 30 else 1.6
 
-    def _fitted(self, picture: npt.NDArray[np.generic]) -> Picture:
+    def _fitted(self, pixels: npt.NDArray[np.generic]) -> Pixels:
         shrinks = self.scale < 1
         how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-        small = cv2.resize(np.ascontiguousarray(picture), self.cell, interpolation=how)
+        small = cv2.resize(np.ascontiguousarray(pixels), self.cell, interpolation=how)
         return np.asarray(np.clip(small, 0, 255).astype(np.uint8))
 
-    def _glow(self, index: int, frame: Frame) -> Picture:
+    def _glow(self, index: int, frame: Frame) -> Pixels:
         """A face in grey under its summed maps: each map pixel over the input pixels it covers."""
         grey = self.grey[index]
         height, width = grey.shape[:2]
@@ -153,7 +153,7 @@ class Stage:
         colours = 255 * matplotlib.colormaps[COLOURS](large)[..., :3]
         return self._fitted(grey + 0.9 * np.sqrt(large)[..., None] * (colours - grey))
 
-    def draw(self, frame: Frame) -> Picture:
+    def draw(self, frame: Frame) -> Pixels:
         """A frame as RGB (H, W, 3): text, faces with points, below them maps if there are any."""
         count, (wide, high) = len(self.faces), self.cell
         columns = min(count, COLUMNS)
@@ -185,17 +185,17 @@ class Stage:
         return (points + 0.5) * self.scale - 0.5
 
 
-def _encoded(pictures: Sequence[Picture]) -> bytes:
+def _encoded(images: Sequence[Pixels]) -> bytes:
     """A GIF. All frames share their colours, so that what stays the same takes no room."""
-    some = [pictures[i] for i in sorted({0, len(pictures) // 2, len(pictures) - 1})]
+    some = [images[i] for i in sorted({0, len(images) // 2, len(images) - 1})]
     found = Pillow.fromarray(np.concatenate(some)).quantize(
-        PHOTO_COLOURS, Pillow.Quantize.MEDIANCUT
+        IMAGE_COLOURS, Pillow.Quantize.MEDIANCUT
     )
     exact = [(255, 255, 255), (0, 0, 0), _rgb(TRUTH), _rgb(PREDICTED)]
     colours = Pillow.new("P", (1, 1))
     colours.putpalette([v for colour in exact for v in colour] + (found.getpalette() or []))
     frames = [
-        Pillow.fromarray(p).quantize(palette=colours, dither=Pillow.Dither.NONE) for p in pictures
+        Pillow.fromarray(p).quantize(palette=colours, dither=Pillow.Dither.NONE) for p in images
     ]
     content = io.BytesIO()
     # disposal 1: some viewers clear what the next frame leaves out
@@ -213,13 +213,13 @@ def write_animation(stage: Stage, frames: Sequence[Frame], path: Path) -> int:
     never. Raises `OSError` where the file cannot be written.
     """
     kept = list(frames)
-    pictures = {f.step: stage.draw(f) for f in kept}
-    content = _encoded([pictures[f.step] for f in kept])
+    drawn = {f.step: stage.draw(f) for f in kept}
+    content = _encoded([drawn[f.step] for f in kept])
     while len(content) > MOST_BYTES and len(kept) > 2:
         fit = int(0.95 * len(kept) * MOST_BYTES / len(content))
         places = np.linspace(0, len(kept) - 1, min(max(2, fit), len(kept) - 1))
         kept = [kept[int(i)] for i in places.round()]
-        content = _encoded([pictures[f.step] for f in kept])
+        content = _encoded([drawn[f.step] for f in kept])
     with replacing(path) as part:
         part.write_bytes(content)
     return len(kept)

@@ -35,7 +35,7 @@ LINES = 5
 def change_words(plain_matrix: co.Matrix, matrix: co.Matrix) -> str:
     """What an augmentation did to the input: mirrored, turned by so much, magnified by so much.
 
-    Both matrices take photo pixels to input pixels. The angle is the one of the rotation that
+    Both matrices take image pixels to input pixels. The angle is the one of the rotation that
     is nearest to the affine without the mirroring, which comes last; positive is clockwise.
 
     >>> eye, turn = co.translation(0, 0), co.compose(co.rotation(10), co.scaling(1.5, 1.5))
@@ -103,7 +103,7 @@ def augmentation_sheet(
     """Write a row for each chosen sample as PNG: the original crop, then `draws` augmented ones.
 
     Both data sets hold the same samples; a training on them makes these draws in its first
-    epochs. Returns how many are mirrored. Raises `DataError` for a picture that cannot be read,
+    epochs. Returns how many are mirrored. Raises `DataError` for an image that cannot be read,
     `OSError` where the file cannot be written.
     """
     skeleton, size = augmented.skeleton, augmented.framing.size

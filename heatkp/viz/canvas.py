@@ -1,4 +1,4 @@
-"""What all pictures share: colours, grids of images, saving whole or not at all."""
+"""What all images share: colours, grids of images, saving whole or not at all."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def save(figure: Figure, path: Path) -> None:
     with replacing(path) as part, warnings.catch_warnings():
         # Letters that the font lacks, of names in other scripts, become boxes.
         warnings.filterwarnings("ignore", message=r"Glyph .* missing from", category=UserWarning)
-        # Photos hardly shrink further, and the default takes three times as long.
+        # Images hardly shrink further, and the default takes three times as long.
         figure.savefig(part, dpi=110, format="png", pil_kwargs={"compress_level": 3})
 
 
@@ -40,7 +40,7 @@ def plain(text: str) -> str:
 
 
 def grid(rows: int, columns: int, cell: tuple[float, float]) -> tuple[Figure, list[Axes]]:
-    """A figure with axes for pictures, row by row; `cell` is (width, height) of one in inches."""
+    """A figure with axes for images, row by row; `cell` is (width, height) of one in inches."""
     figure = Figure((columns * cell[0], rows * (cell[1] + 0.22) + 0.45), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False)
     flat = list(axes.ravel())
@@ -52,19 +52,19 @@ def grid(rows: int, columns: int, cell: tuple[float, float]) -> tuple[Figure, li
 
 
 def cell_size(size: tuple[int, int]) -> tuple[float, float]:
-    """(width, height) in inches of a picture of (W, H) pixels: the longer edge is 2.3."""
+    """(width, height) in inches of an image of (W, H) pixels: the longer edge is 2.3."""
     scale = 2.3 / max(size)
     return size[0] * scale, size[1] * scale
 
 
 def show_image(axis: Axes, image: npt.NDArray[Any], title: str = "") -> None:
-    """A uint8 picture (C, H, W) with pixel centres on integers."""
-    picture = image.transpose(1, 2, 0)
-    if picture.shape[2] == 1:
-        picture = np.repeat(picture, 3, axis=2)
-    axis.imshow(picture, interpolation="bilinear")
-    axis.set_xlim(-0.5, picture.shape[1] - 0.5)
-    axis.set_ylim(picture.shape[0] - 0.5, -0.5)
+    """A uint8 image (C, H, W) with pixel centres on integers."""
+    image = image.transpose(1, 2, 0)
+    if image.shape[2] == 1:
+        image = np.repeat(image, 3, axis=2)
+    axis.imshow(image, interpolation="bilinear")
+    axis.set_xlim(-0.5, image.shape[1] - 0.5)
+    axis.set_ylim(image.shape[0] - 0.5, -0.5)
     axis.set_title("\n".join(map(_short_line, title.split("\n"))), fontsize=7, pad=2)
 
 

@@ -41,7 +41,7 @@ def contact_sheet(
 
     Each is cropped to its box enlarged by `scale` (without a box, to that around its points, or
     not at all), with the box in green and the points: the subject's left side blue, the right
-    side red. Raises `DataError` for a picture that cannot be read, `OSError` where the file
+    side red. Raises `DataError` for an image that cannot be read, `OSError` where the file
     cannot be written.
     """
     count = min(count, len(samples))

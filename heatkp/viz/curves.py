@@ -85,7 +85,7 @@ def run_curves(history: Path, path: Path) -> None:
 
 
 def compare_curves(histories: Mapping[str, History], path: Path) -> None:
-    """Losses and validation error of several runs in one picture, as PNG.
+    """Losses and validation error of several runs in one image, as PNG.
 
     `histories` gives each run's columns by the name that the legend shows. Raises `OSError`
     where the file cannot be written.

@@ -1,4 +1,4 @@
-"""Pictures of a run: augmented training samples, best and worst predictions, error curves."""
+"""Images of a run: augmented training samples, best and worst predictions, error curves."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def _add_error_curve(axis: Axes, nme: npt.NDArray[np.float64], label: str) -> No
 
 def error_curve(errors: Errors, skeleton: Skeleton, path: Path) -> None:
     """Share of images whose mean error is below each level, for each normaliser there is."""
-    distance = np.linalg.norm(errors.photo - errors.photo_truth, axis=2)
+    distance = np.linalg.norm(errors.image_points - errors.image_truth, axis=2)
     figure, axis = _error_axes(5.2)
     for name, lengths in normaliser_lengths(skeleton, errors).items():
         nme = image_nme(distance, errors.labelled, lengths)
@@ -141,7 +141,7 @@ def error_curves(found: Mapping[str, tuple[Errors, Skeleton]], normaliser: str, 
     """
     figure, axis = _error_axes(6.4)
     for name, (errors, skeleton) in found.items():
-        distance = np.linalg.norm(errors.photo - errors.photo_truth, axis=2)
+        distance = np.linalg.norm(errors.image_points - errors.image_truth, axis=2)
         lengths = normaliser_lengths(skeleton, errors)[normaliser]
         block = metrics.summarise(errors, skeleton)["normalised"][normaliser]
         figures = "no image has this length"

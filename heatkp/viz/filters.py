@@ -1,4 +1,4 @@
-"""A convolution's filters as pictures, and what it answers to an input."""
+"""A convolution's filters as images, and what it answers to an input."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from heatkp.viz.canvas import plain, save, show_image
 
 Array = npt.NDArray[np.float64]
 MOST_FILTERS, MOST_MAPS = 256, 72
-"""Filters and maps of an input that one picture has room for."""
+"""Filters and maps of an input that one image has room for."""
 NUMBERED = 80
 """Up to so many tiles, each has its number."""
 
@@ -36,7 +36,7 @@ class Convolution:
 
     @property
     def colour(self) -> bool:
-        """Whether its filters are seen in red, green and blue: they take a colour picture."""
+        """Whether its filters are seen in red, green and blue: they take a colour image."""
         return self.first and self.layer.in_channels == 3 and self.layer.groups == 1
 
     @property
@@ -96,7 +96,7 @@ def _around_grey(values: Array) -> Array:
 
 
 def filter_tiles(weight: npt.ArrayLike, colour: bool) -> tuple[Array, str]:
-    """Pictures (N, h, w, 3) in [0, 1] of filters (N, C, h, w), and what they show.
+    """Images (N, h, w, 3) in [0, 1] of filters (N, C, h, w), and what they show.
 
     In colour, where C is red, green and blue; else the mean over the C inputs. Each is scaled
     by its own largest weight; 0 is mid-grey.
@@ -124,7 +124,7 @@ def _height(count: int, tile: tuple[int, int], width: float) -> float:
 
 
 def _mosaic(axis: Axes, tiles: Array, width: float) -> None:
-    """Tiles (N, h, w, 3) in rows, in one picture: an axes for each takes many seconds."""
+    """Tiles (N, h, w, 3) in rows, in one image: an axes for each takes many seconds."""
     count, high, wide = tiles.shape[:3]
     columns, inches = _layout(count, (high, wide), width)
     times = max(1, round(90 * inches / wide))

@@ -1,4 +1,4 @@
-"""Pictures of maps: what a model gives for each point, over the input that it sees."""
+"""Images of maps: what a model gives for each point, over the input that it sees."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class MapView:
         points, truth: (K, 2), truth NaN where not labelled.
         scores: (K,) as the decoder defines them.
         covariance: (K, 2, 2), or None where the decoder has none.
-        photo_error: (K,) distance of points and truth in photo pixels; NaN where not labelled.
+        image_error: (K,) distance of points and truth in image pixels; NaN where not labelled.
         asks: what training asks for of the targets, in words.
     """
 
@@ -67,7 +67,7 @@ class MapView:
     truth: Array
     scores: Array
     covariance: Array | None
-    photo_error: Array
+    image_error: Array
     asks: str
 
     @property
@@ -85,7 +85,7 @@ class MapView:
 def map_view(model: DenseModel, dataset: KeypointDataset, index: int, title: str) -> MapView:
     """A sample of a data set with the maps that a model gives for it.
 
-    Raises `DataError` for a picture that cannot be read.
+    Raises `DataError` for an image that cannot be read.
     """
     item = dataset[index]
     found = TorchBackend(model).run(item["image"][None], maps=True)
@@ -94,7 +94,7 @@ def map_view(model: DenseModel, dataset: KeypointDataset, index: int, title: str
     truth = co.input_to_map(item["points"][None], model.stride).to(found.points.device)
     target = model.head.target(truth, (maps.shape[1], maps.shape[2]))
     none = np.full_like(maps, np.nan)
-    points, wanted = found.points[0].cpu().double().numpy(), item["points"].double().numpy()
+    points, expected = found.points[0].cpu().double().numpy(), item["points"].double().numpy()
     back = co.invert(item["matrix"].numpy())
     covariance = found.covariance
     return MapView(
@@ -104,10 +104,10 @@ def map_view(model: DenseModel, dataset: KeypointDataset, index: int, title: str
         none if target is None else target[0].detach().float().cpu().numpy(),
         model.stride,
         points,
-        wanted,
+        expected,
         found.scores[0].cpu().double().numpy(),
         None if covariance is None else covariance[0].cpu().double().numpy(),
-        np.linalg.norm(co.apply(back, points) - co.apply(back, wanted), axis=1),
+        np.linalg.norm(co.apply(back, points) - co.apply(back, expected), axis=1),
         model.head.asks,
     )
 
@@ -195,7 +195,7 @@ def choose_samples(mean: npt.ArrayLike, count: int) -> list[tuple[str, int]]:
 
 
 def hardest_points(view: MapView, count: int = 6) -> list[int]:
-    """The points with the largest errors, or of a picture without truth the lowest scores."""
+    """The points with the largest errors, or of an image without truth the lowest scores."""
     known = view.labelled
     cost = np.where(known, view.error, np.nan) if known.any() else -view.scores
     cost = np.where(np.isfinite(view.points).all(1), cost, np.inf)  # no answer: the worst
@@ -245,7 +245,7 @@ def _detail(axis: Axes, view: MapView, k: int, name: str) -> None:
         centre = (float(view.points[k, 0]), float(view.points[k, 1]))
         axis.add_patch(Ellipse(centre, long, short, angle=angle, fill=False, edgecolor="cyan"))
     error = (
-        f"error {view.error[k]:.1f} px ({view.photo_error[k]:.1f} in the photo), "
+        f"error {view.error[k]:.1f} px ({view.image_error[k]:.1f} in the image), "
         if view.labelled[k]
         else ""
     )

@@ -1,4 +1,4 @@
-"""Errors of several runs on their mean faces, in one picture and on one scale."""
+"""Errors of several runs on their mean faces, in one image and on one scale."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ COLUMNS = 4
 
 
 def _middles(errors: Errors, skeleton: Skeleton, normaliser: str) -> Array:
-    """Where each image's normaliser has its middle, (N, 2) in photo pixels."""
-    truth = np.where(errors.labelled[:, :, None], errors.photo_truth, np.nan)
+    """Where each image's normaliser has its middle, (N, 2) in image pixels."""
+    truth = np.where(errors.labelled[:, :, None], errors.image_truth, np.nan)
     if normaliser in skeleton.normalisers:
         first, second = skeleton.normalisers[normaliser]
         return np.asarray((truth[:, first].mean(1) + truth[:, second].mean(1)) / 2)
@@ -44,8 +44,8 @@ def mean_face_by(errors: Errors, skeleton: Skeleton, normaliser: str) -> tuple[A
     """
     lengths = normaliser_lengths(skeleton, errors)[normaliser]
     usable = errors.labelled & np.isfinite(lengths)[:, None]
-    placed = errors.photo_truth - _middles(errors, skeleton, normaliser)[:, None]
-    distance = np.linalg.norm(errors.photo - errors.photo_truth, axis=2)
+    placed = errors.image_truth - _middles(errors, skeleton, normaliser)[:, None]
+    distance = np.linalg.norm(errors.image_points - errors.image_truth, axis=2)
     counts = usable.sum(0)
     with np.errstate(invalid="ignore"):
         points = np.where(usable[..., None], placed / lengths[:, None, None], 0.0).sum(0)

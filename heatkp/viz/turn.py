@@ -26,8 +26,8 @@ NEEDED = {
 DEPTH = 0.64
 """How far that nose point lies before the line through the eyes' outer corners, in halves of the
 distance between these. Measured on the IMM Face Database, whose views 3 and 4 are turned by
-about 30 degrees: `ratio` has the means -0.370 and 0.369 there (80 photos), and
-0.37 / tan(30 degrees) = 0.64; on its 80 plain frontal photos it is 0.00 (sd 0.05, 4 degrees)."""
+about 30 degrees: `ratio` has the means -0.370 and 0.369 there (80 images), and
+0.37 / tan(30 degrees) = 0.64; on its 80 plain frontal images it is 0.00 (sd 0.05, 4 degrees)."""
 BIN = 10.0
 """Width of a bin in degrees; one is centred on 0."""
 FEWEST = 3
@@ -53,7 +53,7 @@ def turn_points(skeleton: Skeleton) -> tuple[int, int, int]:
 def head_turn(points: npt.ArrayLike, skeleton: Skeleton) -> tuple[Array, Array]:
     """Estimated yaw and roll (N,) in degrees of points (N, K, 2) in pixels; NaN where one lacks.
 
-    Yaw is positive when the nose points to the right of the picture, the subject's left; roll
+    Yaw is positive when the nose points to the right of the image, the subject's left; roll
     is the slope of the line through the eyes, positive clockwise.
 
     The model: the eyes' outer corners lie at (-a, 0) and (a, 0) and the nose at (0, d) in a
@@ -109,8 +109,8 @@ def errors_by_turn(
     errors: Errors, skeleton: Skeleton, normaliser: str
 ) -> tuple[Array, Array, Array]:
     """Yaw, roll and NME (N,) of each image; NaN where one is unknown."""
-    truth = np.where(errors.labelled[:, :, None], errors.photo_truth, np.nan)
-    distance = np.linalg.norm(errors.photo - errors.photo_truth, axis=2)
+    truth = np.where(errors.labelled[:, :, None], errors.image_truth, np.nan)
+    distance = np.linalg.norm(errors.image_points - errors.image_truth, axis=2)
     lengths = normaliser_lengths(skeleton, errors)[normaliser]
     return (*head_turn(truth, skeleton), image_nme(distance, errors.labelled, lengths))
 
@@ -172,7 +172,7 @@ def compare_turns(
     errors = {name: nme for name, (_, _, nme) in found.items()}
     _panel(yaw, {name: angles[0] for name, angles in found.items()}, errors)
     _panel(roll, {name: angles[1] for name, angles in found.items()}, errors)
-    yaw.set_xlabel("yaw, degrees (estimated): the nose points to the picture's left < 0 < right",
+    yaw.set_xlabel("yaw, degrees (estimated): the nose points to the image's left < 0 < right",
                    fontsize=8)  # fmt: skip
     roll.set_xlabel("roll, degrees: the line through the eyes, clockwise > 0", fontsize=8)
     yaw.set_ylabel(f"mean error of an image, % of {plain(normaliser)}", fontsize=8)

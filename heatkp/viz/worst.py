@@ -28,7 +28,7 @@ NAMED = 8
 def mean_face(errors: Errors) -> tuple[Array, Array]:
     """Mean true points (K, 2) and mean errors (K,) in input pixels; NaN where none is labelled.
 
-    The input is the framed box, or picture, so that means over it are normalised by that.
+    The input is the framed box, or image, so that means over it are normalised by that.
     """
     counts = errors.labelled.sum(0)
     sums = np.where(errors.labelled[:, :, None], errors.input_truth, 0.0).sum(0)
@@ -56,8 +56,8 @@ def _bars(axis: Axes, values: Sequence[float], names: Sequence[str], title: str)
 
 def enlargement(radii: Array, extent: float) -> int:
     """How many times as large circles are drawn, to be seen on a face of the given extent."""
-    wanted = 0.02 * extent / max(float(np.nanmedian(radii)), 1e-9)
-    return next((f for f in (10, 5, 2) if f <= wanted), 1)
+    expected = 0.02 * extent / max(float(np.nanmedian(radii)), 1e-9)
+    return next((f for f in (10, 5, 2) if f <= expected), 1)
 
 
 def draw_errors(
@@ -124,7 +124,7 @@ def _face(axis: Axes, errors: Errors, skeleton: Skeleton) -> None:
 
 
 def ranked(summary: dict[str, Any], normaliser: str | None) -> list[tuple[str, float, float]]:
-    """Name, mean error in photo pixels and in % of the normaliser of each labelled point.
+    """Name, mean error in image pixels and in % of the normaliser of each labelled point.
 
     The largest in % first, or in pixels without a normaliser; NaN %, where no image that shows a
     point has the length, come last.
@@ -146,7 +146,7 @@ def ranked(summary: dict[str, Any], normaliser: str | None) -> list[tuple[str, f
 def worst_points(errors: Errors, skeleton: Skeleton, path: Path) -> None:
     """Write mean errors of the keypoints as PNG: bars, and circles on the mean face.
 
-    Bars are in photo pixels and in % of the first normaliser that the data has, sorted by the
+    Bars are in image pixels and in % of the first normaliser that the data has, sorted by the
     latter. Raises `DataError` where nothing is labelled, `OSError` where the file cannot be
     written.
     """
@@ -161,7 +161,7 @@ def worst_points(errors: Errors, skeleton: Skeleton, path: Path) -> None:
     axes = figure.subplots(1, count, width_ratios=[1] * (count - 1) + [1.6])
     if normaliser is not None:
         _bars(axes[0], shares, names, f"mean error, % of {plain(normaliser)}")
-    _bars(axes[-2], pixels, names, "mean error, photo pixels")
+    _bars(axes[-2], pixels, names, "mean error, image pixels")
     _face(axes[-1], errors, skeleton)
     figure.suptitle(
         f"Mean error of each keypoint over {summary['images']} images, worst first", fontsize=9

@@ -44,10 +44,10 @@ def test_pairs_are_photos_1_and_5_that_are_labelled_right(labels):
     }
     samples = [SimpleNamespace(id=name, points=points) for name, points in ids.items()]
     gaps, points = labels.repeated(samples, groups)
-    assert gaps.shape == (1, 12, 2)  # 02 has no photo 5; the labels of 36-5m are reversed
-    wanted = np.zeros((12, 2))
-    wanted[10] = -2.0
-    assert gaps[0] == pytest.approx(wanted, abs=1e-9)
+    assert gaps.shape == (1, 12, 2)  # 02 has no image 5; the labels of 36-5m are reversed
+    expected = np.zeros((12, 2))
+    expected[10] = -2.0
+    assert gaps[0] == pytest.approx(expected, abs=1e-9)
     table = labels.rows(gaps, points, groups, 0.5)
     mse = 0.5 * (4 / 640**2 + 4 / 480**2) / 24
     assert table[0] == f"| all | {mse:.2e} | 100% | - | - |"

@@ -107,8 +107,8 @@ def test_time(systems, monkeypatch, capsys):
     systems.main()
     threads, *lines = capsys.readouterr().out.splitlines()
     assert threads.endswith(" threads") and len(lines) == 4
-    assert lines[0].startswith("d_part1: ") and " s a step of 16 photos, " in lines[0]
-    assert " s a step of 1 photos, " in lines[3]
+    assert lines[0].startswith("d_part1: ") and " s a step of 16 images, " in lines[0]
+    assert " s a step of 1 images, " in lines[3]
 
 
 def test_a_budget_begins_none_after_it(script, capsys, monkeypatch):

@@ -142,7 +142,7 @@ def test_eval(tiny_run, tmp_path):
     out = tmp_path / "a.json"
     result = heatkp("eval", tiny_run, "--out", out)
     assert result.exit_code == 0, result.output
-    for word in ("MAE, photo", "NME, inter-ocular", "PCK", "failures", "Largest errors"):
+    for word in ("MAE, image", "NME, inter-ocular", "PCK", "failures", "Largest errors"):
         assert word in result.output
     stored = json.loads((tiny_run / "metrics.json").read_text())
     found = json.loads(out.read_text())

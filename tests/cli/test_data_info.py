@@ -11,7 +11,7 @@ import pytest
 
 from heatkp.data.readers import READERS
 from tests.cli.test_cli import refused
-from tests.conftest import box_of, faulty_faces, heatkp, imglab_text, write_imm, write_picture
+from tests.conftest import box_of, faulty_faces, heatkp, imglab_text, write_image, write_imm
 
 
 @pytest.fixture(autouse=True)
@@ -36,9 +36,9 @@ def test_tables_and_faults(tmp_path):
     text = words(result.output)
     for expected in (
         "faces.xml (imglab)",
-        "images 6 different picture files",
+        "images 6 different image files",
         "samples 7 labelled faces or objects",
-        "photos 4 groups that a split keeps together",
+        "images 4 groups that a split keeps together",
         "points 3 of each, in the layout points3",
         "visible 15", "occluded 0", "not labelled 6 samples without labels, not trained on: 1",
         "image width 20 / 60 / 60", "image height 20 / 40 / 40",
@@ -48,8 +48,8 @@ def test_tables_and_faults(tmp_path):
         "1.0 26.67% 50.00% 20.00% 33.33%",
         "2.0 13.33% 33.33% 13.33% 33.33%",
         "2 missing files:", "gone_1.png", "gone_2.png",
-        "1 unreadable pictures:", "broken.png is not an image",
-        "1 groups of equal pictures:",
+        "1 unreadable images:", "broken.png is not an image",
+        "1 groups of equal images:",
         "1 notes on the labels: boxes without parts",
         "4 samples are drawn in contact-faces.png",
     ):  # fmt: skip
@@ -76,18 +76,18 @@ def test_json(tmp_path, monkeypatch):
 def test_at_most_24_are_drawn_and_many_faults_are_cut_short(tmp_path):
     images = [(f"{n}_of.png", [box_of(1, 1, 5, 5)]) for n in range(30)]
     for name, _ in images:
-        write_picture(tmp_path / "data" / name, seed=int(name.split("_")[0]) // 2)
+        write_image(tmp_path / "data" / name, seed=int(name.split("_")[0]) // 2)
     (tmp_path / "data" / "a.xml").write_text(imglab_text(images))
     result = heatkp("data", "info", tmp_path / "data")
     assert result.exit_code == 0, result.output
     assert "24 samples are drawn in contact-data.png" in result.output
-    assert "15 groups of equal pictures:" in result.output
+    assert "15 groups of equal images:" in result.output
     assert "... and 5 more; --json lists all" in result.output
 
     for name, _ in images[:8]:
-        write_picture(tmp_path / "data" / name)
+        write_image(tmp_path / "data" / name)
     result = heatkp("data", "info", tmp_path / "data")
-    assert "12 groups of equal pictures:" in result.output
+    assert "12 groups of equal images:" in result.output
     assert "4_of.png and 3 more\n" in result.output
 
 
@@ -99,17 +99,17 @@ def test_sides_have_their_colours(tmp_path):
     result = heatkp("data", "info", tmp_path / "a.xml", "--out", "a.png")
     assert result.exit_code == 0, result.output
     blue, green, red = np.moveaxis(cv2.imread("a.png").astype(int), 2, 0)
-    black = np.maximum(np.maximum(blue, green), red) < 40  # the picture, and some of the text
+    black = np.maximum(np.maximum(blue, green), red) < 40  # the image, and some of the text
     rows, columns = (np.flatnonzero(black.mean(axis) > 0.3) for axis in (1, 0))
     low, high = (rows.min(), columns.min()), (rows.max(), columns.max())
 
     def centre(mask):
-        """As shares of the picture's height and width."""
+        """As fractions of the image's height and width."""
         assert mask.any()
         place = np.argwhere(mask).mean(0)
         return (place - low) / (np.array(high) - low)
 
-    # The picture shows the box, edges 9.5 and 29.5, enlarged 1.6 times: 3.5 to 35.5.
+    # The image shows the box, edges 9.5 and 29.5, enlarged 1.6 times: 3.5 to 35.5.
     assert centre((blue > 200) & (red < 100)) == pytest.approx([11.5 / 32, 21.5 / 32], abs=0.02)
     assert centre((red > 200) & (green < 120)) == pytest.approx([11.5 / 32, 11.5 / 32], abs=0.02)
     box = (green > 150) & (red < 100) & (blue < 120)
@@ -122,7 +122,7 @@ def test_nothing_to_draw(tmp_path):
     (tmp_path / "a.xml").write_text(imglab_text([("gone.png", [box_of(1, 1, 5, 5)])]))
     result = heatkp("data", "info", tmp_path / "a.xml")
     assert result.exit_code == 0, result.output
-    assert "1 missing files:" in result.output and "No picture can be drawn" in result.output
+    assert "1 missing files:" in result.output and "No image can be drawn" in result.output
     assert not list((tmp_path / "here").iterdir())
 
 

@@ -51,13 +51,13 @@ def test_evaluation_and_prediction_find_the_same(tmp_path, intensity):
     errors = predict_samples(loaded, samples, InferenceOptions(batch_size=4))
     result = heatkp("predict", folder, "--model", run, "--out", tmp_path / "out")
     assert result.exit_code == 0, result.output
-    pictures = json.loads((tmp_path / "out" / "points.json").read_text())["pictures"]
-    found = {p["picture"]: p["faces"][0]["points"][0] for p in pictures}
+    pictures = json.loads((tmp_path / "out" / "points.json").read_text())["images"]
+    found = {p["image"]: p["objects"][0]["points"][0] for p in pictures}
     assert len(found) == 6
-    for sample, points in zip(samples, errors.photo):
+    for sample, points in zip(samples, errors.image_points):
         point = found[sample.file.name]
         assert np.allclose([point["x"], point["y"]], points[0], atol=0.02)
-    shown = np.asarray(Image.open(tmp_path / "out" / "pictures" / "0.png"))
+    shown = np.asarray(Image.open(tmp_path / "out" / "images" / "0.png"))
     assert shown.shape == (64, 48, 3) and (shown[[0, -1], 0] == 255).any()
 
 
@@ -77,10 +77,10 @@ def test_boxes_of_upright_labels_are_not_turned(tmp_path, tiny_run):
         model = build_model(settings, 68)
         runs.save_weights(path, model, runs.describe(settings, loaded.skeleton))
         result = heatkp("predict", folder / "0.png", "--model", path, "--boxes", folder / "b.xml",
-                        "--out", out, "--no-pictures")  # fmt: skip
+                        "--out", out, "--no-images")  # fmt: skip
         assert result.exit_code == 0, result.output
-        (picture,) = json.loads((out / "points.json").read_text())["pictures"]
-        (face,) = picture["faces"]
+        (picture,) = json.loads((out / "points.json").read_text())["images"]
+        (face,) = picture["objects"]
         stored, turned = [3.5, 29.5, 15.5, 49.5], [-2.5, 3.5, 17.5, 15.5]
         assert np.allclose(face["box"], stored if orient else turned)
 
@@ -102,7 +102,7 @@ def test_libraries_keep_quiet_about_bad_files(tmp_path, root):
         env={k: v for k, v in os.environ.items() if not k.startswith("OPENCV_")}
         | {"PYTHONPATH": os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")])},
     )  # fmt: skip
-    assert done.returncode == 1 and "1 picture, 1 face" in done.stdout
-    faults = json.loads((folder / "out" / "summary.json").read_text())["faults"]
-    assert [f["picture"] for f in faults] == ["0.png", "a.jpg", "b.tif", "c.tif", "d.mp4"]
+    assert done.returncode == 1 and "1 image, 1 face" in done.stdout
+    failures = json.loads((folder / "out" / "summary.json").read_text())["errors"]
+    assert [f["image"] for f in failures] == ["0.png", "a.jpg", "b.tif", "c.tif", "d.mp4"]
     assert [line for line in done.stderr.splitlines() if not line.startswith("face68: ")] == []

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests.cli.test_cli import refused
-from tests.conftest import heatkp, write_picture
+from tests.conftest import heatkp, write_image
 
 COMMANDS = [
     ["predict", "a.png", "--model", "RUN", "--out", "out"],
@@ -25,7 +25,7 @@ COMMANDS = [
 def test_a_device_that_is_none(tiny_run, tmp_path, monkeypatch, command):
     """Is refused before anything is written; so what is named is where the network would run."""
     monkeypatch.chdir(tmp_path)
-    write_picture(tmp_path / "a.png")
+    write_image(tmp_path / "a.png")
     command = [tiny_run if word == "RUN" else word for word in command]
     refused([*command, "--device", "none"], "'none'", "auto, cpu, cuda, mps")
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
@@ -34,7 +34,7 @@ def test_a_device_that_is_none(tiny_run, tmp_path, monkeypatch, command):
 def test_auto_is_the_cpu_without_a_gpu(tiny_run, tmp_path, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    photo = write_picture(tmp_path / "a.png")
+    photo = write_image(tmp_path / "a.png")
     texts = []
     for device in ("cpu", "auto"):
         out = tmp_path / device

@@ -25,7 +25,7 @@ SIZES = (96, 128, 72)
 
 
 def write_imglab(folder, faces, labelled=True, name="labels.xml", parts=68):
-    """An imglab file of drawn faces with PNG photos, in a folder of its own."""
+    """An imglab file of drawn faces with PNG images, in a folder of its own."""
     (folder / "photos").mkdir(parents=True, exist_ok=True)
     images = []
     for i, face in enumerate(faces):
@@ -34,7 +34,7 @@ def write_imglab(folder, faces, labelled=True, name="labels.xml", parts=68):
         points = enumerate(face.points[:parts]) if labelled else ()
         inner = "".join(f"<part name='{k:02d}' x='{x:.2f}' y='{y:.2f}'/>" for k, (x, y) in points)
         box = f"<box left='{x0}' top='{y0}' width='{x1 - x0}' height='{y1 - y0}'>{inner}</box>"
-        images.append(f"<image file='photos/{i}.png'>{box}</image>")
+        images.append(f"<image file='images/{i}.png'>{box}</image>")
     path = folder / name
     path.write_text(f"<dataset><images>{''.join(images)}</images></dataset>")
     return path
@@ -79,7 +79,7 @@ def test_a_submission_has_a_row_for_ignored_boxes(run_copy, xml):
 
 
 def test_submission_of_labels_without_points(run_copy, bare):
-    """What the library finds in the photos, in Kaggle's order, in the run's folder."""
+    """What the library finds in the images, in Kaggle's order, in the run's folder."""
     result = eval_kaggle(run_copy, bare)
     out = run_copy / "submission.csv"
     assert "3 samples of 68 points written to" in result.output and "MAE" not in result.output
@@ -87,8 +87,10 @@ def test_submission_of_labels_without_points(run_copy, bare):
     assert header == ["Id", "Predicted"] and [r[0] for r in rows] == [str(i) for i in range(408)]
     assert not (run_copy / "submission-score.json").exists()
     photos = [bare.parent / "photos" / f"{i}.png" for i in range(3)]
-    wanted = np.stack([k.points for k in load_model(run_copy).predict(photos)])
-    assert np.allclose(np.array([r[1] for r in rows], float).reshape(3, 68, 2), wanted, atol=0.006)
+    expected = np.stack([k.points for k in load_model(run_copy).predict(photos)])
+    assert np.allclose(
+        np.array([r[1] for r in rows], float).reshape(3, 68, 2), expected, atol=0.006
+    )
 
 
 def test_labels_are_scored_but_not_looked_at(tiny_run, xml, bare, tmp_path):
@@ -135,8 +137,8 @@ def test_boxes_are_cropped_by_as_in_training(tiny_run, xml, tmp_path, monkeypatc
     assert model.framing.box_scale is not None
     samples = read(xml).samples
     keypoints = model.predict([s.file for s in samples], [s.box for s in samples])
-    wanted = np.stack([k.points for k in keypoints])
-    assert np.allclose(read_submission(tmp_path / "a.csv", 3, 68), wanted, atol=0.006)
+    expected = np.stack([k.points for k in keypoints])
+    assert np.allclose(read_submission(tmp_path / "a.csv", 3, 68), expected, atol=0.006)
 
 
 def test_an_old_submission_is_replaced_whole_or_not_at_all(tiny_run, bare, tmp_path, monkeypatch):
@@ -224,7 +226,7 @@ def test_score_needs_no_torch(xml, tmp_path):
 
 
 def test_imm_is_not_scored_without_all_photos(tmp_path):
-    """Its labels are shares of the photos' sizes."""
+    """Its labels are fractions of the images' sizes."""
     folder = write_imm(tmp_path / "imm", people=1)
     submission = tmp_path / "s.csv"
     rows = [f"{i},1.0" for i in range(2 * 58 * 2)]
@@ -255,7 +257,7 @@ def test_bad_scores(xml, bare, tmp_path):
     refused(["score", out, xml], "Id 408 is too large")
     out.write_text(out.read_text().replace("\n7,0.00", "\n7,nan"))
     refused(["score", out, xml], "not finite")
-    refused(["score", xml, xml], "labels.xml", "wanted 'Id,Predicted'")
+    refused(["score", xml, xml], "labels.xml", "expected 'Id,Predicted'")
 
 
 def write_kaggle15(path, count, labelled):

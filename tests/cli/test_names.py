@@ -15,7 +15,7 @@ import pytest
 
 from heatkp.data.readers import read
 from heatkp.text import is_text, text_to_name
-from tests.conftest import TINY, heatkp, write_picture
+from tests.conftest import TINY, heatkp, write_image
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="names are bytes only on POSIX systems")
 
@@ -33,7 +33,7 @@ def images(tmp_path_factory):
     """A folder that is itself not UTF-8, with images of all names; no two alike."""
     place = tmp_path_factory.mktemp("names")
     for seed, name in enumerate(NAMES):
-        plain = write_picture(place / "plain" / "new.png", seed=seed)
+        plain = write_image(place / "plain" / "new.png", seed=seed)
         plain.rename(plain.with_name(os.fsdecode(name)))
     return (place / "plain").rename(place / os.fsdecode(b"d\xe9,\n"))
 
@@ -45,7 +45,7 @@ def predicted(images, tiny_run, tmp_path_factory):
     formats = [f"--format={name}" for name in ("json", "csv", "coco", "pts")]
     done = heatkp("predict", images, "--model", tiny_run, "--out", out, *formats)
     assert done.exit_code == 0, done.output
-    assert f"{len(NAMES)} pictures" in done.output
+    assert f"{len(NAMES)} images" in done.output
     return out
 
 
@@ -63,12 +63,12 @@ def test_tables_name_each_file_and_no_other(images, predicted):
         assert files_of(labels) == stored(images), table
         assert len({s.id for s in labels.samples}) == len(NAMES)
         assert all(is_text(s.id) for s in labels.samples)
-    found = json.loads((predicted / "points.json").read_text(encoding="utf-8"))["pictures"]
+    found = json.loads((predicted / "points.json").read_text(encoding="utf-8"))["images"]
     assert sorted(text_to_name(p["file"]) for p in found) == stored(images)
-    assert sorted(os.fsencode(text_to_name(p["picture"])) for p in found) == sorted(NAMES)
-    with (predicted / "faces.csv").open(encoding="utf-8", newline="") as file:
+    assert sorted(os.fsencode(text_to_name(p["image"])) for p in found) == sorted(NAMES)
+    with (predicted / "objects.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    named = [os.path.realpath(predicted / text_to_name(row["picture"])) for row in rows]
+    named = [os.path.realpath(predicted / text_to_name(row["image"])) for row in rows]
     assert sorted(named) == stored(images)
 
 
@@ -78,9 +78,9 @@ def test_points_stay_with_their_image(predicted):
         {os.path.realpath(s.file): s.points for s in read(predicted / table).samples}
         for table in ("points.csv", "coco.json")
     ]
-    entries = json.loads((predicted / "points.json").read_text(encoding="utf-8"))["pictures"]
+    entries = json.loads((predicted / "points.json").read_text(encoding="utf-8"))["images"]
     for entry in entries:
-        points = [(p["x"], p["y"]) for p in entry["faces"][0]["points"]]
+        points = [(p["x"], p["y"]) for p in entry["objects"][0]["points"]]
         for table in by_table:
             there = table[os.path.realpath(text_to_name(entry["file"]))]
             assert np.allclose(there, points, atol=2e-3)
@@ -88,7 +88,7 @@ def test_points_stay_with_their_image(predicted):
 
 def test_a_file_and_a_drawn_copy_for_each(predicted):
     """But for case-insensitive systems' sake and accents, stems are all different here."""
-    for folder, suffix in (("pts", b".pts"), ("pictures", b".png")):
+    for folder, suffix in (("pts", b".pts"), ("images", b".png")):
         made = {os.fsencode(path.name) for path in (predicted / folder).iterdir()}
         assert made == {name.removesuffix(b".png") + suffix for name in NAMES}
 
@@ -105,13 +105,13 @@ def test_names_that_begin_with_a_dash(images, tiny_run, tmp_path, monkeypatch):
     out = tmp_path / "out"
     done = heatkp("predict", "--model", tiny_run, "--out", out, "--", "-dash.png", "--out.png")
     assert done.exit_code == 0, done.output
-    found = json.loads((out / "points.json").read_text(encoding="utf-8"))["pictures"]
-    assert {p["picture"] for p in found} == {"-dash.png", "--out.png"}
+    found = json.loads((out / "points.json").read_text(encoding="utf-8"))["images"]
+    assert {p["image"] for p in found} == {"-dash.png", "--out.png"}
 
 
 def test_boxes_of_such_names(images, predicted, tiny_run, tmp_path):
     from heatkp.inference.box_files import BoxFile
-    from heatkp.inference.sources import find_sources, read_pictures
+    from heatkp.inference.sources import find_sources, read_images
 
     boxes = json.loads((predicted / "coco.json").read_text(encoding="utf-8"))
     for i, annotation in enumerate(boxes["annotations"]):
@@ -119,7 +119,7 @@ def test_boxes_of_such_names(images, predicted, tiny_run, tmp_path):
     (predicted / "boxes.json").write_text(json.dumps(boxes))
     sources = find_sources([str(images)]).sources
     file = BoxFile(predicted / "boxes.json", [source.path for source in sources])
-    found = [file.find(picture)[0, 0] + 0.5 for picture in read_pictures(sources)]
+    found = [file.find(input_image)[0, 0] + 0.5 for input_image in read_images(sources)]
     assert found == list(range(len(NAMES)))
 
 
@@ -130,8 +130,8 @@ def test_what_is_wrong_with_such_a_file(images, tiny_run, tmp_path):
     out = tmp_path / "out"
     done = heatkp("predict", folder, "--model", tiny_run, "--out", out)
     assert done.exit_code == 1 and r"\xe9\n\x1b[31m.png" in done.output
-    (fault,) = json.loads((out / "points.json").read_text(encoding="utf-8"))["faults"]
-    assert text_to_name(fault["picture"]) == os.fsdecode(b"\xe9\n\x1b[31m.png")
+    (failure,) = json.loads((out / "points.json").read_text(encoding="utf-8"))["errors"]
+    assert text_to_name(failure["image"]) == os.fsdecode(b"\xe9\n\x1b[31m.png")
 
 
 @pytest.fixture(scope="module")

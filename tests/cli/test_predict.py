@@ -20,7 +20,7 @@ from heatkp.inference.detectors import Detection
 from heatkp.inference.writers.json import JsonTable
 from heatkp.models import build_model
 from tests.cli.test_cli import refused
-from tests.conftest import box_of, heatkp, imglab_text, write_picture
+from tests.conftest import box_of, heatkp, imglab_text, write_image
 from tests.inference.test_sources import turned, video
 
 
@@ -46,7 +46,7 @@ def drawn_faces(tmp_path_factory):
 
 @pytest.fixture
 def photos(drawn_faces, tmp_path):
-    """Two photos of one name in two folders, and one more."""
+    """Two images of one name in two folders, and one more."""
     for name, number in (("a/1.png", 0), ("b/1.png", 1), ("b/2.jpg", 2)):
         image = cv2.imread(str(drawn_faces / "images" / f"{number:06d}.png"))
         path = tmp_path / "photos" / name
@@ -57,7 +57,7 @@ def photos(drawn_faces, tmp_path):
 
 @pytest.fixture
 def detector(monkeypatch):
-    """Finds a face in the upper half and a less sure one below, but none in bright pictures."""
+    """Finds a face in the upper half and a less sure one below, but none in bright images."""
     asked = []
 
     class Detector:
@@ -88,27 +88,27 @@ def names(folder):
     return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
 
 
-def pictures(out):
+def inputs(out):
     found = json.loads((out / "points.json").read_text(), parse_constant=pytest.fail)
-    return {p["picture"]: p for p in found["pictures"]}
+    return {p["image"]: p for p in found["images"]}
 
 
 def test_a_folder(tiny_run, photos, tmp_path):
     out = tmp_path / "out"
     formats = [f"--format={f}" for f in ("json", "csv", "coco", "pts")]
     text = run(photos, "--model", tiny_run, "--out", out, *formats)
-    tables = ["coco.json", "faces.csv", "points.csv", "points.json", "summary.json"]
+    tables = ["coco.json", "objects.csv", "points.csv", "points.json", "summary.json"]
     shots = ["a/1.png", "b/1.png", "b/2.jpg"]
     pts = [f"pts/{s[:3]}.pts" for s in shots]
-    assert names(out) == sorted([*tables, *pts, *(f"pictures/{s}" for s in shots)])
-    assert "3 pictures, 3 faces" in text and "ms a picture" in text and str(out) in text
+    assert names(out) == sorted([*tables, *pts, *(f"images/{s}" for s in shots)])
+    assert "3 images, 3 faces" in text and "ms an image" in text and str(out) in text
     assert "without a face" not in text and "research" not in text
     summary = json.loads((out / "summary.json").read_text())
-    assert summary["complete"] and summary["pictures"] == 3 and summary["faults"] == []
+    assert summary["complete"] and summary["images"] == 3 and summary["errors"] == []
     assert summary["options"] == {"boxes": "image", "passes": 1, "flip_test": False}
-    found = pictures(out)
+    found = inputs(out)
     assert list(found) == shots
-    by_json = [[(p["x"], p["y"]) for p in found[s]["faces"][0]["points"]] for s in shots]
+    by_json = [[(p["x"], p["y"]) for p in found[s]["objects"][0]["points"]] for s in shots]
     coco, table = read(out / "coco.json"), read(out / "points.csv")
     for labels in (coco, table):
         files = [s.file.resolve() for s in labels.samples]
@@ -124,8 +124,8 @@ def test_it_agrees_with_the_library(tiny_run, photos, tmp_path):
     files = [photos / n for n in ("b/2.jpg", "a/1.png")]
     run(*files, "--model", tiny_run, "--out", tmp_path / "out", "--flip-test", "--batch-size", 1)
     expected = library.load_model(tiny_run).predict(files, flip_test=True)
-    for entry, keypoints in zip(pictures(tmp_path / "out").values(), expected, strict=True):
-        points = [(p["x"], p["y"]) for p in entry["faces"][0]["points"]]
+    for entry, keypoints in zip(inputs(tmp_path / "out").values(), expected, strict=True):
+        points = [(p["x"], p["y"]) for p in entry["objects"][0]["points"]]
         assert np.allclose(points, keypoints.points, atol=2e-3)
         assert (entry["width"], entry["height"]) == keypoints.image_size == (64, 64)
 
@@ -134,17 +134,17 @@ def test_folders_are_numbered_and_nothing_is_overwritten(tiny_run, photos, tmp_p
     monkeypatch.chdir(tmp_path)
     for folder in ("predictions", "predictions-2"):
         assert f"Written to {folder}:" in run("photos/a", "--model", tiny_run)
-        assert names(Path(folder)) == ["pictures/1.png", "points.json", "summary.json"]
+        assert names(Path(folder)) == ["images/1.png", "points.json", "summary.json"]
     before = {p: p.read_bytes() for p in Path("predictions").rglob("*.*")}
     refused(["predict", "photos", "--model", tiny_run, "--out", "predictions"], "exists already")
     refused(["predict", "photos", "--model", tiny_run, "--out", "photos/a/1.png"], "not a folder")
     assert {p: p.read_bytes() for p in Path("predictions").rglob("*.*")} == before
-    # what was predicted is not looked at as a photo
-    text = run(".", "--model", tiny_run, "--no-pictures", "--out", "third")
-    assert "3 pictures" in text and "left out, for it holds earlier predictions" in text
+    # what was predicted is not looked at as an image
+    text = run(".", "--model", tiny_run, "--no-images", "--out", "third")
+    assert "3 images" in text and "left out, for it holds earlier predictions" in text
     Path("empty").mkdir()
-    run("photos/a", "--model", tiny_run, "--out", "empty", "--no-pictures", "--format", "csv")
-    assert names(Path("empty")) == ["faces.csv", "points.csv", "summary.json"]
+    run("photos/a", "--model", tiny_run, "--out", "empty", "--no-images", "--format", "csv")
+    assert names(Path("empty")) == ["objects.csv", "points.csv", "summary.json"]
 
 
 def test_faces_are_found(boxed, photos, detector, tmp_path):
@@ -153,18 +153,18 @@ def test_faces_are_found(boxed, photos, detector, tmp_path):
     out = tmp_path / "out"
     text = run(photos, "--model", boxed, "--out", out, "--detector", "told")
     assert detector == ["told"]
-    assert "4 pictures, 6 faces" in text and "1 without a face: a/white.png" in text
-    found = pictures(out)
-    assert found["a/white.png"]["faces"] == []
-    assert [f["box_score"] for f in found["b/2.jpg"]["faces"]] == [0.9, 0.4]
-    assert found["b/2.jpg"]["faces"][0]["box"] == [0.0, 0.0, 63.0, 32.0]
-    assert "pictures/a/white.png" not in names(out)
+    assert "4 images, 6 faces" in text and "1 without a face: a/white.png" in text
+    found = inputs(out)
+    assert found["a/white.png"]["objects"] == []
+    assert [f["box_score"] for f in found["b/2.jpg"]["objects"]] == [0.9, 0.4]
+    assert found["b/2.jpg"]["objects"][0]["box"] == [0.0, 0.0, 63.0, 32.0]
+    assert "images/a/white.png" not in names(out)
     options = json.loads((out / "summary.json").read_text())["options"]
     assert options["detector"] == "told" and options["boxes"] == "faces"
     for i, choice in enumerate((["--min-score", 0.5], ["--max-faces", 1])):
-        run(photos, "--model", boxed, "--out", tmp_path / str(i), "--no-pictures", *choice)
-        faces = pictures(tmp_path / str(i))["b/2.jpg"]["faces"]
-        assert [f["box_score"] for f in faces] == [0.9]
+        run(photos, "--model", boxed, "--out", tmp_path / str(i), "--no-images", *choice)
+        objects = inputs(tmp_path / str(i))["b/2.jpg"]["objects"]
+        assert [f["box_score"] for f in objects] == [0.9]
 
 
 def test_boxes_that_are_typed(boxed, photos, tmp_path):
@@ -172,13 +172,13 @@ def test_boxes_that_are_typed(boxed, photos, tmp_path):
     boxes = [(-3.5, 2, 30, 40), (20, 5, 60, 44)]
     typed = [f"--box={','.join(map(str, box))}" for box in boxes]
     run(one, *typed, "--model", boxed, "--out", out)
-    first, second = pictures(out)["1.png"]["faces"]
+    first, second = inputs(out)["1.png"]["objects"]
     assert first["box"] == list(boxes[0]) and second["box"] == list(boxes[1])
     assert first["points"][0]["x"] < second["points"][0]["x"]
     run(photos / "b" / "1.png", photos / "b" / "2.jpg", *typed, "--model", boxed, "--out",
         tmp_path / "two")  # fmt: skip
-    found = pictures(tmp_path / "two")
-    assert [found[n]["faces"][0]["box"] for n in ("1.png", "2.jpg")] == [list(b) for b in boxes]
+    found = inputs(tmp_path / "two")
+    assert [found[n]["objects"][0]["box"] for n in ("1.png", "2.jpg")] == [list(b) for b in boxes]
 
 
 def test_boxes_of_a_file(boxed, photos, tmp_path):
@@ -188,17 +188,17 @@ def test_boxes_of_a_file(boxed, photos, tmp_path):
     labels.write_text(imglab_text(entries))
     out = tmp_path / "out"
     text = run(photos, "--boxes", labels, "--model", boxed, "--out", out)
-    assert "2 pictures, 3 faces" in text and "1 without a box, left out: b/1.png" in text
-    found = pictures(out)
+    assert "2 images, 3 faces" in text and "1 without a box, left out: b/1.png" in text
+    found = inputs(out)
     assert list(found) == ["a/1.png", "b/2.jpg"]
-    assert found["a/1.png"]["faces"][0]["box"] == [0.5, 1.5, 30.5, 41.5]
+    assert found["a/1.png"]["objects"][0]["box"] == [0.5, 1.5, 30.5, 41.5]
     # and of an earlier prediction: the same boxes give the same points
     run(photos, "--boxes", labels, "--model", boxed, "--out", tmp_path / "coco", "--format", "coco")
     run(photos, "--boxes", tmp_path / "coco" / "coco.json", "--model", boxed, "--out",
         tmp_path / "again")  # fmt: skip
-    again = pictures(tmp_path / "again")
-    assert [len(p["faces"]) for p in again.values()] == [1, 2]
-    xs = [[p["x"] for p in f["b/2.jpg"]["faces"][1]["points"]] for f in (found, again)]
+    again = inputs(tmp_path / "again")
+    assert [len(p["objects"]) for p in again.values()] == [1, 2]
+    xs = [[p["x"] for p in f["b/2.jpg"]["objects"][1]["points"]] for f in (found, again)]
     assert np.allclose(*xs, atol=0.01)
 
 
@@ -214,9 +214,9 @@ def test_a_model_of_boxes_says_where_it_has_none(boxed, photos, tmp_path):
 
 
 def test_what_is_no_run_is_said(tmp_path):
-    write_picture(tmp_path / "photo.png")
+    write_image(tmp_path / "photo.png")
     told = run(tmp_path / "photo.png", "--model", tmp_path / "photo.png", code=2)
-    assert "photo.png is no run" in told and "weights_only" not in told
+    assert "image.png is no run" in told and "weights_only" not in told
 
 
 def test_videos(tiny_run, photos, tmp_path):
@@ -224,12 +224,12 @@ def test_videos(tiny_run, photos, tmp_path):
     out = tmp_path / "out"
     formats = ["--format", "json", "--format", "csv", "--format", "pts"]
     text = run(photos / "a", "--model", tiny_run, "--out", out, "--every", 3, *formats)
-    assert "4 pictures, 4 faces" in text
-    found = pictures(out)
+    assert "4 images, 4 faces" in text
+    found = inputs(out)
     assert [p.get("frame") for p in found.values()] == [None, 0, 3, 6]
     assert [p.get("time") for p in found.values()] == [None, 0.0, 0.3, 0.6]
-    assert {"pts/clip.avi/000003.pts", "pts/1.pts", "pictures/1.png"} < set(names(out))
-    capture = cv2.VideoCapture(str(out / "pictures" / "clip.avi.mp4"))
+    assert {"pts/clip.avi/000003.pts", "pts/1.pts", "images/1.png"} < set(names(out))
+    capture = cv2.VideoCapture(str(out / "images" / "clip.avi.mp4"))
     count = sum(1 for _ in iter(lambda: capture.read()[0], False))
     assert count == 3 and capture.get(cv2.CAP_PROP_FPS) == pytest.approx(10 / 3, rel=0.01)
 
@@ -242,12 +242,12 @@ def test_bad_files_are_named_and_the_others_done(tiny_run, photos, tmp_path):
     out = tmp_path / "out"
     gone = photos / "gone.jpg"
     text = run(photos, gone, "--model", tiny_run, "--out", out, code=1)
-    assert "3 pictures, 3 faces" in text and "4 could not be used" in text
+    assert "3 images, 3 faces" in text and "4 could not be used" in text
     for words in ("a/text.jpg: ", "a/half.jpg: ", "is not an image", "b/clip.mp4: ",
                   f"{gone}: there is no such file"):  # fmt: skip
         assert words in text, text
     found = json.loads((out / "points.json").read_text())
-    assert len(found["pictures"]) == 3 and len(found["faults"]) == 4
+    assert len(found["images"]) == 3 and len(found["errors"]) == 4
 
 
 def test_unusual_pictures(tiny_run, tmp_path):
@@ -263,11 +263,11 @@ def test_unusual_pictures(tiny_run, tmp_path):
     turned(folder / "turned.jpg")
     out = tmp_path / "out"
     text = run(folder, "--model", tiny_run, "--out", out, "--format", "json", "--format", "csv")
-    assert "8 pictures, 8 faces" in text and "stored turned (EXIF): 1;" in text
-    found = pictures(out)
+    assert "8 images, 8 faces" in text and "stored turned (EXIF): 1;" in text
+    found = inputs(out)
     assert found["turned.jpg"]["turned_by_exif"] and found["turned.jpg"]["width"] == 20
     assert (found["dot.png"]["width"], found["row.png"]["width"]) == (1, 90)
-    drawn = cv2.imread(str(out / "pictures" / "turned.jpg"))
+    drawn = cv2.imread(str(out / "images" / "turned.jpg"))
     assert drawn.shape == (40, 20, 3)
 
 
@@ -277,11 +277,11 @@ def test_standard_output(tiny_run, photos, tmp_path, monkeypatch):
     for format in ("json", "coco"):
         result = heatkp("predict", photos, "--model", tiny_run, "--format", format, "--out", "-")
         assert result.exit_code == 0
-        key = {"json": "pictures", "coco": "images"}[format]
+        key = {"json": "images", "coco": "images"}[format]
         assert len(json.loads(result.stdout)[key]) == 3
-        assert "3 pictures, 3 faces" in result.stderr
+        assert "3 images, 3 faces" in result.stderr
     result = heatkp("predict", photos, "--model", tiny_run, "--format", "csv", "--out", "-")
-    assert result.stdout.splitlines()[1].startswith("photos/a/1.png,,,64,64,1,")
+    assert result.stdout.splitlines()[1].startswith("images/a/1.png,,,64,64,1,")
     assert names(tmp_path) == before
     for formats in (["pts"], ["json", "csv"]):
         flags = [f"--format={f}" for f in formats]
@@ -291,9 +291,9 @@ def test_standard_output(tiny_run, photos, tmp_path, monkeypatch):
 def test_stopped_by_ctrl_c(tiny_run, photos, tmp_path, monkeypatch):
     add = JsonTable.add
 
-    def interrupted(self, picture, found):
-        add(self, picture, found)
-        if picture.name == "b/1.png":
+    def interrupted(self, input_image, found):
+        add(self, input_image, found)
+        if input_image.name == "b/1.png":
             os.kill(os.getpid(), signal.SIGINT)
 
     monkeypatch.setattr(JsonTable, "add", interrupted)
@@ -301,15 +301,15 @@ def test_stopped_by_ctrl_c(tiny_run, photos, tmp_path, monkeypatch):
     before = signal.getsignal(signal.SIGINT)
     text = run(photos, "--model", tiny_run, "--out", out, "--format", "json", "--format", "csv",
                code=130)  # fmt: skip
-    assert "Interrupted after 2 pictures" in text
-    assert len(pictures(out)) == 2 and len(read(out / "points.csv").samples) == 2
+    assert "Interrupted after 2 images" in text
+    assert len(inputs(out)) == 2 and len(read(out / "points.csv").samples) == 2
     assert json.loads((out / "summary.json").read_text())["complete"] is False
     assert not [n for n in names(out) if "part" in n]
     assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_a_full_disk(tiny_run, photos, tmp_path, monkeypatch):
-    def full(self, picture, found):
+    def full(self, input_image, found):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     out = tmp_path / "out"
@@ -324,21 +324,21 @@ def test_what_is_refused(tiny_run, boxed, photos, tmp_path):
     photo = photos / "a" / "1.png"
     tail = ["--model", boxed, "--out", out]
     nothing = ["predict", tmp_path / "no.jpg", tmp_path / "*.gif", *tail]
-    reasons = ["no.jpg: there is no such file", "*.gif: no picture and no video matches"]
-    refused(nothing, "no picture found", *reasons, out=out)
-    refused(["predict", *tail], "PICTURES", out=out)
+    reasons = ["no.jpg: there is no such file", "*.gif: no image and no video matches"]
+    refused(nothing, "no image found", *reasons, out=out)
+    refused(["predict", *tail], "IMAGES", out=out)
     refused(["predict", photo, "--model", tmp_path / "no", "--out", out], "no run folder", out=out)
     refused(["predict", photo, "--boxes", tmp_path / "no.xml", *tail], "no such file", out=out)
     refused(["predict", photo, "--boxes", photo, *tail], "no known format", out=out)
-    refused(["predict", photos, "--box", "1,2,3,4", *tail], "1 boxes for 3 pictures", out=out)
+    refused(["predict", photos, "--box", "1,2,3,4", *tail], "1 boxes for 3 images", out=out)
     for text in ("1,2,3", "1,2,x,4", "9,2,3,4", "nan,2,3,4", "1,2,inf,4"):
         refused(["predict", photo, "--box", text, *tail], "four numbers", text, out=out)
     box = ["--box", "1,2,30,40"]
     refused(["predict", photo, *box, "--boxes", "faces", *tail], "leave out --boxes", out=out)
     refused(["predict", photo, *box, "--max-faces", 1, *tail], "--max-faces is about", out=out)
     whole = ["--model", tiny_run, "--out", out]
-    refused(["predict", photo, *box, *whole], "whole pictures", out=out)
-    refused(["predict", photo, "--boxes", "faces", *whole], "whole pictures", out=out)
+    refused(["predict", photo, *box, *whole], "whole images", out=out)
+    refused(["predict", photo, "--boxes", "faces", *whole], "whole images", out=out)
     refused(["predict", photo, "--passes", 2, *whole], "two passes need", out=out)
     gone = [tmp_path / "gone.jpg", photo]  # whose boxes must not be taken for the other's
     refused(["predict", *gone, *box, *box, *tail], "gone.jpg: there is no such file", out=out)
@@ -356,7 +356,7 @@ def test_the_packaged_model_states_its_terms_once(photos, tmp_path):
 
 
 def test_a_picture_in_an_unusual_place(tiny_run, tmp_path):
-    photo = write_picture(tmp_path / "ä ö" / "a$[b].png")
+    photo = write_image(tmp_path / "ä ö" / "a$[b].png")
     text = run(photo, "--model", tiny_run, "--out", tmp_path / "out")
-    assert "pictures/a$[b].png" in names(tmp_path / "out")
-    assert "1 picture, 1 face, " in text
+    assert "images/a$[b].png" in names(tmp_path / "out")
+    assert "1 image, 1 face, " in text

@@ -59,11 +59,11 @@ def test_the_mean_of_errors():
 
     a, b = errors(0.5), errors(2.0)
     both = mean_of([a, b])
-    np.testing.assert_allclose(both.photo, (a.photo + b.photo) / 2)
+    np.testing.assert_allclose(both.image_points, (a.image_points + b.image_points) / 2)
     # In the first one's input pixels.
-    np.testing.assert_allclose(both.input, both.photo / 2)
+    np.testing.assert_allclose(both.input, both.image_points / 2)
     np.testing.assert_array_equal(both.input_truth, a.input_truth)
-    assert mean_of([a]).photo == pytest.approx(a.photo)
+    assert mean_of([a]).image_points == pytest.approx(a.image_points)
     # Independent errors average out.
     found = [summarise(e, FACE68)["mse_normalised"] for e in (a, both)]
     assert found[1] < 0.7 * found[0]

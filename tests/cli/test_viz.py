@@ -19,7 +19,7 @@ from heatkp.evaluation import evaluate
 from heatkp.models import build_model
 from heatkp.viz.figures import mean_distance
 from tests.cli.test_cli import refused
-from tests.conftest import heatkp, write_imm, write_picture
+from tests.conftest import heatkp, write_image, write_imm
 
 
 def untrained(tiny_run, folder, head, **data):
@@ -100,30 +100,30 @@ def test_the_best_is_the_best(tiny_run, tmp_path, monkeypatch):
 
 
 def test_photos(four_points, tmp_path):
-    photo = write_picture(tmp_path / "a b$.png")
-    other = write_picture(tmp_path / "other" / "a b$.png", seed=1)
+    photo = write_image(tmp_path / "a b$.png")
+    other = write_image(tmp_path / "other" / "a b$.png", seed=1)
     out = tmp_path / "out"
     out.mkdir()
     command = ["viz-heatmaps", four_points, photo, other, "--out", out, "--points", "nose_tip"]
     text = words(heatkp(*command))
-    stems = ["photo-1-a b$", "photo-2-a b$"]
+    stems = ["image-1-a b$", "image-2-a b$"]
     assert names(out) == sorted(f"{s}{end}.png" for s in stems for end in ("-maps", ""))
     assert "worst_points" not in text
-    width = cv2.imread(str(out / "photo-1-a b$.png")).shape[1]
+    width = cv2.imread(str(out / "image-1-a b$.png")).shape[1]
     assert width == pytest.approx(2 * 1.1 * 2.3 * 110, abs=2)
 
 
 def test_bad_heatmaps(tiny_run, regression_run, tmp_path):
     out = tmp_path / "out"
-    photo = write_picture(tmp_path / "a.png")
+    photo = write_image(tmp_path / "a.png")
     command = ["viz-heatmaps", tiny_run, "--out", out]
     refused([*command, "--points", "30,68"], "'68'", "0 to 67", out=out)
     refused([*command, "--points", "nose"], "'nose'", "names such as", out=out)
     refused([*command, "--points", "0-67"], "68 points", "20 fit", out=out)
     refused([*command, photo, tmp_path / "no.png"], "no.png does not exist", out=out)
     refused([*command, photo, "--samples", 1], "--samples", out=out)
-    refused([*command, photo, "--box", "1,2,3,4"], "whole pictures", out=out)
-    refused([*command, "--box", "1,2,3,4"], "1 boxes for 0 pictures", out=out)
+    refused([*command, photo, "--box", "1,2,3,4"], "whole images", out=out)
+    refused([*command, "--box", "1,2,3,4"], "1 boxes for 0 images", out=out)
     for box in ("1,2,3", "1,2,x,4", "9,2,3,4", "nan,2,3,4", "1,2,inf,4"):
         refused([*command, photo, "--box", box], "four numbers", box, out=out)
     refused(["viz-heatmaps", tmp_path / "none"], "no run folder or checkpoint")
@@ -135,7 +135,7 @@ def test_bad_heatmaps(tiny_run, regression_run, tmp_path):
 def test_a_run_whose_data_is_gone(tiny_run, tmp_path):
     gone, out = str(tmp_path / "faces"), tmp_path / "out"
     run = untrained(tiny_run, tmp_path / "run", "argmax", path=gone, crop="box", points=[0, 1])
-    photos = [write_picture(tmp_path / f"{n}.png", seed=n) for n in range(2)]
+    photos = [write_image(tmp_path / f"{n}.png", seed=n) for n in range(2)]
     boxes = ["--box", "5,5,40,40", "--box=-3.5,2,50,44"]
     command = ["viz-heatmaps", run, *photos, *boxes, "--points", "0"]
     words(heatkp(*command, "--out", tmp_path / "photos"))
@@ -171,7 +171,7 @@ def test_error_curve(tiny_run, regression_run, tmp_path, monkeypatch):
 def test_points_of_several_runs(tiny_run, regression_run, tmp_path):
     out = tmp_path / "a.png"
     text = words(heatkp("viz", "points", tiny_run, regression_run, "--out", out))
-    assert "share of inter-ocular" in text
+    assert "fraction of inter-ocular" in text
     assert cv2.imread(str(out)).shape[1] == pytest.approx(110 * 8, abs=2)
     assert names(tmp_path) == ["a.png"]
 
@@ -179,7 +179,7 @@ def test_points_of_several_runs(tiny_run, regression_run, tmp_path):
 def test_head_turn(tiny_run, four_points, tmp_path):
     out = tmp_path / "a.png"
     text = words(heatkp("viz", "head-turn", tiny_run, "--out", out))
-    assert "tiny: " in text and "shares of box-diagonal" in text
+    assert "tiny: " in text and "fractions of box-diagonal" in text
     counts = [int(n) for n in re.findall(r"([0-9]+) images\)", text)]
     assert sum(counts) == 12 and cv2.imread(str(out)) is not None
     out.unlink()
@@ -243,7 +243,7 @@ def test_filters(tiny_run, tmp_path):
     first = text.split()[0]
     assert first.endswith("conv_stem") and "3x3 on 3 inputs, gives 32x32" in text
     assert "map_layer.convolution 68 filters" in text
-    photo, out = write_picture(tmp_path / "photo.png"), tmp_path / "a.png"
+    photo, out = write_image(tmp_path / "photo.png"), tmp_path / "a.png"
     command = ["viz", "filters", tiny_run, "--out", out]
     text = words(heatkp(*command, "--images", photo, "--images", "val:3"))
     assert f"{first}, " in text and cv2.imread(str(out)).shape[0] > 110 * 2 * 2.6

@@ -1,4 +1,4 @@
-"""Normal distributions, angles from a list, zoom one way, boxes cut at the picture's edges."""
+"""Normal distributions, angles from a list, zoom one way, boxes cut at the image's edges."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_boxes_are_cut_at_the_edges():
     assert np.allclose(cut, [49.5, -0.5, 99.5, 59.5])
     middle = [29.5, 29.5, 49.5, 49.5]
     assert np.allclose(framing.region((100, 80), middle), framing.whole_region((100, 80), middle))
-    with pytest.raises(ValueError, match="outside the picture"):
+    with pytest.raises(ValueError, match="outside the image"):
         framing.region((100, 80), [200, 10, 240, 50])
 
 
@@ -112,7 +112,7 @@ def faces(count=3):
 
 
 def test_cut_boxes_show_the_picture_itself():
-    """Whatever jitter does, the input is what the whole picture would have given."""
+    """Whatever jitter does, the input is what the whole image would have given."""
     settings = Augmentation(**{**STILL, "box_jitter": 0.2})
     framing = Framing((64, 64), 1.5, keep_aspect=False, inside=True)
     far = np.array([120, 20, 255, 80], np.float32)  # most of it is cut
@@ -213,7 +213,7 @@ def test_shears_and_shifts_of_both_axes_are_drawn_apart():
     ],
 )
 def test_reach_by_hand(values, framing, expected):
-    """No more than is needed, for it decides how much of a photo is kept."""
+    """No more than is needed, for it decides how much of an image is kept."""
     assert reach(Augmentation(**{**STILL, **values}), Framing((64, 64), **framing)) == (
         pytest.approx(expected)
     )

@@ -11,7 +11,7 @@ from heatkp.data.inspection import inspect
 from heatkp.data.loading import load_data
 from heatkp.data.readers import read
 from heatkp.errors import DataError
-from tests.conftest import heatkp, write_picture
+from tests.conftest import heatkp, write_image
 
 GOOD = [20, 15, 30, 25]
 OUTSIDE = [90, 5, 20, 20]
@@ -21,7 +21,7 @@ def coco(folder, boxes, declared=(64, 48), points=(25, 20, 2, 40, 30, 2)):
     """Images of 64 x 48, each with a box x, y, width, height."""
     images, notes = [], []
     for i, box in enumerate(boxes):
-        write_picture(folder / f"{i:02d}.png", seed=i)
+        write_image(folder / f"{i:02d}.png", seed=i)
         size = {} if declared is None else {"width": declared[0], "height": declared[1]}
         images.append({"id": i, "file_name": f"{i:02d}.png", **size})
         notes.append(

@@ -151,9 +151,9 @@ def test_boxes_from_points():
 
 @given(st.integers(0, 1000), st.floats(0.1, 0.9))
 def test_a_photo_is_never_parted(seed, share):
-    samples = [replace(face(), id=f"{i}", photo=f"photo{i // 3}") for i in range(30)]
+    samples = [replace(face(), id=f"{i}", source_image=f"image{i // 3}") for i in range(30)]
     train, val = split(samples, Data(validation=share, split_seed=seed))
-    assert not {s.photo for s in train} & {s.photo for s in val}
+    assert not {s.source_image for s in train} & {s.source_image for s in val}
     assert len(train) + len(val) == 30 and len(val) == 3 * round(share * 10)
 
 

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from heatkp.config import Data, expand_path
+from heatkp.data.crops import CropSource, default_folder
 from heatkp.data.module import cache_folder
-from heatkp.data.photos import PhotoSource, default_folder
 from heatkp.errors import SettingsError
 from tests.cli.test_cli import refused
 from tests.conftest import TINY, heatkp, largest_file
-from tests.data.test_photos import FRAMING, folders, write_samples
+from tests.data.test_crops import FRAMING, folders, write_samples
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def test_training_without_home(homeless, tmp_path):
 
 @pytest.mark.parametrize("file", ["pixels.bin", "index.npz"])
 def test_a_disk_that_is_full_is_no_obstacle(tmp_path, monkeypatch, file):
-    source = PhotoSource(write_samples(tmp_path / "photos"), FRAMING, 1.0, tmp_path / "cache")
+    source = CropSource(write_samples(tmp_path / "photos"), FRAMING, 1.0, tmp_path / "cache")
 
     def full(*_, **__):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -70,7 +70,7 @@ def test_a_disk_that_is_full_is_no_obstacle(tmp_path, monkeypatch, file):
 
 def test_crops_in_a_read_only_folder_are_used(tmp_path, monkeypatch):
     samples = write_samples(tmp_path / "photos")
-    first = PhotoSource(samples, FRAMING, 1.0, tmp_path / "cache")
+    first = CropSource(samples, FRAMING, 1.0, tmp_path / "cache")
     assert first.prepare() is None
 
     def refuse(*_, **__):
@@ -78,7 +78,7 @@ def test_crops_in_a_read_only_folder_are_used(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "utime", refuse)
     monkeypatch.setattr("tempfile.mkdtemp", refuse)
-    second = PhotoSource(samples, FRAMING, 1.0, tmp_path / "cache")
+    second = CropSource(samples, FRAMING, 1.0, tmp_path / "cache")
     assert second.prepare() is None and (second[1].image == first[1].image).all()
-    other = PhotoSource(samples[:2], FRAMING, 1.0, tmp_path / "cache")
+    other = CropSource(samples[:2], FRAMING, 1.0, tmp_path / "cache")
     assert "no permission" in other.prepare() and other[1].image.ndim == 3

@@ -19,14 +19,14 @@ from heatkp.data.readers import read
 from heatkp.data.samples import Labels, Sample
 from heatkp.errors import DataError
 from heatkp.skeletons import FACE68, Skeleton
-from tests.conftest import heatkp, write_picture
+from tests.conftest import heatkp, write_image
 
 GOOD = drawn_sample(0, 0, FACE68, 64)
 
 
 def notes(tmp_path, rows, header="image,a_x,a_y,b_x,b_y", **settings):
     for row in rows:
-        write_picture(tmp_path / row.split(",")[0])
+        write_image(tmp_path / row.split(",")[0])
     (tmp_path / "points.csv").write_text("\n".join([header, *rows]) + "\n")
     settings = {"validation": 0.5, "pairs": [], **settings}
     return load_data(Data(path=str(tmp_path), **settings)).notes
@@ -41,7 +41,7 @@ FRACTIONS = ["x.png,0.1,0.2,0.3,0.4", "y.png,0.5,0.6,0.7,1"]
 
 
 def test_fractions_instead_of_pixels(tmp_path):
-    with pytest.raises(DataError, match="pixels are wanted"):
+    with pytest.raises(DataError, match="pixels are expected"):
         notes(tmp_path, FRACTIONS)
 
 
@@ -55,7 +55,7 @@ def test_samples_and_points_without_labels(tmp_path):
 def test_several_objects_in_a_picture(tmp_path):
     rows = ["x.png,1,2,3,4", "x.png,9,9,12,14", "y.png,1,2,3,4"]
     (note,) = notes(tmp_path, rows)
-    assert note.startswith("1 of 2 pictures hold several samples") and "data.crop=box" in note
+    assert note.startswith("1 of 2 images hold several samples") and "data.crop=box" in note
     boxed = notes(tmp_path, rows, crop="box")
     assert not any("several samples" in note for note in boxed)
 
@@ -66,7 +66,7 @@ def test_photos_that_are_stored_turned(tmp_path):
     exif[0x0112] = 6
     photo.save(tmp_path / "turned.jpg", exif=exif)
     turned = replace(GOOD, file=tmp_path / "turned.jpg")
-    write_picture(tmp_path / "plain.png")
+    write_image(tmp_path / "plain.png")
     samples = [turned, replace(GOOD, file=tmp_path / "plain.png")]
     found = [f for f in label_findings(samples, FACE68) if "EXIF" in f.text]
     assert len(found) == 1 and not found[0].refused
@@ -78,9 +78,9 @@ def test_info_says_them_too(tmp_path):
     with pytest.raises(DataError):
         notes(tmp_path, FRACTIONS)
     told = heatkp("data", "info", tmp_path, "--out", tmp_path / "c.png")
-    assert told.exit_code == 0 and "pixels are wanted" in " ".join(told.output.split())
+    assert told.exit_code == 0 and "pixels are expected" in " ".join(told.output.split())
     refused = heatkp("train", "--data", tmp_path, "--out", tmp_path / "run", "--epochs", 1)
-    assert refused.exit_code == 2 and "pixels are wanted" in " ".join(refused.output.split())
+    assert refused.exit_code == 2 and "pixels are expected" in " ".join(refused.output.split())
     assert not (tmp_path / "run").exists()
 
 
@@ -120,7 +120,7 @@ def test_nothing_to_say_of_varied_samples():
 
 
 def test_images_of_another_size_than_declared(tmp_path):
-    files = [write_picture(tmp_path / f"{i}.png", 48, 32, seed=i) for i in range(4)]
+    files = [write_image(tmp_path / f"{i}.png", 48, 32, seed=i) for i in range(4)]
     right = [sample(f"s{i}", [[i, 1]], file=f, declared=(48, 32)) for i, f in enumerate(files)]
     layout = Skeleton("one", ("a",))
     assert found(right, layout) == []
@@ -149,7 +149,7 @@ def test_labels_of_an_upright_view(tmp_path):
 
 
 def test_only_some_files_are_looked_at(tmp_path, monkeypatch):
-    files = [write_picture(tmp_path / f"{i}.png", 48, 32, seed=i) for i in range(9)]
+    files = [write_image(tmp_path / f"{i}.png", 48, 32, seed=i) for i in range(9)]
     samples = [sample(f"s{i}", [[i, 1]], file=f, declared=(9, 9)) for i, f in enumerate(files)]
     texts = [found(samples, Skeleton("one", ("a",)), limit=n)[0].text for n in (3, None)]
     assert [text.split(" images")[0] for text in texts] == ["3 of 3", "9 of 9"]
@@ -215,8 +215,8 @@ def test_points_at_one_place():
 
 
 def test_copies_of_an_annotation(tmp_path):
-    file = write_picture(tmp_path / "a.png")
-    other = write_picture(tmp_path / "b.png", seed=1)
+    file = write_image(tmp_path / "a.png")
+    other = write_image(tmp_path / "b.png", seed=1)
     samples = [sample("x", file=file), sample("y", file=file), sample("z", file=other)]
     one = only(samples)
     assert not one.refused and one.text.startswith("1 samples") and "y and x" in one.text
@@ -247,7 +247,7 @@ def test_other_places_are_points(place):
 def test_placeholders_of_files_that_count_from_one(tmp_path):
     """(0, 0) is none of their pixels, and (1, 1) is the first."""
     for name, first in (("a", "0 0"), ("b", "1 1"), ("c", "-1 -1")):
-        write_picture(tmp_path / f"{name}.png")
+        write_image(tmp_path / f"{name}.png")
         (tmp_path / f"{name}.pts").write_text(f"{first}\n5 6\n")
     labels = read(tmp_path)
     assert [int(s.visibility[0]) for s in labels.samples] == [0, 2, 0]

@@ -14,7 +14,7 @@ from heatkp.config import Data
 from heatkp.data.loading import load_data
 from heatkp.data.readers import read
 from heatkp.errors import DataError
-from tests.conftest import write_picture
+from tests.conftest import write_image
 
 FILE = {
     "images": [{"id": i, "file_name": f"{i}.png", "width": 64, "height": 48} for i in range(1, 5)],
@@ -42,7 +42,7 @@ def written(folder, change=lambda content: None):
     content = copy.deepcopy(FILE)
     change(content)
     for i in range(1, 5):
-        write_picture(folder / f"{i}.png", seed=i)
+        write_image(folder / f"{i}.png", seed=i)
     path = folder / "a.json"
     path.write_text(json.dumps(content))
     return path

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from heatkp.data.readers import read, recognise
 from heatkp.errors import DataError
 from heatkp.skeletons import FACE15, FACE58, FACE68
-from tests.conftest import damaged, reads_or_refuses, write_picture
+from tests.conftest import damaged, reads_or_refuses, write_image
 
 ROWS = "a.png,1,2,3,4.5\nb.png,5,6,7,8\n"
 NAMED = "image,left_x,left_y,right_x,right_y\n" + ROWS
@@ -16,7 +16,7 @@ NAMED = "image,left_x,left_y,right_x,right_y\n" + ROWS
 
 def write(folder, text, pictures=("a.png", "b.png"), name="points.csv"):
     for picture in pictures:
-        write_picture(folder / picture)
+        write_image(folder / picture)
     (folder / name).write_text(text)
     return folder / name
 
@@ -100,7 +100,7 @@ def test_frames_in_a_folder_named_like_the_table(tmp_path):
     skeleton, samples, _ = read(path)
     assert skeleton is FACE68
     assert [s.file.relative_to(tmp_path).as_posix() for s in samples] == pictures[:2]
-    assert [s.photo for s in samples] == ["Luis_Fonsi", "Luis_Fonsi_101"]
+    assert [s.source_image for s in samples] == ["Luis_Fonsi", "Luis_Fonsi_101"]
     assert samples[0].points[0].tolist() == [21, 22] and samples[1].points[67, 1] == 101 + 135
 
 
@@ -108,7 +108,7 @@ def test_where_images_are_found(tmp_path):
     path = write(tmp_path, NAMED, ["deep/er/a.png", "b.png", "other/b.png"])
     files = [s.file.relative_to(tmp_path).as_posix() for s in read(path).samples]
     assert files == ["deep/er/a.png", "b.png"]
-    write_picture(tmp_path / "third" / "a.png")
+    write_image(tmp_path / "third" / "a.png")
     with pytest.raises(DataError, match=r"row 1 \(line 2\): image 'a\.png' could be .* or "):
         read(path)
 
@@ -123,7 +123,7 @@ def test_missing_images(tmp_path):
 def test_an_image_twice(tmp_path):
     samples = read(write(tmp_path, NAMED + "a.png,1,1,1,1\n")).samples
     assert [s.id for s in samples] == ["a", "b", "a#2"]
-    assert samples[0].photo == samples[2].photo
+    assert samples[0].source_image == samples[2].source_image
 
 
 @pytest.mark.parametrize("known", [FACE15, FACE58, FACE68])
@@ -178,7 +178,7 @@ DIALECTS = st.fixed_dictionaries(
         "separator": st.sampled_from([",", ";", "\t", "|"]),
         "comma": st.booleans(),  # as decimal point
         "index": st.sampled_from([None, "", "Unnamed: 0", "frame"]),
-        "image": st.sampled_from(["image", "", "filename", "picture of it", "Path"]),
+        "image": st.sampled_from(["image", "", "filename", "image of it", "Path"]),
         "extra": st.booleans(),
         "trailing": st.booleans(),
         "comments": st.booleans(),
@@ -231,9 +231,9 @@ def test_any_dialect(tmp_path_factory, dialect, values):
     assert labels.skeleton.point_names == ("tip", "root", "end")
     assert [s.id for s in labels.samples] == [str(n) for n in range(len(values))]
     for sample, points in zip(labels.samples, values):
-        wanted = np.array([(np.nan, np.nan) if p is None else np.divide(p, 4) for p in points])
-        wanted = wanted[:, ::-1] if axes[0] == "-y" else wanted
-        assert np.array_equal(sample.points, wanted, equal_nan=True)
+        expected = np.array([(np.nan, np.nan) if p is None else np.divide(p, 4) for p in points])
+        expected = expected[:, ::-1] if axes[0] == "-y" else expected
+        assert np.array_equal(sample.points, expected, equal_nan=True)
         assert sample.visibility.tolist() == [0 if p is None else 2 for p in points]
 
 

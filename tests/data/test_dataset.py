@@ -19,7 +19,7 @@ PAIR = Skeleton("pair", ("left", "right"), pairs=((0, 1),))
 
 
 def blob(size, centre, sigma):
-    """A picture of one Gaussian spot, brightest at `centre`."""
+    """An image of one Gaussian spot, brightest at `centre`."""
     y, x = np.mgrid[: size[1], : size[0]]
     spot = np.exp(-((x - centre[0]) ** 2 + (y - centre[1]) ** 2) / (2 * sigma**2))
     return np.repeat(np.round(250 * spot).astype(np.uint8)[:, :, None], 3, axis=2)
@@ -84,7 +84,7 @@ def test_framing_keeps_the_aspect_by_widening():
 
 
 def spots(size=(80, 60)):
-    """Two spots: the subject's left one, on the right of the picture, is the brighter."""
+    """Two spots: the subject's left one, on the right of the image, is the brighter."""
     left, right = (55.0, 30.0), (22.0, 28.0)
     image = np.maximum(blob(size, left, 2.0), blob(size, right, 2.0) // 2)
     points = np.array([left, right], np.float32)
@@ -100,7 +100,7 @@ def test_labels_change_sides_with_the_picture(epoch):
     picture = item["image"].numpy()[0].astype(float)
     mirrored = np.linalg.det(item["matrix"].numpy()[:, :2]) < 0
     values = [picture[round(float(y)), round(float(x))] for x, y in item["points"]]
-    # a mirrored picture has its left and right named anew
+    # a mirrored image has its left and right named anew
     bright, dim = (1, 0) if mirrored else (0, 1)
     assert values[bright] > 200 and 80 < values[dim] < 140
     assert item["visibility"].tolist() == ([1, 2] if mirrored else [2, 1])

@@ -85,11 +85,11 @@ def test_kinds_of_tiff_that_nothing_reads_right_are_named(tmp_path, image, tags,
 def test_colours_that_are_stored_times_alpha(tmp_path):
     """And a fourth channel that is no alpha."""
     rgba = np.dstack([RGB * ALPHA[:, :, None], ALPHA])
-    wanted = 255 * (RGB * ALPHA[:, :, None] + 1 - ALPHA[:, :, None])
+    expected = 255 * (RGB * ALPHA[:, :, None] + 1 - ALPHA[:, :, None])
     for dtype, full in (("u2", 65535), ("u1", 255), ("f4", 1)):
         stored = (rgba * full).astype(dtype) if full == 1 else np.rint(rgba * full).astype(dtype)
         path = tiff(tmp_path / f"{dtype}.tif", stored, extra=1)
-        assert np.abs(read_image(path).astype(int) - wanted).max() <= 2
+        assert np.abs(read_image(path).astype(int) - expected).max() <= 2
     straight = np.rint(np.dstack([RGB, ALPHA]) * 65535).astype("u2")
     path = tiff(tmp_path / "x.tif", straight, extra=0)
     assert np.abs(read_image(path) - 255 * RGB).max() <= 1
@@ -104,9 +104,9 @@ def test_every_depth_of_tiff_is_turned(tmp_path, dtype, channels, orientation):
     image = (image if full == 1 else np.rint(image)).astype(dtype)
     image = image[:, :, 0] if channels == 1 else image
     path = tiff(tmp_path / "a.tif", image, orientation=orientation)
-    wanted = upright(np.dstack([GREY] * 3) if channels == 1 else RGB, orientation)
+    expected = upright(np.dstack([GREY] * 3) if channels == 1 else RGB, orientation)
     seen = read_image(path)
-    assert seen.shape == wanted.shape and np.abs(seen - 255 * wanted).max() <= 1
+    assert seen.shape == expected.shape and np.abs(seen - 255 * expected).max() <= 1
 
 
 @pytest.mark.parametrize("depth", ["u1", "u2"])
@@ -116,8 +116,8 @@ def test_every_depth_of_png_is_turned_when_asked(tmp_path, depth, code):
     exif = b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0" + bytes([code]) + b"\0\0\0\0\0\0"
     path = png(tmp_path / "a.png", np.rint(RGB * full).astype(depth), (b"eXIf", exif))
     assert np.abs(read_image(path) - 255 * RGB).max() <= 1
-    wanted = upright(RGB, code)
-    assert np.abs(read_image(path, orient=True) - 255 * wanted).max() <= 1
+    expected = upright(RGB, code)
+    assert np.abs(read_image(path, orient=True) - 255 * expected).max() <= 1
 
 
 def test_more_pixels_than_pillow_likes(tmp_path, monkeypatch):

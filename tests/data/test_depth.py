@@ -10,7 +10,7 @@ import pytest
 from heatkp.config import Data
 from heatkp.data.depth import depth_notes
 from heatkp.data.loading import load_data
-from tests.conftest import heatkp, write_picture
+from tests.conftest import heatkp, write_image
 from tests.data.image_files import GREY, KINDS, png, tiff
 
 
@@ -26,13 +26,13 @@ def notes(folder, *names, **settings):
 
 
 def test_nothing_is_said_of_eight_bits(tmp_path):
-    write_picture(tmp_path / "a.png")
-    write_picture(tmp_path / "b.jpg")
+    write_image(tmp_path / "a.png")
+    write_image(tmp_path / "b.jpg")
     assert notes(tmp_path, "a.png", "b.jpg") == ()
 
 
 def test_deep_images_are_counted_with_their_values(tmp_path):
-    write_picture(tmp_path / "a.png")
+    write_image(tmp_path / "a.png")
     png(tmp_path / "b.png", np.rint(4095 * GREY).astype("u2"))
     tiff(tmp_path / "c.tif", GREY.astype("f4"))
     (note,) = notes(tmp_path, "a.png", "b.png", "c.tif")
@@ -49,7 +49,7 @@ def test_deep_images_are_counted_with_their_values(tmp_path):
 @pytest.mark.parametrize("name", [n for n in KINDS if "several" in n])
 def test_files_of_several_images(tmp_path, name):
     file = KINDS[name](tmp_path).path.name
-    write_picture(tmp_path / "a.png")
+    write_image(tmp_path / "a.png")
     (note,) = notes(tmp_path, "a.png", file)
     assert note.startswith("1 of 2 files hold several images") and file in note
 

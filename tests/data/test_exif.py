@@ -1,4 +1,4 @@
-"""Photos that are stored turned."""
+"""Images that are stored turned."""
 
 from __future__ import annotations
 
@@ -56,10 +56,10 @@ def test_all_formats_and_orientations_are_as_pillow_shows_them(tmp_path, kind, c
     with PillowImage.open(path) as file:
         # Pillow turns TIFF files by itself; of some versions both together turn them twice.
         turned = file if kind == "tiff" else ImageOps.exif_transpose(file)
-        wanted = np.asarray(turned.convert("RGB"))
-    assert alike(read_image(path, orient=True), wanted)
+        expected = np.asarray(turned.convert("RGB"))
+    assert alike(read_image(path, orient=True), expected)
     # Every reader turns TIFF files, so that labels refer to that, too.
-    stored = wanted if kind == "tiff" else corner()
+    stored = expected if kind == "tiff" else corner()
     assert alike(read_image(path), stored)
     assert orientation(path) == (1 if kind == "tiff" else code)
 
@@ -74,5 +74,5 @@ def test_a_turned_photo_may_be_transparent(tmp_path):
 
 def test_what_says_nothing_is_upright(tmp_path):
     assert orientation(tmp_path / "missing.jpg") == 1
-    (tmp_path / "a.jpg").write_text("no picture")
+    (tmp_path / "a.jpg").write_text("no image")
     assert orientation(tmp_path / "a.jpg") == 1

@@ -13,7 +13,7 @@ from heatkp.data.readers.pts import write_pts
 from heatkp.data.samples import Labels, Sample
 from heatkp.errors import DataError, ExtensionError, SettingsError, UnknownNameError
 from heatkp.skeletons import Skeleton
-from tests.conftest import heatkp, write_imm, write_picture
+from tests.conftest import heatkp, write_image, write_imm
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_a_reader_of_ones_own(tmp_path, register):
     register("tip", "one tip", suffix=".json", priority=1.0, boxes=True)(_one_point)
     path = tmp_path / "a.json"
     path.write_text("{}")
-    write_picture(tmp_path / "a.png")
+    write_image(tmp_path / "a.png")
     assert recognise(path) == "tip"  # before coco, for it is surer
     labels = read(path)
     assert labels.skeleton.point_names == ("tip",) and "stored" in labels.notes

@@ -26,10 +26,10 @@ from heatkp.heatmaps import Decoded
 from heatkp.inference.batches import answers
 from heatkp.inference.keypoints import Keypoints
 from heatkp.inference.predictor import Predictor
-from heatkp.inference.sources import find_sources, read_pictures
+from heatkp.inference.sources import find_sources, read_images
 from heatkp.runs import Loaded
 from heatkp.skeletons import Skeleton
-from tests.conftest import box_of, imglab_text, write_imm, write_picture
+from tests.conftest import box_of, imglab_text, write_image, write_imm
 from tests.data.image_files import HEIGHT, KINDS, WIDTH, expected
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL")
@@ -104,7 +104,7 @@ def places(kinds, folder, intensity):
     still = [kind.path for kind in kinds.values() if kind.path.suffix != ".gif"]
     model.seen.clear()
     sources = find_sources([str(path) for path in paths]).sources
-    pictures = [p for p in read_pictures(sources, options=predictor.image_options)]
+    pictures = [p for p in read_images(sources, options=predictor.image_options)]
     # Of a GIF file, which counts as a video there, the first frame.
     pictures = [p for p in pictures if p.frame in (None, 0)]
     list(answers(predictor, pictures))
@@ -172,16 +172,16 @@ def test_arrays_are_seen_as_files(kinds, name, intensity):
     model, run = watched(Data(size=[WIDTH, HEIGHT], intensity=intensity))
     given = list(_in_memory(kind, intensity))
     Predictor(run).predict(given)
-    wanted = read_image(kind.path, intensity=intensity)
+    expected = read_image(kind.path, intensity=intensity)
     for image in model.seen:
-        assert np.abs(image.astype(int) - wanted).max() <= 1
+        assert np.abs(image.astype(int) - expected).max() <= 1
     # The same in a sample that somebody made, trained on or evaluated.
     for array in (a for a in given if isinstance(a, np.ndarray) and a.dtype != np.float32):
         none = np.zeros((0, 2), np.float32)
         sample = Sample(partial(np.asarray, array), none, id="a")
         sample = sample.read_with(ImageOptions(intensity=intensity))
         item = KeypointDataset([sample], SKELETON, Framing((WIDTH, HEIGHT)))[0]
-        assert np.abs(item["image"].numpy().transpose(1, 2, 0) - wanted.astype(int)).max() <= 1
+        assert np.abs(item["image"].numpy().transpose(1, 2, 0) - expected.astype(int)).max() <= 1
 
 
 PILLOW_READS = [
@@ -197,8 +197,8 @@ def test_images_of_pillow_are_seen_as_files(kinds, name):
     model, run = watched(Data(size=[WIDTH, HEIGHT]))
     with Image.open(kinds[name].path) as image:
         Predictor(run).predict(image)
-    wanted = read_image(kinds[name].path)
-    assert np.abs(model.seen[0].astype(int) - wanted).max() <= 1
+    expected = read_image(kinds[name].path)
+    assert np.abs(model.seen[0].astype(int) - expected).max() <= 1
 
 
 def test_kinds_that_are_transparent_are_white_there(kinds):
@@ -221,7 +221,7 @@ def test_options_of_a_run_reach_every_reader_of_labels(tmp_path):
     write_imm(tmp_path / "imm")
     for name in ("pts", "csv", "coco", "xml"):
         for i in range(4):
-            write_picture(tmp_path / name / f"{'abcd'[i]}.png", seed=i)
+            write_image(tmp_path / name / f"{'abcd'[i]}.png", seed=i)
     for name in "abcd":
         (tmp_path / "pts" / f"{name}.pts").write_text("version: 1\nn_points: 1\n{\n4 5\n}\n")
     (tmp_path / "csv" / "p.csv").write_text(
@@ -237,13 +237,13 @@ def test_options_of_a_run_reach_every_reader_of_labels(tmp_path):
         "images": [{"id": i, "file_name": f"{n}.png"} for i, n in enumerate("abcd")],
         "annotations": annotations, "categories": [{"id": 1, "name": "a", "keypoints": ["p"]}],
     }))  # fmt: skip
-    wanted = ImageOptions(True, 14)
+    expected = ImageOptions(True, 14)
     for name in ("imm", "pts", "csv", "coco", "xml"):
         data = load_data(Data(path=str(tmp_path / name), pairs=[], validation=0.5, orient=True,
                               intensity=14))  # fmt: skip
         for sample in (*data.train, *data.val):
-            assert sample.options == wanted
-            assert sample.image.options == wanted and sample.image.path == sample.file
+            assert sample.options == expected
+            assert sample.image.options == expected and sample.image.path == sample.file
 
 
 @pytest.mark.parametrize("orient", [False, True])
@@ -260,8 +260,8 @@ def test_labels_of_upright_images(tmp_path, orient, code):
         {3: Image.Transpose.ROTATE_180, 6: Image.Transpose.ROTATE_270,
          8: Image.Transpose.ROTATE_90}[code]
     ))  # fmt: skip
-    wanted = upright if orient else image
-    size = [wanted.shape[1], wanted.shape[0]]
+    expected = upright if orient else image
+    size = [expected.shape[1], expected.shape[0]]
     data = Data(path=str(tmp_path), size=size, pairs=[], validation=0.5, orient=orient,
                 cache=str(tmp_path / "cache"))  # fmt: skip
     loaded = load_data(data)
@@ -269,12 +269,12 @@ def test_labels_of_upright_images(tmp_path, orient, code):
     module = KeypointDataModule(Settings(data=data, augmentation=STILL), loaded)
     module.preload()
     for sets in (module.train_set, module.val_set):
-        assert (sets[0]["image"].numpy().transpose(1, 2, 0) == wanted).all()
+        assert (sets[0]["image"].numpy().transpose(1, 2, 0) == expected).all()
     model, run = watched(data)
     predict_samples(run, loaded.val, InferenceOptions(batch_size=1))
     (other,) = (replace(s, options=ImageOptions()) for s in loaded.val)  # read in another way
     predict_samples(run, [other], InferenceOptions(batch_size=1))
-    assert all((image == wanted).all() for image in model.seen)
+    assert all((image == expected).all() for image in model.seen)
     model, run = watched(data.model_copy(update={"size": [upright.shape[1], upright.shape[0]]}))
     Predictor(run).predict(tmp_path / "a.png")
     assert (model.seen[0] == upright).all()

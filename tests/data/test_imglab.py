@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from heatkp.config import Data
 from heatkp.data.loading import load_data
 from heatkp.data.readers import READERS, read, recognise
-from heatkp.data.readers._common import distinct, layout, photos_of
+from heatkp.data.readers._common import distinct, layout, source_images
 from heatkp.data.readers.imglab import read_imglab
 from heatkp.errors import DataError
 from heatkp.skeletons import FACE58, FACE68, UNLABELLED, sides_by_name
-from tests.conftest import box_of, damaged, imglab_text, reads_or_refuses, write_picture
+from tests.conftest import box_of, damaged, imglab_text, reads_or_refuses, write_image
 
 EYES = {"left_eye": (20, 11.5), "right_eye": (10, 12), "nose": (15.25, 20)}
 BOX = box_of(8, 9, 14, 16, parts=EYES)
@@ -22,7 +22,7 @@ BOX = box_of(8, 9, 14, 16, parts=EYES)
 
 def write(folder, images, **options):
     for name in {name for name, _ in images}:
-        write_picture(folder / name)
+        write_image(folder / name)
     path = folder / "faces.xml"
     path.write_text(imglab_text(images, **options))
     return path
@@ -42,7 +42,7 @@ def test_both_ways_of_writing(tmp_path, double):
         assert sample.points.dtype == sample.box.dtype == np.float32
         assert sample.visibility.tolist() == [2, 2, 2]
         assert sample.box.tolist() == [7.5, 8.5, 21.5, 24.5]  # pixels 8...21 and 9...24
-        assert (sample.id, sample.photo, sample.file) == ("a", "a", tmp_path / "a.png")
+        assert (sample.id, sample.source_image, sample.file) == ("a", "a", tmp_path / "a.png")
         assert sample.image().shape == (48, 64, 3)
 
 
@@ -55,7 +55,7 @@ def test_several_boxes_and_what_is_left_out(tmp_path):
     ]
     _, samples, notes = read(write(tmp_path, images))
     assert [s.id for s in samples] == ["d/b_1", "d/b_1#2", "d/b_2_mirror", "d/b_1#3"]
-    assert [s.photo for s in samples] == ["d/b"] * 4
+    assert [s.source_image for s in samples] == ["d/b"] * 4
     assert [s.visibility.tolist() for s in samples] == [[2, 2, 2], [0, 0, 0], [0, 2, 0], [2, 2, 2]]
     assert np.isnan(samples[1].points).all() and samples[2].points[1].tolist() == [1, 2]
     assert np.isnan(samples[2].points[[0, 2]]).all()
@@ -132,7 +132,7 @@ def test_windows_paths(tmp_path):
     path = write(tmp_path, [("faces/a_3.png", [BOX])])
     path.write_text(path.read_text().replace("faces/", "faces\\"))
     sample = read(path).samples[0]
-    assert (sample.id, sample.photo) == ("faces/a_3", "faces/a")
+    assert (sample.id, sample.source_image) == ("faces/a_3", "faces/a")
     assert sample.file == tmp_path / "faces" / "a_3.png"
 
 
@@ -161,10 +161,10 @@ def test_missing_images(tmp_path):
         ("'nose'", "'left_eye'", "box 2 of image 1 .*part 'left_eye' is there twice"),
         ("name='nose'", "", "a part has no name"),
         ("file='a.png'", "", "image 1 has no file name"),
-        ("width='14'", "width='14' ignore='perhaps'", "ignore is 'perhaps'; wanted 0 or 1"),
+        ("width='14'", "width='14' ignore='perhaps'", "ignore is 'perhaps'; expected 0 or 1"),
         ("</dataset>", "", "not well-formed"),
         ("UTF-8", "klingon", "not well-formed"),
-        ("dataset>", "annotation>", "holds <annotation>, wanted <dataset>"),
+        ("dataset>", "annotation>", "holds <annotation>, expected <dataset>"),
         ("box", "bax", "holds no boxes"),
         ("'nose'", "'nase'", None),
     ],
@@ -219,25 +219,25 @@ def test_unknown_formats_are_told_all_that_are_known(tmp_path):
 def test_photos_of():
     same = ["h/1_1.jpg", "h/1_2.png", "h/1_12_mirror.jpg", "./h/1.jpg", "h\\1_mirror.jpg"]
     apart = ["image_0735.jpg", "image_0736.jpg", "image_073.jpg", "g/1_1.jpg", "h/1_1_1.jpg"]
-    found = photos_of([*same, *apart])
+    found = source_images([*same, *apart])
     assert found == ["h/1"] * 5 + ["image_0735", "image_0736", "image_073", "g/1", "h/1_1"]
 
 
 def test_numbered_pictures_are_photos_of_their_own():
-    """A folder of img_1 ... img_99 is not 99 faces of one photo, nor two of a_1 ... b_50."""
-    assert len(set(photos_of([f"img_{i}.png" for i in range(99)]))) == 99
+    """A folder of img_1 ... img_99 is not 99 faces of one image, nor two of a_1 ... b_50."""
+    assert len(set(source_images([f"img_{i}.png" for i in range(99)]))) == 99
     two = [f"{letter}_{i:02d}.jpg" for letter in "ab" for i in range(50)]
-    assert len(set(photos_of(two))) == 100
+    assert len(set(source_images(two))) == 100
     mirrored = [f"img_{i}{m}.png" for i in range(9) for m in ("", "_mirror")]
-    assert photos_of(mirrored) == [f"img_{i // 2}" for i in range(18)]
-    assert len(set(photos_of([f"img_{i}.png" for i in range(500)]))) == 500
+    assert source_images(mirrored) == [f"img_{i // 2}" for i in range(18)]
+    assert len(set(source_images([f"img_{i}.png" for i in range(500)]))) == 500
 
 
 def test_photos_with_many_faces():
-    assert len(set(photos_of([f"{p:04d}_{i}.jpg" for p in range(20) for i in (1, 2, 3)]))) == 20
+    assert len(set(source_images([f"{p:04d}_{i}.jpg" for p in range(20) for i in (1, 2, 3)]))) == 20
     animals = [f"{name}_{i:02d}.jpg" for name in ("cat", "cow", "dog", "hen", "pig")
                for i in range(20)]  # fmt: skip
-    assert len(set(photos_of(animals))) == 100
+    assert len(set(source_images(animals))) == 100
 
 
 @given(st.lists(st.sampled_from(["a", "b", "a#2", "a#2#2", "a#3"])))
@@ -286,8 +286,8 @@ def test_round_trip(tmp_path_factory, images, double):
         assert np.array_equal(sample.box, np.float32(np.array(edges, np.float64) - 0.5))
         for part, point, code in zip(skeleton.point_names, sample.points, sample.visibility):
             assert code == (2 if part in box["parts"] else 0)
-            wanted = box["parts"].get(part, (np.nan, np.nan))
-            assert np.array_equal(point, np.float32(wanted), equal_nan=True)
+            expected = box["parts"].get(part, (np.nan, np.nan))
+            assert np.array_equal(point, np.float32(expected), equal_nan=True)
 
 
 @given(damaged(imglab_text([("a.png", [BOX, box_of(1, 2, 3, 4)]), ("b/c.png", [BOX])])))
@@ -301,9 +301,9 @@ def test_real_training_file(data_folder):
     skeleton, samples, notes = read(path)
     assert skeleton is FACE68 and len(samples) == 1730 and notes == ()
     assert all((s.visibility == 2).all() for s in samples)
-    assert len({s.id for s in samples}) == 1730 and len({s.photo for s in samples}) == 1552
+    assert len({s.id for s in samples}) == 1730 and len({s.source_image for s in samples}) == 1552
     first = samples[0]
-    assert first.id == "afw/1051618982_1" and first.photo == "afw/1051618982"
+    assert first.id == "afw/1051618982_1" and first.source_image == "afw/1051618982"
     assert np.allclose(first.points[[0, 16]], [[191.30, 223.98], [415.29, 233.53]])
     assert first.box.tolist() == [190.5, 166.5, 414.5, 390.5]
     assert first.image().ndim == 3
@@ -319,4 +319,4 @@ def test_real_prediction_file(data_folder):
     assert sum(s.id.endswith("_mirror") for s in samples) == 358
     assert samples[0].box.tolist() == [51.5, 144.5, 269.5, 362.5]
     assert all(s.points.shape == (0, 2) for s in samples)
-    assert len({s.photo for s in samples}) == 352
+    assert len({s.source_image for s in samples}) == 352

@@ -41,7 +41,7 @@ def test_all_numbers(tmp_path):
     assert names(found.missing) == ["gone_1.png", "gone_2.png"]
     ((file, reason),) = found.unreadable
     assert names([file]) == ["broken.png"] and "is not an image" in reason
-    assert [names(group) for group in found.same_picture] == [["a_1.png", "a_2.png"]]
+    assert [names(group) for group in found.same_image] == [["a_1.png", "a_2.png"]]
     assert found.same_id == ()
     assert found.notes == ("boxes without parts, none of their points is labelled: 1",)
     as_json = json.loads(json.dumps(found.as_dict()))
@@ -103,7 +103,7 @@ def test_pictures_in_memory():
 def test_equal_pictures_in_memory():
     samples = [made(name, seed, [], []) for name, seed in (("a", 0), ("b", 1), ("c", 0))]
     found = inspect(Labels(UNLABELLED, samples))
-    assert found.same_picture == (("a", "c"),)
+    assert found.same_image == (("a", "c"),)
     assert (found.points, found.visible, found.unlabelled_samples) == (0, 0, 3)
     assert found.size is None and found.outside_image is None
 
@@ -111,7 +111,7 @@ def test_equal_pictures_in_memory():
 def test_every_reader_can_leave_pictures_out(tmp_path):
     folder = write_imm(tmp_path / "imm")
     (folder / "02-1m.jpg").unlink()
-    (folder / "03-1m.jpg").write_text("not a picture")
+    (folder / "03-1m.jpg").write_text("not an image")
     found = inspect(read(folder, strict=False))
     assert names(found.missing) == ["02-1m.jpg"] and len(found.unreadable) == 1
     assert (found.images, found.persons, found.visible) == (10, 5, 8 * 58)
@@ -131,7 +131,7 @@ def test_real_faces(data_folder):
     assert astuple(found.size) == pytest.approx((43.08, 122.10, 158.72), abs=0.005)
     assert found.outside_box == Outside(2084, 326)
     assert found.outside_image == Outside(0, 0)
-    assert found.missing == found.unreadable == found.same_picture == found.same_id == ()
+    assert found.missing == found.unreadable == found.same_image == found.same_id == ()
     assert found.enlarged[0].points == pytest.approx(2084 / 23528)
     assert found.enlarged[2].samples == pytest.approx(51 / 346)
     assert found.enlarged[-1].samples == 0

@@ -51,10 +51,10 @@ def test_training_table(tmp_path):
     assert first.visibility.tolist() == [2] * 15
     assert second.visibility.tolist() == [2] * 4 + [0] + [2] * 10
     assert np.isnan(second.points[4]).all() and second.points[5].tolist() == [10, 11]
-    assert first.file is None and first.box is None and first.photo is None
+    assert first.file is None and first.box is None and first.source_image is None
     for sample, image in ((first, TOP), (second, 255 - TOP)):
         assert sample.image().dtype == np.uint8 and np.array_equal(sample.image(), image)
-    # What a sample holds is its picture, one byte a pixel; and it can go to a worker.
+    # What a sample holds is its image, one byte a pixel; and it can go to a worker.
     held = pickle.dumps(first)
     assert len(held) < 96 * 96 + 2000
     assert np.array_equal(pickle.loads(held).image(), TOP)
@@ -78,13 +78,13 @@ def test_other_order_of_columns(tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ("nose_tip_x", "nose_x", "columns 'nose_x' .*wanted each once"),
-        ("nose_tip_x", "nose_tip_y", "wanted each once"),
-        ("Image\n", "Picture\n", "columns 'Picture'"),
+        ("nose_tip_x", "nose_x", "columns 'nose_x' .*expected each once"),
+        ("nose_tip_x", "nose_tip_y", "expected each once"),
+        ("Image\n", "Image\n", "columns 'Image'"),
         ("0.25,", "high,", r"row 1 \(line 2\): y of point left_eye_center is 'high'"),
         ("0.25,", ",", "row 1 .*: y of point left_eye_center is ''"),
         ("0.25,", "", "row 1 .* has 30 cells"),
-        (" 8 255", " 8", "row 1 .*: Image has 9215 numbers up to 8; wanted 9216 from 0 to 255"),
+        (" 8 255", " 8", "row 1 .*: Image has 9215 numbers up to 8; expected 9216 from 0 to 255"),
         (" 8 255", " 8 256", "row 1 .*: Image has 9216 numbers up to 256"),
         (" 8 255", f" 8 {10**30}", "row 1 .*: Image has 9216 numbers up to"),
         (" 8 255", " 8 -1", "row 1 .*: Image holds more than whole numbers"),

@@ -7,12 +7,12 @@ import pytest
 from heatkp.config import Data
 from heatkp.data.loading import load_data
 from heatkp.errors import DataError
-from tests.conftest import write_picture
+from tests.conftest import write_image
 
 
 def table(folder, rows):
     for i, _ in enumerate(rows):
-        write_picture(folder / f"{i}.png", seed=i)
+        write_image(folder / f"{i}.png", seed=i)
     lines = ["image,a_x,a_y,b_x,b_y", *(f"{i}.png,{row}" for i, row in enumerate(rows))]
     path = folder / "points.csv"
     path.write_text("\n".join(lines) + "\n")

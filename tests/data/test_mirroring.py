@@ -1,4 +1,4 @@
-"""Pictures are mirrored only where it is known what their points become."""
+"""Images are mirrored only where it is known what their points become."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from heatkp.data.loading import drawn_sample, load_data
 from heatkp.data.transforms import Framing
 from heatkp.errors import SettingsError
 from heatkp.skeletons import FACE68
-from tests.conftest import TINY, heatkp, write_picture
+from tests.conftest import TINY, heatkp, write_image
 
 FLIPPED = Augmentation(flip=1.0, rotation=0, scale=0, shift=0, photometric=0, grey=0, occlusion=0)
 
@@ -37,7 +37,7 @@ def numbered(folder, count=4, names=None):
     names = names or [f"x{i},y{i}" for i in range(count)]
     rows = []
     for i in range(8):
-        write_picture(folder / f"{i:06d}.png", seed=i)
+        write_image(folder / f"{i:06d}.png", seed=i)
         rows.append(",".join([f"{i:06d}.png", *(str(10 + 5 * k + i) for k in range(2 * count))]))
     path = folder / "points.csv"
     path.write_text("\n".join([",".join(["image", *names]), *rows]) + "\n")

@@ -1,4 +1,4 @@
-"""Picture files of all kinds, as a person sees them."""
+"""Image files of all kinds, as a person sees them."""
 
 from __future__ import annotations
 
@@ -66,13 +66,13 @@ def test_colour_models(tmp_path, name, mode):
     picture = Image.fromarray(halves())
     path = tmp_path / name
     (picture if mode == "RGB" else picture.convert(mode)).save(path)
-    wanted = np.asarray(picture.convert(mode).convert("RGB")).astype(int)
+    expected = np.asarray(picture.convert(mode).convert("RGB")).astype(int)
     for orient in (False, True):
         seen = read_image(path, orient=orient)
         assert seen.dtype == np.uint8 and seen.shape == (20, 40, 3)
         assert seen.flags.c_contiguous
         inner = np.r_[2:16, 24:38]
-        assert np.abs(seen.astype(int) - wanted)[:, inner].max() <= 6
+        assert np.abs(seen.astype(int) - expected)[:, inner].max() <= 6
 
 
 @pytest.mark.parametrize("suffix", ["png", "tif"])
@@ -82,8 +82,8 @@ def test_sixteen_bits(tmp_path, suffix, channels):
     deep = np.dstack([image[:, :, ::-1], np.full((20, 40), 255, np.uint8)])[:, :, :channels]
     path = tmp_path / f"a.{suffix}"
     assert cv2.imwrite(str(path), deep.astype(np.uint16) * 257)
-    wanted = image if channels > 1 else np.repeat(image[:, :, 2:], 3, 2)
-    assert np.abs(read_image(path, True, 16).astype(int) - wanted).max() <= 1
+    expected = image if channels > 1 else np.repeat(image[:, :, 2:], 3, 2)
+    assert np.abs(read_image(path, True, 16).astype(int) - expected).max() <= 1
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.webp", "a.tif", "deep.png", "palette.png"])

@@ -1,4 +1,4 @@
-"""Pictures of label files that lie elsewhere than the files say."""
+"""Images of label files that lie elsewhere than the files say."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from heatkp.data.readers import read
 from heatkp.errors import DataError
-from tests.conftest import heatkp, write_picture
+from tests.conftest import heatkp, write_image
 
 
 def table(folder, *names):
@@ -19,7 +19,7 @@ def table(folder, *names):
 
 
 def test_a_missing_picture_is_not_replaced_by_that_of_another_name(tmp_path):
-    write_picture(tmp_path / "bob" / "001.png")
+    write_image(tmp_path / "bob" / "001.png")
     with pytest.raises(DataError, match=r"ann/001.png does not exist \(1 of 2"):
         read(table(tmp_path, "ann/001.png", "bob/001.png"))
     with pytest.raises(DataError, match=r"ann/001.png does not exist \(2 of 2"):
@@ -29,14 +29,14 @@ def test_a_missing_picture_is_not_replaced_by_that_of_another_name(tmp_path):
 def test_pictures_from_another_machine(tmp_path):
     names = [f"{i}.png" for i in range(3)]
     for name in names:
-        write_picture(tmp_path / "photos" / name)
+        write_image(tmp_path / "photos" / name)
     here = [tmp_path / "photos" / name for name in names]
     for far in ("/content/drive/{}", "C:\\Users\\me\\{}", "images/{}"):
         labels = read(table(tmp_path, *(far.format(name) for name in names)))
         assert [s.file for s in labels.samples] == here
         assert labels.notes[0].startswith("3 images are not where points.csv says they are")
         assert str(here[0]) in labels.notes[0]
-    for near in ("photos/{}", "photos\\{}", "{}"):
+    for near in ("photos/{}", "images\\{}", "{}"):
         labels = read(table(tmp_path, *(near.format(name) for name in names)))
         assert [s.file for s in labels.samples] == here
         assert labels.notes == ()
@@ -44,7 +44,7 @@ def test_pictures_from_another_machine(tmp_path):
 
 def test_all_of_a_name_goes_before_its_last_part(tmp_path):
     for folder in ("a/ann", "a/bob", "bob"):
-        write_picture(tmp_path / "all" / folder / "1.png")
+        write_image(tmp_path / "all" / folder / "1.png")
     assert read(table(tmp_path, "a/bob/1.png")).samples[0].file == tmp_path / "all/a/bob/1.png"
     for name in ("bob/1.png", "carl/1.png"):
         with pytest.raises(DataError, match=r"could be .* or .*: write its folder, too"):
@@ -118,8 +118,8 @@ def test_joined_coco_files_whose_ids_are_the_same(tmp_path):
 
 def test_drawn_copies_are_no_photos(tmp_path):
     """Of an earlier `heatkp predict` in the same folder."""
-    write_picture(tmp_path / "photos" / "1.png")
-    write_picture(tmp_path / "found" / "pictures" / "1.png")
+    write_image(tmp_path / "photos" / "1.png")
+    write_image(tmp_path / "found" / "pictures" / "1.png")
     (tmp_path / "found" / "summary.json").write_text('{"made_by": "heatkp predict"}')
     (sample,) = read(table(tmp_path, "1.png")).samples
     assert sample.file == tmp_path / "photos" / "1.png"

@@ -11,7 +11,7 @@ from heatkp.data.readers import read, recognise
 from heatkp.data.readers.pts import parse_pts, write_pts
 from heatkp.errors import DataError
 from heatkp.skeletons import FACE68
-from tests.conftest import damaged, reads_or_refuses, write_picture
+from tests.conftest import damaged, reads_or_refuses, write_image
 
 GOOD = "version: 1\nn_points: 2\n{\n1 2\n3.5 4.25\n}\n"
 
@@ -43,16 +43,16 @@ def test_forms(tmp_path, text):
         ("n_points: 2", "n_points: 3", "line 2: n_points is 3, but 2 lines follow"),
         ("3.5 4.25\n", "", "line 2: n_points is 2, but 1 lines follow"),
         ("version: 1", "version: 2", "line 1: version 2 is not known"),
-        ("1 2\n", "1,2\n", "line 4: wanted 'x y'.* found '1,2'"),
-        ("1 2\n", "1 2 3\n", "line 4: wanted 'x y'"),
-        ("1 2\n", "1\n", "line 4: wanted 'x y'"),
-        ("4.25", "nan", "line 5: wanted 'x y'"),
+        ("1 2\n", "1,2\n", "line 4: expected 'x y'.* found '1,2'"),
+        ("1 2\n", "1 2 3\n", "line 4: expected 'x y'"),
+        ("1 2\n", "1\n", "line 4: expected 'x y'"),
+        ("4.25", "nan", "line 5: expected 'x y'"),
         ("4.25", "inf", "line 5"),
         ("}\n", "", "line 5: the closing brace is missing"),
         ("}\n", "}\n5 6\n", "line 7: '5 6' follows the closing brace"),
-        ("{\n", "", "line 5: wanted 'x y'.* found '}'"),
-        ("1 2\n", "n_points: 2\n", "line 4: wanted 'x y'"),
-        ("version: 1\n", "n_points: 2\n", "line 2: wanted 'x y'"),
+        ("{\n", "", "line 5: expected 'x y'.* found '}'"),
+        ("1 2\n", "n_points: 2\n", "line 4: expected 'x y'"),
+        ("version: 1\n", "n_points: 2\n", "line 2: expected 'x y'"),
         (GOOD, "", "holds no points"),
         (GOOD, "version: 1\nn_points: 0\n{\n}", "holds no points"),
     ],
@@ -100,7 +100,7 @@ def test_junk(tmp_path_factory, content):
 
 def faces(folder, names, count=3):
     for seed, name in enumerate(names):
-        picture = write_picture(folder / name, seed=seed)
+        picture = write_image(folder / name, seed=seed)
         write_pts(picture.with_suffix(".pts"), np.arange(2.0 * count).reshape(count, 2) + seed)
     return folder
 
@@ -108,13 +108,13 @@ def faces(folder, names, count=3):
 def test_folders(tmp_path):
     folder = faces(tmp_path, ["b/x_1.PNG", "b/x_2_mirror.jpeg", "a_3.bmp", "c/d/image_0735.jpg"])
     (folder / "b" / "x_1.pts").rename(folder / "b" / "x_1.PTS")
-    write_picture(folder / "b" / "alone.jpg")
-    write_picture(folder / "a_3.png", seed=9)
-    write_picture(folder / "no_labels_here" / "b.png")
+    write_image(folder / "b" / "alone.jpg")
+    write_image(folder / "a_3.png", seed=9)
+    write_image(folder / "no_labels_here" / "b.png")
     assert recognise(folder) == "pts"
     skeleton, samples, notes = read(folder)
     assert [s.id for s in samples] == ["a_3", "b/x_1", "b/x_2_mirror", "c/d/image_0735"]
-    assert [s.photo for s in samples] == ["a", "b/x", "b/x", "c/d/image_0735"]
+    assert [s.source_image for s in samples] == ["a", "b/x", "b/x", "c/d/image_0735"]
     assert [s.file.name for s in samples] == ["a_3.png", "x_1.PNG", "x_2_mirror.jpeg",
                                               "image_0735.jpg"]  # fmt: skip
     assert skeleton.point_names == ("point_0", "point_1", "point_2") and skeleton.pairs == ()
@@ -123,12 +123,12 @@ def test_folders(tmp_path):
     assert all(s.box is None and s.visibility.tolist() == [2, 2, 2] for s in samples)
     assert samples[2].image().shape == (48, 64, 3)
     assert notes == (
-        "photos left out, for they have no .pts file beside them: 1",
-        "faces with more than one photo of that name, one is used: 1",
+        "images left out, for they have no .pts file beside them: 1",
+        "faces with more than one image of that name, one is used: 1",
     )
     one = read(folder / "b" / "x_1.PTS")
     assert recognise(folder / "b" / "x_1.PTS") == "pts" and one.notes == ()
-    assert [(s.id, s.photo) for s in one.samples] == [("x_1", "x")]
+    assert [(s.id, s.source_image) for s in one.samples] == [("x_1", "x")]
 
 
 def test_links_in_a_circle(tmp_path):
@@ -165,7 +165,7 @@ def test_places_without_pts(tmp_path):
     with pytest.raises(DataError, match=r"holds no \.pts files"):
         read(tmp_path, "pts")
     with pytest.raises(DataError, match="neither a folder"):
-        read(write_picture(tmp_path / "a.png"), "pts")
+        read(write_image(tmp_path / "a.png"), "pts")
 
 
 def test_real_faces_are_the_same_as_in_xml(data_folder, tmp_path):
@@ -181,7 +181,7 @@ def test_real_faces_are_the_same_as_in_xml(data_folder, tmp_path):
     for sample in samples:
         other = by_id[sample.id]
         assert np.abs(other.points - sample.points).max() < 1e-4
-        assert other.photo == sample.photo
+        assert other.source_image == sample.source_image
         assert other.file.resolve() == sample.file.resolve()
     for sample in samples[::200]:
         assert np.array_equal(by_id[sample.id].image(), sample.image())

@@ -53,7 +53,7 @@ def _spoil(folder, change):
 def test_bad_asf(tmp_path, change, words):
     folder = write_imm(tmp_path / "imm")
     _spoil(folder, change)
-    if words is None:  # the photo beside it serves, whatever name the file gives
+    if words is None:  # the image beside it serves, whatever name the file gives
         assert len(read(folder)[1]) == 10
         return
     with pytest.raises(DataError, match=words) as caught:
@@ -76,7 +76,7 @@ def test_imm_files_by_other_systems(tmp_path):
 
 def test_photo_that_is_none(tmp_path):
     folder = write_imm(tmp_path / "imm")
-    (folder / "02-1m.jpg").write_text("not a picture")
+    (folder / "02-1m.jpg").write_text("not an image")
     with pytest.raises(DataError, match=r"02-1m\.jpg is not an image"):
         read(folder)
     (folder / "02-1m.jpg").unlink()
@@ -116,13 +116,13 @@ def test_a_photo_is_never_on_both_sides(by):
     """Nor are persons who share one, nor samples of one person."""
     plain = drawn_sample(0, 0, FACE68)
     samples = [
-        replace(plain, id=f"{i}#{k}", photo=f"photo {i}", person=person)
+        replace(plain, id=f"{i}#{k}", source_image=f"image {i}", person=person)
         for i, people in enumerate([*[(None, None)] * 8, ("a", "b"), ("b", "c"), ("d", None)])
         for k, person in enumerate(people)
     ]
     for seed in range(5):
         train, val = split(samples, Data(split=by, validation=0.3, split_seed=seed))
-        assert not {s.photo for s in train} & {s.photo for s in val}
+        assert not {s.source_image for s in train} & {s.source_image for s in val}
         if by == "person":
             assert len(val) and not {s.person for s in train} & {s.person for s in val} - {None}
 
@@ -136,8 +136,8 @@ def test_coco_pictures_of_one_photo(tmp_path):
 
     path = _coco(tmp_path, renamed, 4)
     samples = read(path)[1]
-    assert [s.photo for s in samples] == ["images/p0"] * 2 + ["images/p1"] * 2
-    assert "4 images are of 2 photos" in load_data(Data(path=str(path), validation=0.5)).notes[0]
+    assert [s.source_image for s in samples] == ["images/p0"] * 2 + ["images/p1"] * 2
+    assert "4 images are of 2 images" in load_data(Data(path=str(path), validation=0.5)).notes[0]
 
 
 def test_pictures_that_share_no_photo_are_not_said_to(tmp_path):
@@ -158,7 +158,7 @@ def test_real_imm(data_folder):
 
 
 def test_real_imm_sides_are_right(data_folder):
-    """On every photo the subject's left points lie right of the right ones, brow to brow."""
+    """On every image the subject's left points lie right of the right ones, brow to brow."""
     skeleton, samples, _ = read(data_folder / "imm")
     for sample in samples:
         left = np.mean([sample.points[a] for a, _ in skeleton.pairs], axis=0)
@@ -212,8 +212,8 @@ def _coco(tmp_path, change, count=2):
         (lambda c: c["annotations"][1]["keypoints"].__setitem__(2, 7), "none of 0, 1, 2"),
         (lambda c: c["annotations"][1]["keypoints"].__setitem__(0, float("nan")), "not finite"),
         (lambda c: c["annotations"][1].update(image_id=99), "of the image 99, which is not"),
-        (lambda c: c["annotations"][1].update(bbox=[]), "x, y, width, height are wanted"),
-        (lambda c: c["annotations"][1].update(bbox=[1, 2, "x", 4]), "width, height are wanted"),
+        (lambda c: c["annotations"][1].update(bbox=[]), "x, y, width, height are expected"),
+        (lambda c: c["annotations"][1].update(bbox=[1, 2, "x", 4]), "width, height are expected"),
         (lambda c: c["annotations"][1].update(bbox=[1, 2, -3, 4]), "of negative size"),
         (lambda c: c["categories"].append(c["categories"][0]), "2 categories"),
         (lambda c: c["categories"][0].pop("keypoints"), "no keypoint names"),

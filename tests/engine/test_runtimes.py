@@ -26,12 +26,12 @@ def test_torch_gives_what_the_model_says(head):
     model.eval()
     with torch.no_grad():
         maps = model(images)
-        wanted = model.decode(maps)
+        expected = model.decode(maps)
     backend = TorchBackend(model)
     found = backend.run(images, maps=True)
-    assert torch.equal(found.points, wanted.points) and backend.run(images).maps is None
-    np.testing.assert_array_equal(found.scores, wanted.scores)
-    assert (found.covariance is None) == (wanted.covariance is None)
+    assert torch.equal(found.points, expected.points) and backend.run(images).maps is None
+    np.testing.assert_array_equal(found.scores, expected.scores)
+    assert (found.covariance is None) == (expected.covariance is None)
     if head == "regression":
         assert backend.kind is None and backend.stride == 1 and found.maps is None
     else:

@@ -50,7 +50,7 @@ def test_comparing(tiny_run, run_copy):
     errors, by = compare_runs([tiny_run, run_copy], normaliser="inter-ocular")
     assert by == "inter-ocular" and list(errors) == [tiny_run.name, run_copy.name]
     (one, layout), (two, _) = errors.values()
-    assert len(layout) == 68 and np.array_equal(one.photo, two.photo)
+    assert len(layout) == 68 and np.array_equal(one.image_points, two.image_points)
     assert common_normaliser(errors, ending="diagonal").endswith("diagonal")
     with pytest.raises(SettingsError, match="inter-ocular"):
         common_normaliser(errors, "none-such")

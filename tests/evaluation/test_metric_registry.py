@@ -43,13 +43,13 @@ def test_kinds_and_keys():
 
 def test_metrics_of_ones_own_stand_everywhere(register):
     register("bias_x", "bias", "to the right", unit="px")(
-        lambda e: (e.photo - e.photo_truth)[..., 0]
+        lambda e: (e.image_points - e.image_truth)[..., 0]
     )
     register("median", "median NME", "of images", per="length", form=".1%")(
         lambda relative: np.median(relative.images)
     )
     register("most", "worst", "pixels", per="set", unit="px")(
-        lambda errors, skeleton: np.abs(errors.photo - errors.photo_truth).max()
+        lambda errors, skeleton: np.abs(errors.image_points - errors.image_truth).max()
     )
     register("within", "within", "points", per="length", form=".0%", higher=True,
              parts={"a": "1 %", "b": "9 %"})(lambda relative: {"a": 0.25, "b": np.nan})  # fmt: skip

@@ -39,7 +39,7 @@ def errors_of(found, truth, labelled=None, scale=0.5, boxes=None):
     found, truth = np.asarray(found, float), np.asarray(truth, float)
     n, k = truth.shape[:2]
     return Errors(
-        photo=found, photo_truth=truth, to_input=np.stack([co.scaling(scale, scale)] * n),
+        image_points=found, image_truth=truth, to_input=np.stack([co.scaling(scale, scale)] * n),
         labelled=np.ones((n, k), bool) if labelled is None else np.asarray(labelled),
         boxes=np.full((n, 4), np.nan) if boxes is None else np.asarray(boxes, float),
         input_size=(100, 50),
@@ -120,7 +120,7 @@ def test_the_curve_counts_what_is_no_number():
     found = np.concatenate([TRUTH, TRUTH])
     found[0] = np.nan
     errors = errors_of(found, np.concatenate([TRUTH, TRUTH]))
-    distance = np.linalg.norm(errors.photo - errors.photo_truth, axis=2)
+    distance = np.linalg.norm(errors.image_points - errors.image_truth, axis=2)
     each = image_nme(distance, errors.labelled, np.array([80.0, 80.0, np.nan, 80.0]))
     assert each[0] == np.inf and np.isnan(each[2]) and (each[[1, 3]] == 0).all()
     assert error_curve(each)[1][-1] == pytest.approx(2 / 3)
@@ -193,7 +193,7 @@ def test_predictions_come_back_to_the_photo(batch_size):
     assert np.allclose(errors.input - errors.input_truth, [1.5, 0.0], atol=1e-4)
     for i in range(7):
         scale = np.linalg.det(Framing((96, 96), 1.3).matrix((128, 128), samples[i].box)[:, :2])
-        moved = errors.photo[i] - samples[i].points
+        moved = errors.image_points[i] - samples[i].points
         assert np.allclose(moved, [1.5 / np.sqrt(scale), 0], atol=1e-3)
     metrics = summarise(errors, FACE68)
     assert metrics["mae_input"] == pytest.approx(0.75, abs=1e-4)
@@ -303,7 +303,7 @@ def test_some_of_the_images():
     errors = errors_of(TRUTH + 1, TRUTH, boxes=boxes)
     for chosen in ([1], np.array([False, True])):
         some = errors.take(chosen)
-        for name in ("photo", "photo_truth", "to_input", "labelled", "boxes"):
+        for name in ("image_points", "image_truth", "to_input", "labelled", "boxes"):
             assert np.array_equal(getattr(some, name), getattr(errors, name)[1:])
         assert some.input_size == errors.input_size
 
@@ -311,7 +311,9 @@ def test_some_of_the_images():
 def test_the_mean_of_several_models():
     first, second = errors_of(TRUTH + 1, TRUTH), errors_of(TRUTH + 4, TRUTH, scale=1.0)
     mean = mean_of([first, second])
-    assert np.allclose(mean.photo, TRUTH + 2.5) and np.allclose(mean.input, (TRUTH + 2.5) / 2)
+    assert np.allclose(mean.image_points, TRUTH + 2.5) and np.allclose(
+        mean.input, (TRUTH + 2.5) / 2
+    )
 
 
 def test_boxes_of_samples_with_and_without():

@@ -1,4 +1,4 @@
-"""How far what is found in mirrored photos is from what is found in the photos."""
+"""How far what is found in mirrored images is from what is found in the images."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def mirrored(points, width, order=(1, 0, 2)):
 
 
 def found_of(order=(1, 0, 2)):
-    """What a model without a fault finds in the five photos."""
+    """What a model without a fault finds in the five images."""
     rng = np.random.default_rng(0)
     one, alone, other = rng.uniform(0, 60, (3, 3, 2))
     return np.stack([one, mirrored(one, 100, order), alone, mirrored(other, 60, order), other])
@@ -68,7 +68,7 @@ def test_labels_that_are_not_exchanged_differ():
 
 def test_worked_example():
     found = found_of()
-    found[1, 0] += (3, 4)  # left in the mirrored copy is the photo's right
+    found[1, 0] += (3, 4)  # left in the mirrored copy is the image's right
     result = mirror_consistency(found, samples_of(), PAIR)
     assert result["mean_distance"] == pytest.approx(5 / 6)
     assert result["mean_difference"] == pytest.approx(7 / 12)

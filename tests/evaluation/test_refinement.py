@@ -1,4 +1,4 @@
-"""`heatkp eval --passes 2`: a data set seen as `Predictor` sees single pictures."""
+"""`heatkp eval --passes 2`: a data set seen as `Predictor` sees single images."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ def test_two_passes_over_samples():
     assert done == [2, 4, 5] and errors.input_size == (64, 64)
     for i, sample in enumerate(samples):
         alone = model.predict(sample.image(), sample.box, passes=2)[0]
-        assert np.allclose(errors.photo[i], alone.points, atol=1e-3)
+        assert np.allclose(errors.image_points[i], alone.points, atol=1e-3)
         assert np.allclose(errors.boxes[i], sample.box)
-    scale = np.linalg.norm(errors.photo - errors.photo_truth, axis=2)
+    scale = np.linalg.norm(errors.image_points - errors.image_truth, axis=2)
     inputs = np.linalg.norm(errors.input - errors.input_truth, axis=2)
     widths = errors.boxes[:, 2] - errors.boxes[:, 0]
     assert np.allclose(inputs / scale, 64 / (1.5 * widths[:, None]), rtol=1e-3)
     assert errors.labelled.sum() == 14
     once = np.concatenate([model.predict(s.image(), s.box, passes=1) for s in samples])
-    first = np.abs(np.stack([np.asarray(k) for k in once]) - errors.photo_truth).mean()
-    assert np.abs(errors.photo - errors.photo_truth).mean() < first
+    first = np.abs(np.stack([np.asarray(k) for k in once]) - errors.image_truth).mean()
+    assert np.abs(errors.image_points - errors.image_truth).mean() < first
 
 
 def test_the_command(tmp_path):

@@ -14,7 +14,7 @@ import pytest
 import torch
 import yaml
 
-from tests.conftest import TINY, write_picture
+from tests.conftest import TINY, write_image
 
 PLACES = {
     "head.py": ("models/heads", "js"),
@@ -60,7 +60,7 @@ def labels(tmp_path):
     """A file of the package's format."""
     lines = ["nose tail"]
     for i in range(10):
-        write_picture(tmp_path / "data" / f"{i}.png", seed=i)
+        write_image(tmp_path / "data" / f"{i}.png", seed=i)
         lines.append(f"{i}.png {20 + i} 30 " + ("- -" if i == 3 else "41 12.5"))
     path = tmp_path / "data" / "mice.kp"
     path.write_text("\n".join(lines), encoding="utf-8")

@@ -51,14 +51,14 @@ def batch(size: int = 2) -> tuple[Tensor, Tensor, Tensor]:
 def test_compiled_training(name: str) -> None:
     model = Trained(name)
     model(*batch()).backward()
-    wanted = [parameter.grad.clone() for parameter in model.parameters()]
+    expected = [parameter.grad.clone() for parameter in model.parameters()]
     model.zero_grad()
     torch._dynamo.reset()
     compiled = torch.compile(model, backend="aot_eager", fullgraph=True)
     loss = compiled(*batch())
     loss.backward()
     assert torch.allclose(loss, model(*batch()), rtol=1e-5)
-    for parameter, gradient in zip(model.parameters(), wanted):
+    for parameter, gradient in zip(model.parameters(), expected):
         assert torch.allclose(parameter.grad, gradient, rtol=1e-4, atol=1e-6)
 
 
@@ -80,5 +80,5 @@ def test_exported_decoder(name: str, kind: hm.Kind) -> None:
     exported = torch.export.export(model, batch()[:1], dynamic_shapes=dynamic).module()
     for size in (2, 5):
         images = batch(size)[0]
-        for found, wanted in zip(exported(images), model(images)):
-            assert torch.allclose(found, wanted, atol=1e-5)
+        for found, expected in zip(exported(images), model(images)):
+            assert torch.allclose(found, expected, atol=1e-5)

@@ -61,8 +61,8 @@ def test_covariances_are_the_maps_own(name: str, kind: hm.Kind) -> None:
     decoded = hm.decode(name, perfect(points, (32, 33), (1.5, 1.1), kind), kind=kind, sigma=1.4)
     assert hm.DECODERS[name].covariance == (decoded.covariance is not None)
     if decoded.covariance is not None:
-        wanted = torch.diag(torch.tensor([1.5, 1.1])).square().expand(1, 2, 2, 2)
-        assert torch.allclose(decoded.covariance, wanted, atol=0.03)
+        expected = torch.diag(torch.tensor([1.5, 1.1])).square().expand(1, 2, 2, 2)
+        assert torch.allclose(decoded.covariance, expected, atol=0.03)
 
 
 def test_quadratic_reads_a_rotated_gaussian() -> None:
@@ -164,13 +164,13 @@ def test_flat_maps(name: str, kind: hm.Kind, value: float, size: tuple[int, int]
     """The middle of the map or, for the local expectation, of the first window; else (0, 0)."""
     height, width = size
     decoded = hm.decode(name, torch.full((1, 2, *size), value), kind=kind)
-    wanted = torch.zeros(1, 2, 2)
+    expected = torch.zeros(1, 2, 2)
     if name == "expectation":
-        wanted[...] = torch.tensor([(width - 1) / 2, (height - 1) / 2])
+        expected[...] = torch.tensor([(width - 1) / 2, (height - 1) / 2])
     elif name == "local_expectation" and not (kind == "gaussian" and value <= 0):
         reach = 4  # 3 sigma + 1
-        wanted[...] = torch.tensor([min(reach, width - 1) / 2, min(reach, height - 1) / 2])
-    assert torch.allclose(decoded.points, wanted, atol=1e-5)
+        expected[...] = torch.tensor([min(reach, width - 1) / 2, min(reach, height - 1) / 2])
+    assert torch.allclose(decoded.points, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", BY_PEAK)
@@ -206,7 +206,7 @@ def test_negative_infinity_beside_the_peak() -> None:
 
 
 def test_scores() -> None:
-    """Of logits: the share of the probability near the peak; an additive constant is nothing."""
+    """Of logits: the fraction of the probability near the peak; an additive constant is nothing."""
     maps = torch.zeros(1, 2, 9, 9)
     maps[0, 0, 4, 4] = 100.0
     for name in hm.DECODERS:

@@ -33,17 +33,17 @@ def test_window_holds_the_gaussian(
 ) -> None:
     size = (height, width)
     points = torch.tensor([[[x * width - 0.5, y * height - 0.5]]], dtype=torch.float64)
-    wanted = reference.gaussians(points, size, sigma, normalised)[0, 0]
+    expected = reference.gaussians(points, size, sigma, normalised)[0, 0]
     rendered = hm.render_gaussians(points, size, sigma, normalised=normalised)[0, 0]
-    assert torch.allclose(rendered, wanted, rtol=1e-12, atol=1e-15)
+    assert torch.allclose(rendered, expected, rtol=1e-12, atol=1e-15)
     for dtype, tolerance in ((torch.float32, 1e-8), (torch.float64, 1e-13)):
         window = gaussian_window(points, sigma, size, dtype, normalised=normalised)
         drawn = torch.zeros(1, height * width, dtype=torch.float64)
         drawn.scatter_(1, window.index(), window.target())
-        assert (drawn.view(size) - wanted).abs().max() <= tolerance
+        assert (drawn.view(size) - expected).abs().max() <= tolerance
         if normalised:
             assert window.target().sum().item() == pytest.approx(1, abs=1e-12)
-            dense = -torch.xlogy(wanted, wanted).sum().item()
+            dense = -torch.xlogy(expected, expected).sum().item()
             assert window.entropy().item() == pytest.approx(dense, rel=1e-6, abs=1e-9)
 
 
@@ -60,8 +60,8 @@ def test_bilinear_window(height: int, width: int, x: float, y: float) -> None:
     window = bilinear_window(points, (height, width))
     drawn = torch.zeros(1, height * width, dtype=torch.float64)
     drawn.scatter_(1, window.index(), window.target())
-    wanted = reference.bilinear(points, (height, width))[0, 0]
-    assert torch.allclose(drawn.view(height, width), wanted, atol=1e-12)
+    expected = reference.bilinear(points, (height, width))[0, 0]
+    assert torch.allclose(drawn.view(height, width), expected, atol=1e-12)
     assert drawn.sum().item() == pytest.approx(1)
 
 
@@ -77,7 +77,7 @@ def test_points_outside_draw_nothing() -> None:
 
 def test_sigma_shapes() -> None:
     points = torch.zeros(2, 3, 2)
-    for sigma, wanted in (
+    for sigma, expected in (
         (2.0, [2.0, 2.0]),
         ((2.0, 3.0), [2.0, 3.0]),
         (torch.tensor(2.0), [2.0, 2.0]),
@@ -86,7 +86,7 @@ def test_sigma_shapes() -> None:
         (torch.tensor([[[2.0, 3.0]]]), [2.0, 3.0]),
     ):
         parsed = parse_sigma(sigma, points, torch.float32)
-        assert parsed.shape == points.shape and parsed[1, 2].tolist() == wanted
+        assert parsed.shape == points.shape and parsed[1, 2].tolist() == expected
     for bad in (0.0, -1.0, math.inf, (1.0, 0.0), (1.0, 2.0, 3.0)):
         with pytest.raises(ValueError, match=rf"sigma.*{re.escape(repr(bad))}"):
             parse_sigma(bad, points, torch.float32)  # type: ignore[arg-type]

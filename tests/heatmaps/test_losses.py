@@ -58,16 +58,16 @@ def compare(
     own = maps.detach().requires_grad_()
     dense = maps.detach().double().contiguous().requires_grad_()
     found = compute(name, own, points, weights, sigma)
-    wanted = reference.losses(name, dense, points.double(), weights.double(), sigma)
+    expected = reference.losses(name, dense, points.double(), weights.double(), sigma)
     assert found.shape == weights.shape and found.dtype == maps.dtype
-    difference = (found.double() - wanted).abs()
-    assert (difference <= tolerance * (wanted.abs() + 1e-4)).all(), (found, wanted)
+    difference = (found.double() - expected).abs()
+    assert (difference <= tolerance * (expected.abs() + 1e-4)).all(), (found, expected)
     upstream = torch.rand(found.shape, generator=torch.Generator().manual_seed(seed))
     (gradient,) = torch.autograd.grad(found, own, upstream.to(found.dtype))
-    (truth,) = torch.autograd.grad(wanted, dense, upstream.to(found.dtype).double())
+    (truth,) = torch.autograd.grad(expected, dense, upstream.to(found.dtype).double())
     off = (gradient.double() - truth).flatten(2).norm(dim=2)
     # A softmax that has saturated leaves gradients below rounding, of the loss's own scale.
-    scale = truth.flatten(2).norm(dim=2) + 1e-3 * wanted.detach().abs().clamp(min=1)
+    scale = truth.flatten(2).norm(dim=2) + 1e-3 * expected.detach().abs().clamp(min=1)
     assert (off <= tolerance * scale).all(), (off, scale)
     unused = hm.usable_weights(points, weights, (maps.shape[2], maps.shape[3])) == 0
     assert (found[unused] == 0).all() and (gradient[unused] == 0).all()
@@ -145,8 +145,8 @@ def test_sigma_per_keypoint(name: str, axes: bool) -> None:
     sigma = torch.rand(shape, generator=rng, dtype=torch.float64) * 3 + 0.3
     given_sigma = sigma if axes else sigma[..., 0]
     found = compute(name, maps, points, None, given_sigma)
-    wanted = reference.losses(name, maps, points, torch.ones(2, 3), sigma)
-    assert torch.allclose(found, wanted, rtol=1e-10, atol=1e-14)
+    expected = reference.losses(name, maps, points, torch.ones(2, 3), sigma)
+    assert torch.allclose(found, expected, rtol=1e-10, atol=1e-14)
     single = compute(name, maps[1:, 2:], points[1:, 2:], None, given_sigma[1:, 2:])
     assert torch.allclose(found[1:, 2:], single, rtol=1e-12)
 
@@ -170,12 +170,12 @@ def test_coordinate_errors(kind: str, far: bool) -> None:
     options = {"beta": 2.0, "wing_width": 8.0, "wing_curvature": 0.5}
     loss = hm.expectation_loss(maps, point, kind=kind, **options)
     joint = 8 - 8 * math.log(1 + 8 / 0.5)
-    wanted = {
+    expected = {
         "l1": distance,
         "smooth_l1": distance - 1 if far else distance**2 / 4,
         "wing": distance - joint if far else 8 * math.log(1 + distance / 0.5),
     }[kind]
-    assert loss.item() == pytest.approx(wanted, rel=1e-10)
+    assert loss.item() == pytest.approx(expected, rel=1e-10)
     check = lambda z: hm.expectation_loss(z, point, kind=kind, **options)  # noqa: E731
     assert torch.autograd.gradcheck(check, maps)
 
@@ -251,12 +251,12 @@ def test_half_precision_is_computed_in_single(name: str, dtype: torch.dtype) -> 
     maps = (3 * torch.randn(2, 3, 17, 12, generator=rng)).to(dtype).requires_grad_()
     points = torch.rand(2, 3, 2, generator=rng) * 11
     single = maps.detach().float().requires_grad_()
-    found, wanted = (compute(name, z, points, None, 1.5) for z in (maps, single))
+    found, expected = (compute(name, z, points, None, 1.5) for z in (maps, single))
     assert found.dtype == torch.float32
-    assert torch.allclose(found, wanted, rtol=1e-6)
+    assert torch.allclose(found, expected, rtol=1e-6)
     # A scaled loss, as fp16 training has it, must reach pixels of small probability.
     (64 * found).sum().backward()
-    (64 * wanted).sum().backward()
+    (64 * expected).sum().backward()
     assert maps.grad.dtype == dtype
     step = torch.finfo(dtype).eps
     assert torch.allclose(maps.grad.float(), single.grad, rtol=step, atol=1e-6)

@@ -89,19 +89,19 @@ def test_agrees_with_the_dense_definition(
     own = maps.masked_fill(hidden, -math.inf).requires_grad_()
     dense = maps.double().masked_fill(hidden, LOW).requires_grad_()
     found = compute(name, own, points, weights, sigma)
-    wanted = reference.losses(name, dense, points.double(), weights.double(), sigma)
+    expected = reference.losses(name, dense, points.double(), weights.double(), sigma)
     never = impossible(name, hidden, target) & (weights > 0)
     assert (found[never] == math.inf).all()
     tolerance = TOLERANCE[dtype]
-    off = (found.double() - wanted)[~never].abs()
-    assert (off <= tolerance * (wanted[~never].abs() + 1)).all(), (found, wanted)
+    off = (found.double() - expected)[~never].abs()
+    assert (off <= tolerance * (expected[~never].abs() + 1)).all(), (found, expected)
 
     (gradient,) = torch.autograd.grad(found.sum(), own)
-    (truth,) = torch.autograd.grad(wanted.sum(), dense)
+    (truth,) = torch.autograd.grad(expected.sum(), dense)
     assert not gradient.isnan().any()
     off = (gradient.double() - truth).masked_fill(hidden, 0).flatten(2).norm(dim=2)
     scale = truth.masked_fill(hidden, 0).flatten(2).norm(dim=2)
-    seen = wanted.detach().abs().masked_fill(never, 0)
+    seen = expected.detach().abs().masked_fill(never, 0)
     assert (off <= tolerance * (scale + 1e-2 * seen.clamp(min=1))).all(), (off, scale)
     if hm.LOSSES[name].kind != "gaussian":
         assert gradient.isfinite().all()
@@ -125,7 +125,7 @@ def test_half_precision(name: str, dtype: torch.dtype) -> None:
 
 def test_cross_entropy_without_a_pixel() -> None:
     maps = torch.tensor([[[[0.0, -math.inf, 1.0]]]])
-    wanted = F.cross_entropy(torch.tensor([[0.0, 1.0]]), torch.tensor([0]))
+    expected = F.cross_entropy(torch.tensor([[0.0, 1.0]]), torch.tensor([0]))
     found = hm.pixel_cross_entropy(maps, torch.zeros(1, 1, 2))
-    assert found.item() == pytest.approx(wanted.item(), rel=1e-6)
+    assert found.item() == pytest.approx(expected.item(), rel=1e-6)
     assert hm.pixel_cross_entropy(maps, torch.tensor([[[1.0, 0.0]]])).item() == math.inf

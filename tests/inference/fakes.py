@@ -1,4 +1,4 @@
-"""A network whose answers are known, and pictures for it: no training, and errors that show."""
+"""A network whose answers are known, and images for it: no training, and errors that show."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ STYLE = BoxStyle((0.0, float(-PLACES[:, 1].mean() / _RADIUS)), (1 / _RADIUS, 1 /
 class Discs(torch.nn.Module):
     """Finds the middle of each channel's light, pulled to the crop's middle by `pull`.
 
-    A score is the light's share of what a target that fills two thirds of the crop gives.
+    A score is the light's fraction of what a target that fills two thirds of the crop gives.
     """
 
     def __init__(self, pull: float = 0.0) -> None:
@@ -55,8 +55,8 @@ def predictor(pull=0.0, style=STYLE, name="face68[0,1,2]", crop="box", **data):
     return Predictor(Loaded(Discs(pull).eval(), settings, skeleton, style))
 
 
-def picture(targets, size=(200, 160)):
-    """A dark picture (W, H) with targets (x, y, size); and their points and boxes."""
+def input_image(targets, size=(200, 160)):
+    """A dark image (W, H) with targets (x, y, size); and their points and boxes."""
     image = np.full((size[1], size[0], 3), 20, np.uint8)
     points, boxes = [], []
     for x, y, extent in targets:

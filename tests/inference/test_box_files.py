@@ -9,14 +9,14 @@ import pytest
 
 from heatkp.errors import DataError, SettingsError
 from heatkp.inference.box_files import BoxFile
-from heatkp.inference.sources import Picture, find_sources, read_pictures
+from heatkp.inference.sources import InputImage, find_sources, read_images
 from tests.conftest import box_of, heatkp, imglab_text
 from tests.inference.test_sources import turned
 
 
 def seen(path):
-    """A picture that is upright as stored."""
-    return Picture(path.name, path, np.zeros((4, 4, 3), np.uint8))
+    """An image that is upright as stored."""
+    return InputImage(path.name, path, np.zeros((4, 4, 3), np.uint8))
 
 
 def imglab(folder, *entries):
@@ -44,8 +44,8 @@ def test_boxes_by_path_then_by_name(tmp_path):
 def test_boxes_marked_as_to_be_ignored_are_predicted(tmp_path):
     path = tmp_path / "labels.xml"
     path.write_text(imglab_text([("1.jpg", [box_of(0, 0, 9, 9), box_of(1, 1, 5, 5, ignore=1)])]))
-    picture = tmp_path / "1.jpg"
-    assert BoxFile(path, [picture]).find(seen(picture))[:, 2].tolist() == [8.5, 5.5]
+    input_image = tmp_path / "1.jpg"
+    assert BoxFile(path, [input_image]).find(seen(input_image))[:, 2].tolist() == [8.5, 5.5]
 
 
 def test_boxes_are_never_another_pictures(tmp_path):
@@ -82,13 +82,13 @@ def test_boxes_of_drawn_faces_in_coco(tmp_path):
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_boxes_turn_with_their_picture(tmp_path, orientation):
     """They are of the pixels as stored, where the left half is white, as labels are in training;
-    those of heatkp's own table are of the upright picture already."""
+    those of heatkp's own table are of the upright image already."""
     file = turned(tmp_path / "a.jpg", orientation)
-    (picture,) = read_pictures(find_sources([str(file)]).sources)
+    (input_image,) = read_images(find_sources([str(file)]).sources)
     # imglab counts from the first pixel's centre: the white half is 20 wide and 20 high.
-    boxes = BoxFile(imglab(tmp_path, ("a.jpg", [(0, 0, 20, 20)])), [file]).find(picture)
+    boxes = BoxFile(imglab(tmp_path, ("a.jpg", [(0, 0, 20, 20)])), [file]).find(input_image)
     x0, y0, x1, y1 = (boxes[0] + 0.5).astype(int)
-    white = picture.image.mean(2) > 128
+    white = input_image.image.mean(2) > 128
     assert white[y0:y1, x0:x1].mean() > 0.95 and white.sum() == pytest.approx(400, rel=0.1)
 
 
@@ -98,9 +98,9 @@ def test_boxes_of_own_tables_are_upright(tiny_run, tmp_path):
     done = heatkp("predict", file, "--model", tiny_run, "--boxes", "image", "--format", "coco",
                   "--out", out)  # fmt: skip
     assert done.exit_code == 0, done.output
-    (picture,) = read_pictures(find_sources([str(file)]).sources)
-    assert picture.image.shape == (40, 20, 3)
+    (input_image,) = read_images(find_sources([str(file)]).sources)
+    assert input_image.image.shape == (40, 20, 3)
     (x, y, width, height) = json.loads((out / "coco.json").read_text())["annotations"][0]["bbox"]
-    boxes = BoxFile(out / "coco.json", [file]).find(picture)
+    boxes = BoxFile(out / "coco.json", [file]).find(input_image)
     edges = [x - 0.5, y - 0.5, x + width - 0.5, y + height - 0.5]
     np.testing.assert_allclose(boxes, [edges], atol=1e-3)

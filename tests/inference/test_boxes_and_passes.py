@@ -1,4 +1,4 @@
-"""Which regions are looked at, once or twice, and that coordinates come back to the picture."""
+"""Which regions are looked at, once or twice, and that coordinates come back to the image."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from heatkp.data.samples import Sample
 from heatkp.errors import DataError, SettingsError
 from heatkp.inference import predictor as module
 from heatkp.inference.detectors import Detection
-from tests.inference.fakes import STYLE, picture, predictor
+from tests.inference.fakes import STYLE, input_image, predictor
 
 
 def detector_of(boxes):
-    """A detector that finds the same in every picture."""
+    """A detector that finds the same in every image."""
     return lambda image: [
         Detection(np.asarray(b, float), 0.9 - i / 10) for i, b in enumerate(boxes)
     ]
 
 
 def test_points_come_back_to_the_picture():
-    image, points, boxes = picture([(60, 70, 50), (150, 80, 30)])
+    image, points, boxes = input_image([(60, 70, 50), (150, 80, 30)])
     found = predictor().predict(image, boxes, passes=1)
     assert [f.image for f in found] == [0, 0] and found[0].image_size == (200, 160)
     for f, p, b in zip(found, points, boxes):
@@ -36,9 +36,9 @@ def test_points_come_back_to_the_picture():
 
 
 def test_lists_of_pictures_with_boxes_of_each():
-    """Several boxes, none, and the whole picture; in the pictures' order over all batches."""
-    image, points, boxes = picture([(60, 70, 50), (150, 80, 30)])
-    alone, alone_points, _ = picture([(100, 80, 110)])
+    """Several boxes, none, and the whole image; in the images' order over all batches."""
+    image, points, boxes = input_image([(60, 70, 50), (150, 80, 30)])
+    alone, alone_points, _ = input_image([(100, 80, 110)])
     model = predictor()
     found = model.predict(
         [image, alone, image, image], [boxes, None, np.zeros((0, 4)), boxes[1]],
@@ -54,7 +54,7 @@ def test_lists_of_pictures_with_boxes_of_each():
 
 
 def test_faces_are_looked_for_where_the_model_needs_boxes():
-    image, points, boxes = picture([(60, 70, 50), (150, 80, 30)])
+    image, points, boxes = input_image([(60, 70, 50), (150, 80, 30)])
     blank = np.zeros_like(image)
     model = predictor()
     model.detector = lambda image: detector_of(boxes)(image) if image.any() else []
@@ -66,14 +66,14 @@ def test_faces_are_looked_for_where_the_model_needs_boxes():
     mouse.detector = whole.detector = detector_of([])
     assert len(mouse.predict(image)) == len(whole.predict(image)) == 1
     assert mouse.predict(image, "faces") == []
-    with pytest.raises(SettingsError, match="trained on whole pictures"):
+    with pytest.raises(SettingsError, match="trained on whole images"):
         whole.predict(image, "faces")
 
 
 @pytest.mark.parametrize("off", [(0.2, 0.2, 1.2), (-0.2, 0.1, 0.8), (0.0, 0.0, 1.2)])
 def test_a_second_look_mends_a_box_that_is_off(off):
     """A network that errs the more the further its crop is off; the box given is kept."""
-    image, points, boxes = picture([(100, 80, 60)])
+    image, points, boxes = input_image([(100, 80, 60)])
     x0, y0, x1, y1 = boxes[0]
     size = off[2] * 60
     middle = np.array([(x0 + x1) / 2 + off[0] * 60, (y0 + y1) / 2 + off[1] * 60])
@@ -90,7 +90,7 @@ def test_a_second_look_mends_a_box_that_is_off(off):
 
 
 def test_the_first_points_stay_where_the_second_look_is_no_good():
-    image, _, boxes = picture([(100, 80, 60)])
+    image, _, boxes = input_image([(100, 80, 60)])
     first = predictor(style=None).predict(image, boxes)[0]
     far = BoxStyle((9.0, 0.0), STYLE.extent)  # off the region
     tiny, huge = BoxStyle((0, 0), (0.05, 0.05)), BoxStyle((0, 0), (30.0, 30.0))
@@ -106,7 +106,7 @@ def test_the_first_points_stay_where_the_second_look_is_no_good():
 
 def test_flip_test_averages_both_ways():
     """A network that always errs to the right errs by nothing on average."""
-    image, points, boxes = picture([(100, 80, 60)])
+    image, points, boxes = input_image([(100, 80, 60)])
     model = predictor(style=None)
     decode = model.model.decode
     model.model.decode = lambda images: (d := decode(images))._replace(points=d.points + 3.0)
@@ -117,31 +117,31 @@ def test_flip_test_averages_both_ways():
 
 
 def test_large_pictures_do_not_wait_for_a_full_batch(monkeypatch):
-    image, _, boxes = picture([(100, 80, 60)])
+    image, _, boxes = input_image([(100, 80, 60)])
     model = predictor(style=None)
     monkeypatch.setattr(module, "HELD", 2 * image.nbytes)
     found = model.predict([image] * 7, [boxes[0]] * 7)
     assert len(found) == 7 and model.model.batches == [3, 3, 1]
-    assert len(model.predict(image, np.repeat(boxes, 20, 0))) == 20  # of one picture: held once
+    assert len(model.predict(image, np.repeat(boxes, 20, 0))) == 20  # of one image: held once
     assert model.model.batches[3:] == [16, 4]
 
 
 @pytest.mark.parametrize(
     ("images", "arguments", "message"),
     [
-        (2, {"boxes": [[0, 0, 5, 5]]}, "boxes for 1 pictures were given with 2"),
-        (1, {"boxes": [0, 0, 5]}, "picture 0: boxes have shape"),
-        (1, {"boxes": [0, 0, np.nan, 5]}, "picture 0: .*nan.* not finite"),
-        (2, {"boxes": [None, [[0, 0, 5, 5], [5, 5, 5, 9]]]}, "picture 1: the box 5, 5, 5, 9 has"),
-        (1, {"boxes": [300, 10, 340, 50]}, "picture 0: .* outside the image"),
+        (2, {"boxes": [[0, 0, 5, 5]]}, "boxes for 1 images were given with 2"),
+        (1, {"boxes": [0, 0, 5]}, "image 0: boxes have shape"),
+        (1, {"boxes": [0, 0, np.nan, 5]}, "image 0: .*nan.* not finite"),
+        (2, {"boxes": [None, [[0, 0, 5, 5], [5, 5, 5, 9]]]}, "image 1: the box 5, 5, 5, 9 has"),
+        (1, {"boxes": [300, 10, 340, 50]}, "image 0: .* outside the image"),
         (1, {"boxes": "face"}, "boxes 'face' is none of: faces, image"),
-        (1, {"boxes": [["a", 0, 1, 1]]}, "picture 0: boxes are no numbers"),
+        (1, {"boxes": [["a", 0, 1, 1]]}, "image 0: boxes are no numbers"),
         (1, {"passes": 3}, "passes is 1 or 2"),
         (1, {"batch_size": 0}, "batch_size is 1 or more"),
     ],
 )
 def test_what_is_refused(images, arguments, message):
-    image = picture([(100, 80, 60)])[0]
+    image = input_image([(100, 80, 60)])[0]
     arguments = {"boxes": "image", **arguments}
     with pytest.raises((DataError, SettingsError), match=message):
         predictor().predict(image if images == 1 else [image] * images, **arguments)
@@ -152,7 +152,7 @@ OF_NO_USE = [[300, 10, 340, 50], [10, -50, 40, -1], [30, 20, 10, 90], [np.nan, 0
 
 def test_boxes_of_no_use_get_no_points_and_are_told():
     """The others of the image, and the other images, do."""
-    image, points, boxes = picture([(60, 70, 50), (150, 80, 30)])
+    image, points, boxes = input_image([(60, 70, 50), (150, 80, 30)])
     told = []
     found = predictor().predict(
         [image, image, image],
@@ -165,19 +165,19 @@ def test_boxes_of_no_use_get_no_points_and_are_told():
 
 
 def test_boxes_of_a_detector_are_judged():
-    image, points, boxes = picture([(60, 70, 50)])
+    image, points, boxes = input_image([(60, 70, 50)])
     model, told = predictor(), []
     model.detector = detector_of([*OF_NO_USE, boxes[0]])
     (only,) = model.predict(image, "faces", refused=lambda place, why: told.append(why))
     assert np.allclose(only.points, points[0], atol=0.5) and len(told) == 4
     assert all("detector" in why for why in told)
-    with pytest.raises(DataError, match="picture 0: found by the detector"):
+    with pytest.raises(DataError, match="image 0: found by the detector"):
         model.predict(image, "faces")
 
 
 def test_a_second_look_is_never_outside_the_image():
     """Points at the edge whose box would lie beyond it."""
-    image, _, boxes = picture([(100, 80, 60)])
+    image, _, boxes = input_image([(100, 80, 60)])
     beyond = BoxStyle((0.0, 3.0), (0.5, 0.5))
     model = predictor(style=beyond)
     near_edge = boxes[0] + [0, 50, 0, 50]
@@ -185,7 +185,7 @@ def test_a_second_look_is_never_outside_the_image():
 
 
 def test_two_passes_need_to_know_the_boxes():
-    image, _, boxes = picture([(100, 80, 60)])
+    image, _, boxes = input_image([(100, 80, 60)])
     with pytest.raises(SettingsError, match="how boxes lie around points"):
         predictor(style=None).predict(image, boxes, passes=2)
 

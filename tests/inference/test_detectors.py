@@ -26,7 +26,7 @@ def detector(request):
 
 @pytest.fixture(scope="module")
 def person(data_folder):
-    """A photo of IMM with its points' box."""
+    """An image of IMM with its points' box."""
     sample = load_data(Data(format="imm", path=str(data_folder / "imm"))).train[0]
     return sample.image(), np.concatenate([sample.points.min(0), sample.points.max(0)])
 
@@ -49,26 +49,26 @@ def test_noise_holds_no_face(detector):
 @pytest.mark.data
 def test_a_face_is_found_once_where_it_is(detector, person):
     image, box = person
-    faces = detector(image)
-    assert len(faces) == 1 and isinstance(faces[0].score, float)
-    assert faces[0].box.dtype == np.float64 and overlap(faces[0].box, box) > 0.5
+    objects = detector(image)
+    assert len(objects) == 1 and isinstance(objects[0].score, float)
+    assert objects[0].box.dtype == np.float64 and overlap(objects[0].box, box) > 0.5
 
 
 @pytest.mark.data
 def test_sizes_and_places_do_not_matter(detector, person):
-    """Two faces in a large picture, one a quarter of the other; boxes in its own pixels."""
+    """Two faces in a large image, one a quarter of the other; boxes in its own pixels."""
     image, box = person
     large = cv2.resize(image, None, fx=3, fy=3)
     small = cv2.resize(image, None, fx=0.75, fy=0.75, interpolation=cv2.INTER_AREA)
     canvas = np.full((1500, 2700, 3), 90, np.uint8)
     canvas[: large.shape[0], : large.shape[1]] = large
     canvas[600 : 600 + small.shape[0], 2100 : 2100 + small.shape[1]] = small
-    faces = detector(canvas)
-    assert [f.score for f in faces] == sorted((f.score for f in faces), reverse=True)
-    wanted = [(box + 0.5) * 3 - 0.5, (box + 0.5) * 0.75 - 0.5 + [2100, 600, 2100, 600]]
-    assert len(faces) == 2
-    for place in wanted:
-        assert max(overlap(f.box, place) for f in faces) > 0.5
+    objects = detector(canvas)
+    assert [f.score for f in objects] == sorted((f.score for f in objects), reverse=True)
+    expected = [(box + 0.5) * 3 - 0.5, (box + 0.5) * 0.75 - 0.5 + [2100, 600, 2100, 600]]
+    assert len(objects) == 2
+    for place in expected:
+        assert max(overlap(f.box, place) for f in objects) > 0.5
 
 
 @pytest.mark.data

@@ -34,7 +34,7 @@ def test_the_library_sees_what_evaluation_sees(predictor, samples):
     dataset = KeypointDataset(samples, predictor.skeleton, Framing.of(data))
     errors = predict_dataset(predictor.model, dataset)
     found = predictor.predict([s.image() for s in samples])
-    assert np.allclose([f.points for f in found], errors.photo, atol=1e-3)
+    assert np.allclose([f.points for f in found], errors.image_points, atol=1e-3)
     (one,) = predictor.predict(samples[3].image())
     assert np.allclose(one.points, found[3].points, atol=1e-3)
     assert np.asarray(one).shape == (68, 2) and one.scores.shape == (68,)
@@ -120,12 +120,12 @@ def test_how_boxes_lie_is_kept_with_the_weights(predictor, tmp_path):
         prepared = prepare(settings, Console(quiet=True))
         styles[crop] = prepared.module.description["box_style"]
     assert styles["image"] is None and predictor.box_style is None
-    wanted = BoxStyle.of(load_data(Data(**data, crop="box")).train)
-    assert BoxStyle.read(styles["box"]) == wanted
-    description = runs.describe(predictor.settings, predictor.skeleton, wanted)
+    expected = BoxStyle.of(load_data(Data(**data, crop="box")).train)
+    assert BoxStyle.read(styles["box"]) == expected
+    description = runs.describe(predictor.settings, predictor.skeleton, expected)
     path = tmp_path / "styled.safetensors"
     runs.save_weights(path, predictor.model, description)
-    assert heatkp.load_model(path).box_style == wanted
+    assert heatkp.load_model(path).box_style == expected
     description["box_style"] = {"shift": [0, 0]}
     runs.save_weights(path, predictor.model, description)
     with pytest.raises(CheckpointError, match="description is damaged"):
@@ -133,13 +133,13 @@ def test_how_boxes_lie_is_kept_with_the_weights(predictor, tmp_path):
 
 
 def test_face68_finds_faces_by_itself(data_folder):
-    """In photos of IMM: one face where it is labelled; none where there is none."""
+    """In images of IMM: one face where it is labelled; none where there is none."""
     labels = load_data(Data(format="imm", path=str(data_folder / "imm"))).train[0]
     model = heatkp.load_model("face68")
-    (face,) = model.predict(labels.file)
-    assert face.box_score > 0.9 and face.image_size == (640, 480)
-    middle = face.points[36:48].mean(0)  # of the eyes, which both layouts have
+    (found,) = model.predict(labels.file)
+    assert found.box_score > 0.9 and found.image_size == (640, 480)
+    middle = found.points[36:48].mean(0)  # of the eyes, which both layouts have
     assert np.abs(middle - labels.points[13:29].mean(0)).max() < 8
     twice = model.predict([labels.file, np.zeros((90, 90, 3), np.uint8), labels.file])
     assert [f.image for f in twice] == [0, 2]
-    assert np.allclose([f.points for f in twice], face.points, atol=0.01)
+    assert np.allclose([f.points for f in twice], found.points, atol=0.01)

@@ -10,7 +10,7 @@ import pytest
 import heatkp as library
 from heatkp.errors import DataError, SettingsError
 from heatkp.inference.saving import save_predictions
-from tests.conftest import heatkp, write_picture
+from tests.conftest import heatkp, write_image
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def photos(tmp_path):
     folder = tmp_path / "photos"
     folder.mkdir()
     for name in ("a.png", "b.png", "c.png"):
-        write_picture(folder / name)
+        write_image(folder / name)
     return folder
 
 
@@ -48,27 +48,27 @@ def test_it_writes_what_the_command_writes(predictor, tiny_run, photos, tmp_path
     for summary in summaries:
         del summary["seconds"]
     assert summaries[0] == summaries[1]
-    assert (done.pictures, done.faces, done.complete, told) == (3, 3, True, [1, 2, 3])
+    assert (done.inputs, done.objects, done.complete, told) == (3, 3, True, [1, 2, 3])
     assert {path.name for path in done.written} == {p.name for p in ours.iterdir()}
 
 
 def test_stopped(predictor, photos, tmp_path):
     done = save_predictions(predictor, photos, tmp_path / "o", batch_size=1, stop=lambda: True)
-    assert (done.pictures, done.complete) == (1, False)
+    assert (done.inputs, done.complete) == (1, False)
     assert json.loads((tmp_path / "o" / "summary.json").read_text())["complete"] is False
 
 
 def test_boxes_from_a_function(predictor, photos, tmp_path):
-    def boxes(picture):
-        return np.zeros((0, 4)) if picture.name == "b.png" else np.array([[1.0, 2, 30, 40]])
+    def boxes(input_image):
+        return np.zeros((0, 4)) if input_image.name == "b.png" else np.array([[1.0, 2, 30, 40]])
 
     done = save_predictions(
         predictor, [photos / "b.png", photos / "c.png"], tmp_path / "o", boxes=boxes,
         boxes_from="mine", drawn=False,
     )  # fmt: skip
-    assert (done.pictures, done.faces, done.without_box) == (1, 1, ["b.png"])
+    assert (done.inputs, done.objects, done.without_box) == (1, 1, ["b.png"])
     summary = json.loads((tmp_path / "o" / "summary.json").read_text())
-    assert summary["options"]["boxes"] == "mine" and not (tmp_path / "o" / "pictures").exists()
+    assert summary["options"]["boxes"] == "mine" and not (tmp_path / "o" / "images").exists()
 
 
 def test_what_cannot_be_done(predictor, photos, tmp_path):

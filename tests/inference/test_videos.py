@@ -12,13 +12,13 @@ from PIL import Image, features
 from heatkp.errors import DataError
 from heatkp.inference import videos
 from heatkp.inference.sources import (
-    Fault,
+    Failure,
     find_sources,
+    image_count,
     passed_over_note,
-    picture_count,
-    read_pictures,
+    read_images,
 )
-from tests.conftest import heatkp, write_picture
+from tests.conftest import heatkp, write_image
 from tests.inference.test_sources import video
 
 CODECS = {
@@ -33,7 +33,7 @@ WRITTEN = (
 
 
 def items_of(path):
-    return list(read_pictures(find_sources([str(path)]).sources))
+    return list(read_images(find_sources([str(path)]).sources))
 
 
 def clip(path, frames=4, **options):
@@ -53,7 +53,7 @@ def test_videos_are_found_in_folders_and_read(tmp_path, suffix):
     found = find_sources([str(tmp_path)])
     assert [s.name for s in found.sources] == [f"a{suffix}"] and found.passed_over == {}
     assert found.sources[0].is_video and not found.sources[0].is_unknown
-    frames = list(read_pictures(found.sources))
+    frames = list(read_images(found.sources))
     assert [f.frame for f in frames] == [0, 1, 2, 3]
     assert all(abs(f.image.mean() - 20 * f.frame) < 12 for f in frames)
 
@@ -71,9 +71,9 @@ def test_a_video_under_any_name_is_tried_where_it_is_named(tmp_path, name):
 
 def test_an_image_under_any_name_is_tried_where_it_is_named(tmp_path):
     for name in ("photo", "photo.dat", "photo.mp4", "photo.ts"):
-        path = write_picture(tmp_path / "photo.png").rename(tmp_path / name)
-        (picture,) = items_of(path)
-        assert picture.image.shape == (48, 64, 3) and picture.frame is None, name
+        path = write_image(tmp_path / "photo.png").rename(tmp_path / name)
+        (input_image,) = items_of(path)
+        assert input_image.image.shape == (48, 64, 3) and input_image.frame is None, name
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF")
@@ -81,11 +81,11 @@ def test_an_image_under_any_name_is_tried_where_it_is_named(tmp_path):
 @pytest.mark.parametrize("suffix", ["", ".dat", ".mp4"])
 def test_half_an_image_is_never_a_video(tmp_path, kind, suffix):
     """FFmpeg would make one frame of it, whose missing rows are invented."""
-    content = write_picture(tmp_path / f"a{kind}", 300, 200).read_bytes()
+    content = write_image(tmp_path / f"a{kind}", 300, 200).read_bytes()
     path = tmp_path / f"half{suffix}"
     path.write_bytes(content[: int(0.6 * len(content))])
-    (fault,) = items_of(path)
-    assert isinstance(fault, Fault) and "not an image" in fault.reason
+    (failure,) = items_of(path)
+    assert isinstance(failure, Failure) and "not an image" in failure.reason
 
 
 TEXTS = {
@@ -105,9 +105,9 @@ def test_what_is_neither(tmp_path, name):
     path = tmp_path / name
     clip(tmp_path / "clip.mp4")  # which a playlist names
     path.write_text(TEXTS[name], encoding="utf-8")
-    (fault,) = items_of(path)
-    assert isinstance(fault, Fault)
-    assert "neither an image nor a video" in fault.reason or "not a video" in fault.reason
+    (failure,) = items_of(path)
+    assert isinstance(failure, Failure)
+    assert "neither an image nor a video" in failure.reason or "not a video" in failure.reason
     with pytest.raises(DataError):
         list(videos.frames(path))
 
@@ -140,7 +140,7 @@ def test_names_of_other_kinds_of_files(tmp_path):
 
 
 def test_what_is_passed_over_is_counted(tmp_path):
-    write_picture(tmp_path / "a.png")
+    write_image(tmp_path / "a.png")
     for name in ("x.blend", "y.BLEND", "deep/z.blend", "README", "a.csv", "b.json", ".hidden.abc"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("x")
@@ -157,7 +157,7 @@ def test_what_is_passed_over_is_counted(tmp_path):
 
 
 def test_predict_says_what_it_passed_over(tiny_run, tmp_path):
-    write_picture(tmp_path / "in" / "a.png")
+    write_image(tmp_path / "in" / "a.png")
     (tmp_path / "in" / "b.blend").write_text("x")
     done = heatkp("predict", tmp_path / "in", "--model", tiny_run, "--out", tmp_path / "out")
     assert done.exit_code == 0 and "1 .blend" in " ".join(done.output.split())
@@ -183,9 +183,9 @@ def test_animated_images_come_frame_by_frame(tmp_path, suffix, every):
     lossless = {"lossless": True} if suffix == ".webp" else {}
     path = animated(tmp_path / f"a{suffix}", format=format_, **lossless)
     sources = find_sources([str(tmp_path)]).sources
-    frames = list(read_pictures(sources, every))
+    frames = list(read_images(sources, every))
     assert [f.frame for f in frames] == [*range(0, 4, every)]
-    assert picture_count(sources[0], every) == len(frames)
+    assert image_count(sources[0], every) == len(frames)
     assert [f.time for f in frames] == pytest.approx([0.0, 0.1, 0.3, 0.6][::every], abs=0.011)
     assert [f.image.mean() for f in frames] == pytest.approx([0, 60, 120, 180][::every], abs=4)
     assert frames[0].file == path and frames[0].image.dtype == np.uint8
@@ -195,8 +195,8 @@ def test_animated_images_come_frame_by_frame(tmp_path, suffix, every):
 def test_images_of_one_frame_are_images(tmp_path, suffix):
     path = tmp_path / f"a{suffix}"
     Image.fromarray(LAYERS[1]).save(path, format="PNG" if suffix == ".apng" else None)
-    (picture,) = items_of(path)
-    assert picture.frame is None and picture.name == path.name
+    (input_image,) = items_of(path)
+    assert input_image.frame is None and input_image.name == path.name
 
 
 def test_frames_that_hold_only_what_changed(tmp_path):
@@ -225,7 +225,7 @@ def test_a_damaged_animation_gives_what_it_holds(tmp_path):
     content = (tmp_path / "a.gif").read_bytes()
     (tmp_path / "a.gif").write_bytes(content[: int(0.6 * len(content))])
     items = items_of(tmp_path / "a.gif")
-    assert isinstance(items[-1], Fault) and all(
+    assert isinstance(items[-1], Failure) and all(
         item.frame == i for i, item in enumerate(items[:-1])
     )
 
@@ -244,5 +244,5 @@ def test_names_that_are_not_utf8(tmp_path, name):
     made = animated(tmp_path / "x.gif") if name.endswith(b"gif") else clip(tmp_path / "x.mp4")
     made.rename(path)
     (source,) = find_sources([str(path)]).sources
-    assert [item.frame for item in read_pictures([source])] == [0, 1, 2, 3]
-    assert picture_count(source) == (1 if name.endswith(b"bin") else 4)
+    assert [item.frame for item in read_images([source])] == [0, 1, 2, 3]
+    assert image_count(source) == (1 if name.endswith(b"bin") else 4)

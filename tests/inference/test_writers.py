@@ -16,16 +16,16 @@ import heatkp
 from heatkp.data.readers import read
 from heatkp.data.readers.pts import parse_pts
 from heatkp.errors import DataError
-from heatkp.inference.drawn import DrawnPictures
+from heatkp.inference.drawn import DrawnImages
 from heatkp.inference.keypoints import Keypoints
-from heatkp.inference.sources import Fault, Picture
+from heatkp.inference.sources import Failure, InputImage
 from heatkp.inference.writers import WRITERS, About, BaseWriter, Names, register_writer
 from heatkp.inference.writers.coco import CocoTable
 from heatkp.inference.writers.csv import CsvTable
 from heatkp.inference.writers.json import JsonTable
 from heatkp.inference.writers.pts import PtsFiles
 from heatkp.skeletons import FACE68, Skeleton
-from tests.conftest import write_picture
+from tests.conftest import write_image
 
 PAWS = Skeleton("mouse", ("left_paw", "right paw,hind", "nose"), lines=((0, 1, 2),))
 
@@ -45,14 +45,14 @@ def keypoints(skeleton=FACE68, seed=0, box=True, spread=True, size=(64, 48)):
     )
 
 
-def picture(path, **more):
-    write_picture(path)
+def input_image(path, **more):
+    write_image(path)
     image = np.ascontiguousarray(cv2.imread(str(path))[:, :, ::-1])
-    return Picture(more.pop("name", path.name), path, image, **more)
+    return InputImage(more.pop("name", path.name), path, image, **more)
 
 
 def frame(path, number, image):
-    return Picture(f"{path.name}/{number:06d}", path, image, 1, number, number / 10, 10.0)
+    return InputImage(f"{path.name}/{number:06d}", path, image, 1, number, number / 10, 10.0)
 
 
 def about(skeleton=FACE68):
@@ -65,56 +65,56 @@ def folder(tmp_path):
     return tmp_path / "out"
 
 
-def written(writer, entries, faults=(), complete=True):
+def written(writer, entries, failures=(), complete=True):
     for entry in entries:
         writer.add(*entry)
-    return writer.finish(list(faults), complete)
+    return writer.finish(list(failures), complete)
 
 
 def test_paths_lead_out_of_a_folder_that_is_a_link(tmp_path):
     (tmp_path / "disk" / "deep").mkdir(parents=True)
     (tmp_path / "link").symlink_to(tmp_path / "disk" / "deep")
     cv2.imwrite(str(tmp_path / "a.png"), np.zeros((48, 64, 3), np.uint8))
-    entries = [(picture(tmp_path / "a.png"), [keypoints()])]
+    entries = [(input_image(tmp_path / "a.png"), [keypoints()])]
     table = CocoTable(tmp_path / "link", about())
     written(table, entries)
     assert read(tmp_path / "link" / "coco.json").samples[0].file.is_file()
 
 
 def test_json(folder, tmp_path):
-    faces = [keypoints(seed=s) for s in (0, 1)]
-    entries = [(picture(tmp_path / "a.png", orientation=6), faces),
-               (picture(tmp_path / "b.png", name="x/b.png"), [])]  # fmt: skip
+    objects = [keypoints(seed=s) for s in (0, 1)]
+    entries = [(input_image(tmp_path / "a.png", orientation=6), objects),
+               (input_image(tmp_path / "b.png", name="x/b.png"), [])]  # fmt: skip
     path = folder / "points.json"
     table = JsonTable(path.parent, about())
-    assert written(table, entries, [Fault("c.jpg", 'is "no" picture')], False) == [path]
+    assert written(table, entries, [Failure("c.jpg", 'is "no" image')], False) == [path]
     assert [p.name for p in folder.iterdir()] == ["points.json"]
     found = json.loads(path.read_text())
     assert found["heatkp"] == heatkp.__version__ and found["model"] == "face68"
     assert "upright" in found["coordinates"] and found["complete"] is False
-    assert found["faults"] == [{"picture": "c.jpg", "reason": 'is "no" picture'}]
-    first, second = found["pictures"]
+    assert found["errors"] == [{"image": "c.jpg", "reason": 'is "no" image'}]
+    first, second = found["images"]
     assert (first["width"], first["height"], first["turned_by_exif"]) == (64, 48, True)
-    assert second["picture"] == "x/b.png" and second["faces"] == []
-    for face, expected in zip(first["faces"], faces, strict=True):
-        assert [p["name"] for p in face["points"]] == list(FACE68.point_names)
-        points = [[p["x"], p["y"]] for p in face["points"]]
+    assert second["image"] == "x/b.png" and second["objects"] == []
+    for found, expected in zip(first["objects"], objects, strict=True):
+        assert [p["name"] for p in found["points"]] == list(FACE68.point_names)
+        points = [[p["x"], p["y"]] for p in found["points"]]
         assert np.allclose(points, expected.points, atol=1e-3)
-        assert np.allclose([p["score"] for p in face["points"]], expected.scores, atol=1e-4)
-        spread = [p["covariance"] for p in face["points"]]
+        assert np.allclose([p["score"] for p in found["points"]], expected.scores, atol=1e-4)
+        spread = [p["covariance"] for p in found["points"]]
         assert np.allclose(spread, expected.covariance, atol=1e-4)
-        assert face["box"] == expected.box.tolist() and face["box_score"] == 0.75
+        assert found["box"] == expected.box.tolist() and found["box_score"] == 0.75
 
 
 def test_json_of_what_is_not_known(folder, tmp_path):
-    face = keypoints(PAWS, box=False, spread=False)
-    face.points[1], face.scores[:] = np.nan, np.nan
+    found = keypoints(PAWS, box=False, spread=False)
+    found.points[1], found.scores[:] = np.nan, np.nan
     path = folder / "points.json"
     shot = frame(tmp_path / "a.mp4", 3, np.zeros((48, 64, 3), np.uint8))
-    written(JsonTable(path.parent, about(PAWS)), [(shot, [face])])
-    (entry,) = json.loads(path.read_text(), parse_constant=pytest.fail)["pictures"]
+    written(JsonTable(path.parent, about(PAWS)), [(shot, [found])])
+    (entry,) = json.loads(path.read_text(), parse_constant=pytest.fail)["images"]
     assert entry["frame"] == 3 and entry["time"] == 0.3
-    (found,) = entry["faces"]
+    (found,) = entry["objects"]
     assert found["box"] is None and found["box_score"] is None and found["score"] is None
     assert found["points"][1] == {"name": "right paw,hind", "x": None, "y": None, "score": None}
 
@@ -122,20 +122,20 @@ def test_json_of_what_is_not_known(folder, tmp_path):
 def test_csv_is_read_back(folder, tmp_path):
     first, second = keypoints(seed=0), keypoints(seed=1, box=False)
     second.points[5] = np.nan
-    entries = [(picture(tmp_path / "photos" / "a.png"), [first]),
-               (picture(tmp_path / "photos" / "b.png"), []),
-               (picture(tmp_path / "photos" / "c.png"), [second, first])]  # fmt: skip
+    entries = [(input_image(tmp_path / "photos" / "a.png"), [first]),
+               (input_image(tmp_path / "photos" / "b.png"), []),
+               (input_image(tmp_path / "photos" / "c.png"), [second, first])]  # fmt: skip
     paths = written(CsvTable(folder, about()), entries)
-    assert {p.name for p in paths} == {"faces.csv", "points.csv"}
+    assert {p.name for p in paths} == {"objects.csv", "points.csv"}
     assert set(paths) == set(folder.iterdir())
     labels = read(folder / "points.csv", "csv")
     assert labels.skeleton is FACE68
     files = [s.file.resolve() for s in labels.samples]
     assert [f.name for f in files] == ["a.png", "c.png", "c.png"]
-    for sample, face in zip(labels.samples, (first, second, first), strict=True):
-        assert np.allclose(sample.points, face.points, atol=1e-3, equal_nan=True)
-    rows = list(csv.DictReader((folder / "faces.csv").open(newline="")))
-    assert [row["face"] for row in rows] == ["1", "1", "2"]
+    for sample, found in zip(labels.samples, (first, second, first), strict=True):
+        assert np.allclose(sample.points, found.points, atol=1e-3, equal_nan=True)
+    rows = list(csv.DictReader((folder / "objects.csv").open(newline="")))
+    assert [row["object"] for row in rows] == ["1", "1", "2"]
     assert float(rows[0]["box_x0"]) == 1.5 and rows[0]["box_score"] == "0.75"
     assert rows[1]["box_x0"] == "" == rows[1]["jaw_5_x"] == rows[1]["frame"]
     tip = FACE68.point_names.index("nose_tip")
@@ -147,7 +147,10 @@ def test_csv_is_read_back(folder, tmp_path):
 def test_coco_is_read_back(folder, tmp_path, skeleton):
     first, second = keypoints(skeleton), keypoints(skeleton, seed=1)
     second.points[1] = np.nan
-    entries = [(picture(tmp_path / "a.png"), [first, second]), (picture(tmp_path / "b.png"), [])]
+    entries = [
+        (input_image(tmp_path / "a.png"), [first, second]),
+        (input_image(tmp_path / "b.png"), []),
+    ]
     path = folder / "coco.json"
     written(CocoTable(path.parent, about(skeleton)), entries)
     labels = read(path, "coco")
@@ -155,27 +158,27 @@ def test_coco_is_read_back(folder, tmp_path, skeleton):
     steps = {step for run in skeleton.lines for step in pairwise(run)}
     assert {step for run in labels.skeleton.lines for step in pairwise(run)} == steps
     assert len(json.loads(path.read_text())["images"]) == 2
-    for sample, face in zip(labels.samples, (first, second), strict=True):
-        assert np.allclose(sample.points, face.points, atol=1e-3, equal_nan=True)
-        assert np.allclose(sample.box, face.box, atol=1e-3)
+    for sample, found in zip(labels.samples, (first, second), strict=True):
+        assert np.allclose(sample.points, found.points, atol=1e-3, equal_nan=True)
+        assert np.allclose(sample.box, found.box, atol=1e-3)
         assert sample.file.resolve() == (tmp_path / "a.png").resolve()
 
 
 def test_pts_are_read_back_and_never_collide(folder, tmp_path):
-    faces = [keypoints(seed=s) for s in range(4)]
+    objects = [keypoints(seed=s) for s in range(4)]
     names = ["x/a.png", "x/a_1.png", "x/a.jpg"]  # the first has two faces
-    shots = [picture(tmp_path / name, name=name) for name in names]
+    shots = [input_image(tmp_path / name, name=name) for name in names]
     writer = PtsFiles(folder, about())
-    written(writer, zip(shots, [faces[:2], faces[2:3], faces[3:]]))
+    written(writer, zip(shots, [objects[:2], objects[2:3], objects[3:]]))
     expected = {"a_1.pts": 0, "a_2.pts": 1, "a_1-2.pts": 2, "a.pts": 3}
     assert {p.name for p in (folder / "pts" / "x").iterdir()} == set(expected)
     for name, number in expected.items():
         points = parse_pts(folder / "pts" / "x" / name)
-        assert np.allclose(points, faces[number].points, atol=1e-5)
+        assert np.allclose(points, objects[number].points, atol=1e-5)
     assert len(read(folder, "pts", strict=False).samples) == 4
-    faces[0].points[0] = np.nan
+    objects[0].points[0] = np.nan
     with pytest.raises(DataError, match="cannot hold points that are NaN"):
-        writer.add(shots[0], faces[:1])
+        writer.add(shots[0], objects[:1])
 
 
 @given(st.lists(st.sampled_from(["a", "A", "a-2", "a-3", "b", "ß", "SS"]), max_size=12))
@@ -187,10 +190,10 @@ def test_names_are_given_once(stems):
 
 
 def test_nothing_is_there_before_it_is_whole(folder, tmp_path):
-    shot = picture(tmp_path / "a.png")
+    shot = input_image(tmp_path / "a.png")
     video = frame(tmp_path / "v.mp4", 0, shot.image)
     writers = [JsonTable(folder, about()), CocoTable(folder, about()),
-               CsvTable(folder, about()), DrawnPictures(folder)]  # fmt: skip
+               CsvTable(folder, about()), DrawnImages(folder)]  # fmt: skip
     for writer in writers:
         writer.add(video, [keypoints()])
     files = [p for p in folder.rglob("*") if p.is_file()]
@@ -203,15 +206,15 @@ def test_nothing_is_there_before_it_is_whole(folder, tmp_path):
 
 def test_drawn_pictures_keep_their_names(folder, tmp_path):
     names = ["a.jpg", "deep/a.jpg", "a.JPG", "b.png", "b.tif", "b.bmp", "empty.png"]
-    writer = DrawnPictures(folder)
-    shots = [picture(tmp_path / str(i) / n, name=n) for i, n in enumerate(names)]
+    writer = DrawnImages(folder)
+    shots = [input_image(tmp_path / str(i) / n, name=n) for i, n in enumerate(names)]
     for shot in shots:
         writer.add(shot, [] if "empty" in shot.name else [keypoints()])
-    assert writer.finish([], True) == [folder / "pictures"]
-    found = {p.relative_to(folder / "pictures").as_posix() for p in folder.rglob("*.*")}
+    assert writer.finish([], True) == [folder / "images"]
+    found = {p.relative_to(folder / "images").as_posix() for p in folder.rglob("*.*")}
     assert found == {"a.jpg", "deep/a.jpg", "a-2.JPG", "b.png", "b.tif.png", "b.bmp.png"}
     plain = shots[3].image
-    drawn = cv2.imread(str(folder / "pictures" / "b.png"))[:, :, ::-1]
+    drawn = cv2.imread(str(folder / "images" / "b.png"))[:, :, ::-1]
     assert drawn.shape == plain.shape and (drawn != plain).any(axis=2).mean() > 0.1
     assert np.array_equal(plain, cv2.imread(str(shots[3].file))[:, :, ::-1])  # itself unchanged
 
@@ -219,15 +222,15 @@ def test_drawn_pictures_keep_their_names(folder, tmp_path):
 @pytest.mark.parametrize("size", [(64, 48), (63, 47), (5, 3)])
 def test_drawn_videos(folder, tmp_path, size):
     rng = np.random.default_rng(0)
-    writer = DrawnPictures(folder)
+    writer = DrawnImages(folder)
     shade = [rng.integers(0, 255) for _ in range(9)]
     for name, numbers in (("x.mp4", range(5)), ("y.avi", range(4))):
         for i in numbers:
             image = np.full((size[1], size[0], 3), shade[i], np.uint8)
             writer.add(frame(tmp_path / name, i, image), [])
     writer.finish([], True)
-    assert {p.name for p in (folder / "pictures").iterdir()} == {"x.mp4", "y.avi.mp4"}
-    capture = cv2.VideoCapture(str(folder / "pictures" / "x.mp4"))
+    assert {p.name for p in (folder / "images").iterdir()} == {"x.mp4", "y.avi.mp4"}
+    capture = cv2.VideoCapture(str(folder / "images" / "x.mp4"))
     assert capture.get(cv2.CAP_PROP_FPS) == pytest.approx(10)
     means = []
     while (got := capture.read())[0]:
@@ -237,25 +240,25 @@ def test_drawn_videos(folder, tmp_path, size):
 
 def test_a_video_that_cannot_be_made_is_said_once(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(cv2.VideoWriter, "fourcc", lambda *letters: 0x30303030)
-    writer = DrawnPictures(folder)
+    writer = DrawnImages(folder)
     image = np.zeros((48, 64, 3), np.uint8)
-    with pytest.raises(DataError, match="--no-pictures"):
+    with pytest.raises(DataError, match="--no-images"):
         writer.add(frame(tmp_path / "a.mp4", 0, image), [])
     writer.add(frame(tmp_path / "a.mp4", 1, image), [])
-    writer.add(picture(tmp_path / "b.png"), [replace(keypoints(), box=None)])
-    assert writer.finish([], True) == [folder / "pictures"]
-    assert [p.name for p in Path(folder / "pictures").iterdir()] == ["b.png"]
+    writer.add(input_image(tmp_path / "b.png"), [replace(keypoints(), box=None)])
+    assert writer.finish([], True) == [folder / "images"]
+    assert [p.name for p in Path(folder / "images").iterdir()] == ["b.png"]
 
 
 def test_all_are_registered_and_read_back_where_they_say_so(folder, tmp_path):
-    entries = [(picture(tmp_path / "a.png"), [keypoints(PAWS, size=(64, 48))])]
+    entries = [(input_image(tmp_path / "a.png"), [keypoints(PAWS, size=(64, 48))])]
     for name, kind in WRITERS.items():
         place = folder / name
         place.mkdir()
         paths = written(kind(place, about(PAWS)), entries)
         assert kind.name == name and all(path.exists() for path in paths)
         if kind.trains and name != "pts":  # whose files lie beside images
-            table = next(p for p in paths if p.name != "faces.csv")
+            table = next(p for p in paths if p.name != "objects.csv")
             assert read(table).skeleton.point_names == PAWS.point_names
 
 
@@ -272,19 +275,19 @@ def test_a_writer_of_ones_own(monkeypatch, tmp_path):
         def __init__(self, folder, about):
             self.path, self.lines = folder / "counts.txt", [about.model]
 
-        def add(self, picture, faces):
-            self.lines.append(f"{picture.name} {len(faces)}")
+        def add(self, input_image, objects):
+            self.lines.append(f"{input_image.name} {len(objects)}")
 
-        def finish(self, faults, complete):
+        def finish(self, failures, complete):
             self.path.write_text("\n".join(self.lines))
             return [self.path]
 
         def discard(self):
             pass
 
-    write_picture(tmp_path / "a.png")
+    write_image(tmp_path / "a.png")
     done = command("predict", tmp_path / "a.png", "--format", "counts", "--boxes", "image",
-                   "--out", tmp_path / "found", "--no-pictures")  # fmt: skip
+                   "--out", tmp_path / "found", "--no-images")  # fmt: skip
     assert done.exit_code == 0, done.output
     assert (tmp_path / "found" / "counts.txt").read_text() == "face68\na.png 1"
     assert "counts" in command("predict", "--help").output

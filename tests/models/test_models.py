@@ -105,7 +105,7 @@ def test_map_size_and_stride(stride, architecture, size):
 
 
 def test_padding_is_unpadded_exactly():
-    """A picture of 80x60 gives the map that the same picture in a 96x64 frame gives there."""
+    """An image of 80x60 gives the map that the same image in a 96x64 frame gives there."""
     torch.manual_seed(0)
     model = create_model("kl", points=3, size=(80, 60), stride=2, encoder="resnet18").eval()
     x = images((80, 60)).float()

@@ -88,8 +88,8 @@ def test_nothing_else_of_a_network_changes(architecture, monkeypatch):
 
     monkeypatch.setattr(F, "interpolate", never_aligned)
     with torch.no_grad():
-        wanted = own(picture())
-    assert torch.equal(found, wanted)
+        expected = own(picture())
+    assert torch.equal(found, expected)
     assert torch.equal(found, before) != any(seen.found)
 
 

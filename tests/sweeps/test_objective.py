@@ -87,9 +87,9 @@ def test_data_that_a_trials_own_settings_leave_nothing_of(search, monkeypatch):
 
 
 @pytest.mark.parametrize("fault", ["no folder", "a damaged image"])
-def test_data_that_no_trial_can_use_end_the_sweep(search, monkeypatch, tmp_path, fault):
+def test_data_that_no_trial_can_use_end_the_sweep(search, monkeypatch, tmp_path, failure):
     folder = tmp_path / "faces"
-    if fault != "no folder":
+    if failure != "no folder":
         assert heatkp("data", "synth", "--n", 4, "--size", 48, folder).exit_code == 0
         (folder / "images" / "000002.png").write_bytes(b"no picture")
 

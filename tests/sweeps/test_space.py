@@ -194,12 +194,12 @@ def test_input_pixels_do_not_compare_between_sizes():
     ["data.size: {choices: [[64, 64], [96, 96]]}", "net: {variants: {a: {data.size: [64, 64]}}}"],
 )
 def test_drawn_faces_of_several_sizes_do_not_compare(content):
-    """Their photos are as large as the input, so the smallest would have the smallest errors."""
+    """Their images are as large as the input, so the smallest would have the smallest errors."""
     with pytest.raises(SettingsError) as error:
         space(content)
     for word in ("drawn as large as data.size", "heatkp data synth", "data.path"):
         assert word in str(error.value)
-    # Other framings are of the same photos, and so are other sizes of photos in files.
+    # Other framings are of the same images, and so are other sizes of images in files.
     assert space("data.crop: {choices: [image, box]}").varies_framing
     assert space(content, {"data": {"path": "x"}}).varies_framing
 

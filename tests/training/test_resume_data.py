@@ -41,7 +41,7 @@ def test_weights_are_read_by_the_width_that_chose_them(tmp_path, monkeypatch):
 
 @pytest.fixture
 def stopped(tmp_path, monkeypatch):
-    """A run on photos of persons, cut off in its second epoch, and the photos."""
+    """A run on images of persons, cut off in its second epoch, and the images."""
     faces = write_imm(tmp_path / "imm", people=10)
     monkeypatch.setattr(KeypointModule, "training_step", _cut_off(KeypointModule.training_step))
     options = ["--data", faces, "--set", "data.split=person", "--out", tmp_path / "run"]

@@ -53,10 +53,10 @@ def renamed(run, **ids):
 
 def unlabelled(run, index, points):
     """The run with some points of a sample not labelled."""
-    labelled, truth = run.errors.labelled.copy(), run.errors.photo_truth.copy()
+    labelled, truth = run.errors.labelled.copy(), run.errors.image_truth.copy()
     labelled[index, points] = False
     truth[index, points] = np.nan
-    errors = replace(run.errors, labelled=labelled, photo_truth=truth)
+    errors = replace(run.errors, labelled=labelled, image_truth=truth)
     samples = list(run.dataset.samples)
     visibility = np.where(labelled[index], samples[index].visibility, 0).astype(np.uint8)
     samples[index] = replace(samples[index], visibility=visibility)

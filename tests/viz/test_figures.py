@@ -1,4 +1,4 @@
-"""Which samples the pictures of a run show."""
+"""Which samples the images of a run show."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ def test_mean_distance_by_hand():
     """In input pixels, of labelled points."""
     truth = np.zeros((3, 2, 2))
     labelled = np.array([[True, True], [True, False], [False, False]])
-    photo = np.array([[[3, 4], [0, 0]], [[6, 8], [90, 0]], [[1, 1], [1, 1]]], float)
+    image_points = np.array([[[3, 4], [0, 0]], [[6, 8], [90, 0]], [[1, 1], [1, 1]]], float)
     to_input = np.stack([co.scaling(2, 2)] * 3)
-    errors = Errors(photo, truth, to_input, labelled, np.full((3, 4), np.nan), (64, 64))
+    errors = Errors(image_points, truth, to_input, labelled, np.full((3, 4), np.nan), (64, 64))
     np.testing.assert_allclose(figures.mean_distance(errors), [5, 20, np.nan])
 
 

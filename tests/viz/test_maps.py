@@ -1,4 +1,4 @@
-"""Maps lie where they should on pictures, and pictures show the samples that they say."""
+"""Maps lie where they should on images, and images show the samples that they say."""
 
 from __future__ import annotations
 
@@ -72,19 +72,19 @@ def test_a_hot_pixel_covers_its_input_pixels(stride, size, hot):
     drawn.draw()
     seen = np.asarray(drawn.buffer_rgba())[..., :3].max(2) > 60
     blocks = seen.reshape(height, zoom, width, zoom).mean((1, 3))
-    wanted = np.zeros((height, width))
+    expected = np.zeros((height, width))
     x, y = hot[0] * stride, hot[1] * stride
-    wanted[y : y + stride, x : x + stride] = 1
-    np.testing.assert_array_equal(blocks, wanted)
+    expected[y : y + stride, x : x + stride] = 1
+    np.testing.assert_array_equal(blocks, expected)
 
 
 def test_a_tile_of_the_sheet_agrees():
     values = np.zeros((1, 6, 8), np.float32)
     values[0, 4, 3] = 1
     view = view_of(1, size=(30, 22), maps=values, image=np.zeros((1, 22, 30), np.uint8))
-    wanted = np.zeros((22, 30), bool)
-    wanted[16:20, 12:16] = True
-    np.testing.assert_array_equal(maps.tile(view, 0).max(2) > 0.2, wanted)
+    expected = np.zeros((22, 30), bool)
+    expected[16:20, 12:16] = True
+    np.testing.assert_array_equal(maps.tile(view, 0).max(2) > 0.2, expected)
 
 
 @pytest.mark.parametrize(("name", "peak"), [("kl", None), ("argmax", 1), ("bce", 1), ("ce", None),
@@ -166,8 +166,8 @@ def test_points_by_number_range_and_name():
 def test_points_come_back_as_listed(pairs):
     ranges = [(min(p), max(p)) for p in pairs]
     text = ",".join(str(a) if a == b else f"{a}-{b}" for a, b in ranges)
-    wanted = list(dict.fromkeys(i for a, b in ranges for i in range(a, b + 1)))
-    assert maps.parse_points(text, FACE68) == wanted
+    expected = list(dict.fromkeys(i for a, b in ranges for i in range(a, b + 1)))
+    assert maps.parse_points(text, FACE68) == expected
 
 
 @given(st.text(max_size=12))

@@ -43,8 +43,8 @@ def errors_of(n=6, boxes=True):
 def test_errors_on_the_mean_face_are_the_metrics(normaliser, boxes, images):
     errors = errors_of(boxes=boxes)
     points, radii, count = mean_face_by(errors, FOUR, normaliser)
-    wanted = [p["nme"][normaliser] for p in summarise(errors, FOUR)["points"]]
-    np.testing.assert_allclose(radii, wanted)
+    expected = [p["nme"][normaliser] for p in summarise(errors, FOUR)["points"]]
+    np.testing.assert_allclose(radii, expected)
     assert count == images
     if normaliser == "eyes":  # about their middle, in units of their distance
         np.testing.assert_allclose(points[0], -points[1], atol=1e-12)
@@ -52,8 +52,12 @@ def test_errors_on_the_mean_face_are_the_metrics(normaliser, boxes, images):
 
 def test_the_mean_face_knows_no_place_and_size():
     errors = errors_of()
-    moved = replace(errors, photo=3 * errors.photo + 100, photo_truth=3 * errors.photo_truth + 100,
-                    boxes=3 * errors.boxes + 100)  # fmt: skip
+    moved = replace(
+        errors,
+        image_points=3 * errors.image_points + 100,
+        image_truth=3 * errors.image_truth + 100,
+        boxes=3 * errors.boxes + 100,
+    )
     for normaliser in ("eyes", "box-diagonal"):
         for one, other in zip(
             mean_face_by(errors, FOUR, normaliser), mean_face_by(moved, FOUR, normaliser)
@@ -129,8 +133,8 @@ def test_convolutions_in_the_order_of_running(tmp_path, channels):
     image = torch.randint(0, 256, (channels, 32, 40), dtype=torch.uint8)
     (given,) = filters.answers(model, first.layer, [image])
     with torch.no_grad():
-        wanted = first.layer(model.prepare(image[None], model.multiple))[0]
-    np.testing.assert_allclose(given, wanted.numpy(), atol=1e-5)
+        expected = first.layer(model.prepare(image[None], model.multiple))[0]
+    np.testing.assert_allclose(given, expected.numpy(), atol=1e-5)
     single = next(c for c in found if c.layer.kernel_size == (1, 1))
     for convolution, images in ((first, [("$a", image)]), (single, []), (last, [])):
         filters.filters_page(model, convolution, "run_$", images, tmp_path / "a.png")

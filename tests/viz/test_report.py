@@ -64,9 +64,9 @@ def test_maps_come_back_from_the_page(run, made):
                 assert np.abs(back - maps[k]).max() <= maps[k].max() * (0.5 / 255 + 0.006)
         assert np.allclose(found["points"], view.points, atol=0.006)
         assert np.allclose(found["truth"], view.truth, atol=0.006)
-        assert np.allclose(found["photo"], view.photo_error, atol=0.006)
+        assert np.allclose(found["image"], view.image_error, atol=0.006)
         # The errors of the whole set, which the tables are made of, say the same.
-        assert np.allclose(found["photo"], run.distance[places[face["id"]]], atol=0.02)
+        assert np.allclose(found["image"], run.distance[places[face["id"]]], atol=0.02)
         ellipses = [viz_maps.ellipse(c) for c in view.covariance]
         assert np.allclose(found["ellipses"][30], ellipses[30], atol=0.006)
 
@@ -77,9 +77,9 @@ def test_what_is_not_labelled_is_null(run):
     name = spoiled.dataset.samples[1].id
     found = next(f for f in facts["faces"] if f["id"] == name)
     own = found["runs"][0]
-    assert own["truth"][30] is None and own["photo"][30] is None and own["targetPeaks"][30] == 0
+    assert own["truth"][30] is None and own["image"][30] is None and own["targetPeaks"][30] == 0
     assert own["length"] is None and own["mean"] is None  # without an eye no inter-ocular
-    assert own["points"][30] is not None and own["photo"][31] is not None
+    assert own["points"][30] is not None and own["image"][31] is not None
     assert found["turn"] is None
     whole = np.nanmean(spoiled.distance)
     assert spoiled.metrics()["distance_photo"] == pytest.approx(whole)
@@ -146,8 +146,8 @@ def test_runs_are_matched_by_id(run, regression):
     one, other = data.on_common_samples([run, shuffled])
     assert [s.id for s in one.dataset.samples] == [s.id for s in other.dataset.samples]
     assert len(one.dataset) == 3
-    assert np.array_equal(one.errors.photo_truth, other.errors.photo_truth)
-    assert np.array_equal(other.errors.photo[0], shuffled.errors.photo[2])
+    assert np.array_equal(one.errors.image_truth, other.errors.image_truth)
+    assert np.array_equal(other.errors.image_points[0], shuffled.errors.image_points[2])
     recorded = replace(run, recorded={"split": "val", "images": 6, "mae_photo": 1.0})
     notes = page.build(data.on_common_samples([recorded, shuffled]), 1).notes
     assert len(notes) == 1 and "6 faces" in notes[0] and "3 that" in notes[0]
@@ -170,7 +170,9 @@ def test_numbers_that_disagree_are_noted(run):
     assert page.build([same], 1).notes == []
     other = {**now, "split": "val", "mae_photo": 2 * now["mae_photo"]}
     assert "have changed" in page.build([replace(run, recorded=other)], 1).notes[0]
-    larger = replace(run, name="x", errors=replace(run.errors, photo_truth=run.errors.photo + 9))
+    larger = replace(
+        run, name="x", errors=replace(run.errors, image_truth=run.errors.image_points + 9)
+    )
     assert "differ in size or labels" in page.build([run, larger], 1).notes[0]
 
 
@@ -210,9 +212,9 @@ def test_levels():
 def test_distributions_say_what_was_measured(run):
     values = np.array([0.01, 0.02, 0.02, 0.05, 0.1, 0.3])
     lengths = data.lengths_of(run, "inter-ocular")
-    offset = np.zeros_like(run.errors.photo)
+    offset = np.zeros_like(run.errors.image_points)
     offset[..., 0] = (values * lengths)[:, None]
-    exact = replace(run, errors=replace(run.errors, photo=run.errors.photo_truth + offset))
+    exact = replace(run, errors=replace(run.errors, image_points=run.errors.image_truth + offset))
     found = page.distributions([exact], "inter-ocular")
     own = found["runs"][0]
     assert found["unit"] == "%" and len(found["edges"]) == page.BINS + 1
@@ -237,7 +239,7 @@ def test_tables(run, regression):
     assert not any(any(row["best"]) for row in tables.metric_rows(metrics[:1]))
     apart = {row["name"]: row["best"] for row in tables.metric_rows(metrics, same_size=False)}
     assert any(rows["MAE, input"]["best"]) and not any(apart["MAE, input"])
-    assert apart["MAE, photo"] == rows["MAE, photo"]["best"]
+    assert apart["MAE, image"] == rows["MAE, image"]["best"]
     points = tables.point_rows([run, regression], "inter-ocular")
     for row, recorded in zip(points, metrics[0]["points"]):
         assert row["name"] == recorded["name"]
@@ -297,7 +299,9 @@ def test_a_run_of_one_point(run):
     nose = run.skeleton.subset([30])
     errors = run.errors
     only = replace(
-        errors, photo=errors.photo[:, 30:31], photo_truth=errors.photo_truth[:, 30:31],
+        errors,
+        image_points=errors.image_points[:, 30:31],
+        image_truth=errors.image_truth[:, 30:31],
         labelled=errors.labelled[:, 30:31], boxes=np.full((6, 4), np.nan),
     )  # fmt: skip
     small = replace(run, errors=only, loaded=replace(run.loaded, skeleton=nose))

@@ -296,12 +296,12 @@ def test_captions_say_what_training_asks_for(browser, tiny_run, tmp_path):
     path = tmp_path / "page.html"
     path.write_text(page.build(data.on_common_samples(runs), 1).html, encoding="utf-8")
     captions = [c.text for c in Viewer(browser, path).all(".closeup-true figcaption")]
-    wanted = (
+    expected = (
         "none, training asks for a mean", "Gaussian of the mean and width that",
         "what training asks for.", "the width that it learned", "row and column sums",
     )  # fmt: skip
     assert len(captions) == 5
-    for caption, words in zip(captions, wanted):
+    for caption, words in zip(captions, expected):
         assert "True map: " in caption and words in caption
 
 

@@ -78,7 +78,7 @@ def test_a_training_draws_all_and_viz_draws_them_again(tiny_run, register, tmp_p
 
     @register("mine")
     def mine(data, path):
-        seen.append((len(data.samples), data.errors.photo.shape, data.folder.name))
+        seen.append((len(data.samples), data.errors.image_points.shape, data.folder.name))
         path.touch()
 
     out = tmp_path / "out"

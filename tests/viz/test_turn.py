@@ -66,7 +66,7 @@ def test_drawn_faces_turn_as_estimated():
 
 
 def test_turned_views_of_imm(data_folder):
-    """Views 1 and 2 are frontal, 3 and 4 about 30 degrees to the picture's left and right."""
+    """Views 1 and 2 are frontal, 3 and 4 about 30 degrees to the image's left and right."""
     _, samples, _ = read(data_folder / "imm", "imm")
     yaw, roll = turn.head_turn(np.stack([s.points for s in samples]), FACE58)
     view = np.array([int(s.id[3]) for s in samples])

@@ -45,14 +45,14 @@ def test_points_are_ranked_by_pixels_without_a_length():
 
 
 def test_the_mean_object_by_hand():
-    """In input pixels: photo pixels by two."""
+    """In input pixels: image pixels by two."""
     truth = np.array([[[10, 10], [30, 10], [0, 0]], [[20, 30], [70, 90], [0, 0]]], float)
     off = np.array([3.0, 4.0])
-    photo = truth + off
-    photo[1, 0] += off
+    image_points = truth + off
+    image_points[1, 0] += off
     labelled = np.array([[True, True, False], [True, False, False]])
     matrices = np.stack([co.scaling(2, 2)] * 2)
-    errors = Errors(photo, truth, matrices, labelled, np.full((2, 4), np.nan), (200, 200))
+    errors = Errors(image_points, truth, matrices, labelled, np.full((2, 4), np.nan), (200, 200))
     points, radii = worst.mean_face(errors)
     np.testing.assert_allclose(points, [[30, 40], [60, 20], [np.nan] * 2])
     np.testing.assert_allclose(radii, [15, 10, np.nan])

@@ -81,7 +81,7 @@ def label_notes(
     return tuple(f.text + " (training refuses such labels)" * f.refused for f in found)
 
 
-def demand_meant(
+def require_meaningful(
     samples: Sequence[Sample], skeleton: Skeleton, source: Path | str, orient: bool = False
 ) -> tuple[str, ...]:
     """As `label_notes`; raises `DataError` for labels that cannot be meant."""
@@ -99,6 +99,6 @@ def crowded_notes(samples: Sequence[Sample]) -> tuple[str, ...]:
     if not crowded:
         return ()
     return (
-        f"{crowded} of {len(counts)} pictures hold several samples: a network that sees whole "
-        "pictures cannot tell them apart; show it their boxes with --set data.crop=box",
+        f"{crowded} of {len(counts)} images hold several samples: a network that sees whole "
+        "images cannot tell them apart; show it their boxes with --set data.crop=box",
     )

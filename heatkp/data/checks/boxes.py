@@ -1,4 +1,4 @@
-"""Boxes that say nothing of where an object is, or are not in the form that is wanted."""
+"""Boxes that say nothing of where an object is, or are not in the form that is expected."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def find_useless_boxes(
 ) -> tuple[list[Sample], tuple[str, ...]]:
     """The samples whose box, which training shows to the network, is of no use; and notes.
 
-    Raises `DataError` where all are, or where the boxes are not in the form that is wanted.
+    Raises `DataError` where all are, or where the boxes are not in the form that is expected.
     """
     sizes = image_sizes(samples, orient)
     given = [i for i, s in enumerate(samples) if not s.box_from_points]

@@ -107,7 +107,7 @@ def _scaled(counts: _Counts, sizes: Numbers) -> list[Finding]:
     """Coordinates in other units than pixels."""
     total, low, high = counts.labelled.sum(), counts.low.min(), counts.high.max()
     if total >= 4 and low >= 0 and high <= 1:
-        text = "all coordinates lie between 0 and 1: pixels are wanted, not fractions of the size"
+        text = "all coordinates lie between 0 and 1: pixels are expected, not fractions of the size"
         return [Finding(text, refused=True)]
     known = sizes[np.isfinite(sizes).all(1)]
     large = len(known) > 0 and known.min() >= PERCENT_SIDE
@@ -115,7 +115,7 @@ def _scaled(counts: _Counts, sizes: Numbers) -> list[Finding]:
         return [
             Finding(
                 "all coordinates lie between 0 and 100, though the images are larger "
-                f"({known.min():g} pixels at least): pixels are wanted, not percents of the size"
+                f"({known.min():g} pixels at least): pixels are expected, not percents of the size"
             )
         ]
     return []

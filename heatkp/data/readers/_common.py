@@ -1,4 +1,4 @@
-"""What several readers need: files, numbers, tables, layouts, and which photo a picture is from."""
+"""What several readers need: files, numbers, tables, layouts, and which image an image is from."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from heatkp.skeletons import FACE68, SKELETONS, Skeleton, named
 from heatkp.text import printable
 
 FURTHEST = 1e6
-"""Pixels; no picture is that large, and float32 is coarse there."""
+"""Pixels; no image is that large, and float32 is coarse there."""
 
 
 def files_of_type(folder: Path, suffix: str) -> list[Path]:
@@ -41,7 +41,7 @@ def only_file(path: Path, suffix: str) -> Path | None:
 def walk(folder: Path, predictions: bool = True) -> Iterator[tuple[Path, list[str]]]:
     """Each folder below and including `folder`, with its files' names, sorted; links followed.
 
-    `predictions=False` leaves out what `heatkp predict` made below: copies of photos with points
+    `predictions=False` leaves out what `heatkp predict` made below: copies of images with points
     drawn, and their tables.
     """
     seen: set[str] = set()
@@ -57,19 +57,19 @@ def walk(folder: Path, predictions: bool = True) -> Iterator[tuple[Path, list[st
         yield Path(place), sorted(n for n in names if not n.startswith("."))
 
 
-MOST_OF_A_PHOTO = 20
+MOST_OF_A_SOURCE = 20
 
 
-def photos_of(names: Sequence[str]) -> list[str]:
-    """The photo that each picture is from, by the pictures' names within the data set.
+def source_images(names: Sequence[str]) -> list[str]:
+    """The image that each image is from, by the images' names within the data set.
 
-    Face data sets hold several pictures of one photo: 300-W's crops of the faces in NAME are
+    Face data sets hold several images of one image: 300-W's crops of the faces in NAME are
     NAME_1, NAME_2 ..., and mirrored copies end in _mirror. A split that put one of them into
     training and another into validation would measure what the network has seen. So a name
     counts without its extension, without `_mirror` and then without a number of one or two
-    digits after an underscore. Elsewhere pictures are just numbered: numbers are a part of the
-    name where more than 20 follow it, where photos would have more than 5 pictures on average,
-    or where fewer than 5 photos would remain, and fewer than half as many as pictures.
+    digits after an underscore. Elsewhere images are just numbered: numbers are a part of the
+    name where more than 20 follow it, where images would have more than 5 images on average,
+    or where fewer than 5 images would remain, and fewer than half as many as images.
 
     >>> photos_of(["helen/2821_1_mirror.jpg", "lfpw/image_0735.png", "helen/2821_2.jpg"])
     ['helen/2821', 'lfpw/image_0735', 'helen/2821']
@@ -77,16 +77,16 @@ def photos_of(names: Sequence[str]) -> list[str]:
     ['img_1', 'img_2', 'img_3']
     """
     stems = [without_extension(name).removesuffix("_mirror") for name in names]
-    photos = [re.sub(r"_\d{1,2}\Z", "", stem) for stem in stems]
-    numbers = Counter(photo for photo, _ in set(zip(photos, stems)))
-    photos = [s if numbers[p] > MOST_OF_A_PHOTO else p for p, s in zip(photos, stems)]
-    remaining, pictures = len(set(photos)), len(set(stems))
-    numbered = 5 * remaining < pictures or (remaining < 5 and 2 * remaining < pictures)
-    return stems if numbered else photos
+    sources = [re.sub(r"_\d{1,2}\Z", "", stem) for stem in stems]
+    numbers = Counter(source for source, _ in set(zip(sources, stems)))
+    sources = [s if numbers[p] > MOST_OF_A_SOURCE else p for p, s in zip(sources, stems)]
+    remaining, files = len(set(sources)), len(set(stems))
+    numbered = 5 * remaining < files or (remaining < 5 and 2 * remaining < files)
+    return stems if numbered else sources
 
 
 def without_extension(name: str) -> str:
-    """A picture's name, with its folders, without the extension."""
+    """An image's name, with its folders, without the extension."""
     return posixpath.splitext(posixpath.normpath(name.replace("\\", "/")))[0]
 
 
@@ -180,8 +180,8 @@ def visible_where_given(
     return points.astype(np.float32), codes.astype(np.uint8)
 
 
-def demand_files(source: Path, files: Iterable[Path]) -> None:
-    """Raises `DataError` with the first picture that does not exist, and how many do not."""
+def require_files(source: Path, files: Iterable[Path]) -> None:
+    """Raises `DataError` with the first image that does not exist, and how many do not."""
     distinct_files = dict.fromkeys(files)
     missing = [f for f in distinct_files if not os.path.isfile(f)]
     if missing:

@@ -24,7 +24,7 @@ def identity_of(value: Any, place: str, key: str) -> int | str:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int | str):
-        raise DataError(f"{place}: {key!r} is {shown(value)}; wanted a whole number or text")
+        raise DataError(f"{place}: {key!r} is {shown(value)}; expected a whole number or text")
     return value
 
 

@@ -1,4 +1,4 @@
-"""Where the pictures that a label file names are."""
+"""Where the images that a label file names are."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from heatkp.errors import DataError
 from heatkp.text import spellings
 
 LABEL_FOLDERS = ("annotations", "annotation", "labels", "label", "result")
-"""Folders of label files, beside the pictures' folders, as in COCO's own layout."""
+"""Folders of label files, beside the images' folders, as in COCO's own layout."""
 
 
 class Located(NamedTuple):
@@ -47,7 +47,7 @@ def locate(
     strict: bool = True,
     folders: Sequence[Path] = (),
 ) -> Located:
-    """The files of pictures that a label file names, in the order of the names.
+    """The files of images that a label file names, in the order of the names.
 
     Looked for beside the file, in `folders`, beside the folder of a file in `annotations/` or
     the like, and then anywhere below: first by all of the name, then by its last part alone,

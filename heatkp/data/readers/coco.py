@@ -1,7 +1,7 @@
 """COCO keypoints: a JSON file with `images`, `annotations` and one category with keypoints.
 
 `keypoints` are x, y, v triples (v: 0 not labelled, 1 occluded, 2 visible), here in pixels with
-centres on integers; `bbox` is x, y, width, height from the picture's edge. An annotation may
+centres on integers; `bbox` is x, y, width, height from the image's edge. An annotation may
 carry `person`, a name that splits keep on one side.
 """
 
@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from heatkp.data.images import STORED, ImageOptions
 from heatkp.data.readers._base import reader
-from heatkp.data.readers._common import demand_files, known_layout, only_file, photos_of
+from heatkp.data.readers._common import known_layout, only_file, require_files, source_images
 from heatkp.data.readers._json_values import Ids, identity_of, numbers_in, shown
 from heatkp.data.readers._places import locate
 from heatkp.data.samples import Labels, Sample, Visibility, read_image
@@ -37,23 +37,23 @@ _LARGEST = 1e9
 def _load(source: Path) -> dict[str, list[dict[str, Any]]]:
     """The three lists of a file, of JSON objects each. Raises `DataError` for anything else."""
     keys = ("images", "annotations", "categories")
-    wanted = f"a COCO keypoints file has {', '.join(keys)}, lists of JSON objects"
+    expected = f"a COCO keypoints file has {', '.join(keys)}, lists of JSON objects"
     try:
         content = json.loads(source.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"{source} cannot be read as JSON ({error}); {wanted}") from None
+        raise DataError(f"{source} cannot be read as JSON ({error}); {expected}") from None
     if not isinstance(content, dict):
-        raise DataError(f"{source} holds {shown(content)}; {wanted}")
+        raise DataError(f"{source} holds {shown(content)}; {expected}")
     for key in keys:
         part = content.get(key)
         if part is None or part == []:
             how = "empty" if part == [] else "missing"
-            raise DataError(f"{source} holds no labelled object: {key!r} is {how}; {wanted}")
+            raise DataError(f"{source} holds no labelled object: {key!r} is {how}; {expected}")
         if not isinstance(part, list):
-            raise DataError(f"{source}: {key!r} is {shown(part)}; {wanted}")
+            raise DataError(f"{source}: {key!r} is {shown(part)}; {expected}")
         for i, item in enumerate(part):
             if not isinstance(item, dict):
-                raise DataError(f"{source}: {key}[{i}] is {shown(item)}; {wanted}")
+                raise DataError(f"{source}: {key}[{i}] is {shown(item)}; {expected}")
     return {key: content[key] for key in keys}
 
 
@@ -75,7 +75,7 @@ def _skeleton(category: Mapping[str, Any], source: Path) -> Skeleton:
         raise DataError(f"{source}: the category lists no keypoint names under 'keypoints'")
     for name in names:
         if not isinstance(name, str | int) or isinstance(name, bool):
-            raise DataError(f"{source}: a keypoint is called {shown(name)}; wanted a name")
+            raise DataError(f"{source}: a keypoint is called {shown(name)}; expected a name")
     names = [str(name) for name in names]
     known = known_layout(names)
     if known is not None and known[1] == list(range(len(names))):
@@ -126,7 +126,9 @@ def _box(value: Any, place: str) -> npt.NDArray[np.float32] | None:
     elif numbers[2:].min() < 0:
         why = "of negative size"
     if numbers is None or why:
-        raise DataError(f"{place} has bbox {shown(value)} ({why}); x, y, width, height are wanted")
+        raise DataError(
+            f"{place} has bbox {shown(value)} ({why}); x, y, width, height are expected"
+        )
     x, y, w, h = numbers.tolist()
     return np.array([x - 0.5, y - 0.5, x + w - 0.5, y + h - 0.5], np.float32) if w * h else None
 
@@ -159,7 +161,7 @@ class _Image(NamedTuple):
     name: str
     size: tuple[int, int] | None
     file: Path = Path()
-    photo: str = ""
+    original: str = ""
 
 
 def _images(entries: Sequence[Mapping[str, Any]], source: Path) -> dict[int | str, _Image]:
@@ -170,7 +172,7 @@ def _images(entries: Sequence[Mapping[str, Any]], source: Path) -> dict[int | st
         place = f"{source}: images[{i}]"
         identity, name = identity_of(entry.get("id"), place, "id"), entry.get("file_name")
         if not isinstance(name, str) or not name:
-            raise DataError(f"{place}: 'file_name' is {shown(name)}; wanted the name of a file")
+            raise DataError(f"{place}: 'file_name' is {shown(name)}; expected the name of a file")
         if identity in images:
             twice.append(identity)
         images[identity] = _Image(name, _size(entry, place))
@@ -188,7 +190,7 @@ def _size(entry: Mapping[str, Any], place: str) -> tuple[int, int] | None:
     for key in ("width", "height"):
         value = entry.get(key) or 0
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise DataError(f"{place}: {key!r} is {shown(value)}; wanted a number of pixels")
+            raise DataError(f"{place}: {key!r} is {shown(value)}; expected a number of pixels")
         sides.append(round(value) if 0 < value <= _LARGEST else 0)
     return (sides[0], sides[1]) if min(sides) else None
 
@@ -208,7 +210,7 @@ def _sample(
     known = np.clip(triples[:, :2], -_LARGEST, _LARGEST)
     person = note.get("person")
     if isinstance(person, list | dict):
-        raise DataError(f"{place}: 'person' is {shown(person)}; wanted a name")
+        raise DataError(f"{place}: 'person' is {shown(person)}; expected a name")
     return Sample(
         id=f"{image.file.stem}#{identity}",
         image=partial(read_image, image.file),
@@ -216,7 +218,7 @@ def _sample(
         visibility=visibility.astype(np.uint8),
         box=_box(note.get("bbox"), place),
         person=None if person is None else str(person),
-        photo=image.photo,
+        source_image=image.original,
         file=image.file,
         declared_size=image.size,
     )
@@ -226,7 +228,7 @@ def _crowd(note: Mapping[str, Any], place: str) -> bool:
     """Whether an annotation is of a crowd, which has no points of its own."""
     mark = note.get("iscrowd")
     if not isinstance(mark, int | float | None) or mark not in _ONE:
-        raise DataError(f"{place}: 'iscrowd' is {shown(mark)}; wanted 0 or 1")
+        raise DataError(f"{place}: 'iscrowd' is {shown(mark)}; expected 0 or 1")
     return bool(mark)
 
 
@@ -283,21 +285,21 @@ def read_coco(path: Path, strict: bool = True, options: ImageOptions = STORED) -
     names = [image.name for image in images.values()]
     files, located = locate(source, names, [str(source)] * len(names), strict)
     if strict:
-        demand_files(source, files)
+        require_files(source, files)
     for file in files if strict else ():
         with utf8_path(file) as name:
             if not cv2.haveImageReader(name):
                 raise DataError(f"{file} is not an image that can be read")
-    for identity, file, photo in zip(list(images), files, photos_of(names)):
-        images[identity] = images[identity]._replace(file=file, photo=photo)
+    for identity, file, original in zip(list(images), files, source_images(names)):
+        images[identity] = images[identity]._replace(file=file, original=original)
     own, notes = _of_category(content["annotations"], content["categories"], category, source)
     ids, samples = Ids(images), []
     for i, annotation in enumerate(own):
         place = f"{source}: annotation {annotation.get('id', i)}"
-        wanted = identity_of(annotation.get("image_id"), place, "image_id")
-        found = ids.find(wanted)
+        expected = identity_of(annotation.get("image_id"), place, "image_id")
+        found = ids.find(expected)
         if found is None:
-            raise DataError(f"{place} is of the image {wanted!r}, which is not among the images")
+            raise DataError(f"{place} is of the image {expected!r}, which is not among the images")
         samples.append(_sample(annotation, i, images[found], skeleton, source))
     notes += ids.notes("image_id")
     crowds = sum(bool(annotation.get("iscrowd")) for annotation in own)
@@ -312,7 +314,7 @@ def coco_dictionary(
     """What `json.dump` writes so that `read_coco` reads the samples back.
 
     Args:
-        files: name, width and height of each sample's picture, in the samples' order.
+        files: name, width and height of each sample's image, in the samples' order.
     """
     images, notes = [], []
     for number, (sample, (name, width, height)) in enumerate(zip(samples, files)):

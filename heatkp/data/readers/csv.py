@@ -22,11 +22,11 @@ from heatkp.data.images import STORED, ImageOptions
 from heatkp.data.readers._base import reader
 from heatkp.data.readers._columns import Columns, find_columns
 from heatkp.data.readers._common import (
-    demand_files,
     distinct,
     layout,
     only_file,
-    photos_of,
+    require_files,
+    source_images,
     visible_where_given,
     without_extension,
 )
@@ -133,18 +133,18 @@ def read_csv(path: Path, strict: bool = True, options: ImageOptions = STORED) ->
     places = [row.place for row in rows]
     files, notes = locate(source, names, places, strict, _folders_like(source))
     if strict:
-        demand_files(source, files)
+        require_files(source, files)
     samples = [
         Sample(
             id=identity,
             image=partial(read_image, file),
             points=where,
             visibility=code,
-            photo=photo,
+            source_image=original,
             file=file,
         )
-        for identity, photo, file, where, code in zip(
-            distinct(map(without_extension, names)), photos_of(names), files, points, visibility
+        for identity, original, file, where, code in zip(
+            distinct(map(without_extension, names)), source_images(names), files, points, visibility
         )
     ]
     return Labels(skeleton, samples, (*_notes(columns, dropped), *notes))

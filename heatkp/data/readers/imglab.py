@@ -20,13 +20,13 @@ from defusedxml.ElementTree import parse
 from heatkp.data.images import STORED, ImageOptions
 from heatkp.data.readers._base import reader
 from heatkp.data.readers._common import (
-    demand_files,
     distinct,
     layout,
     natural,
     number,
     only_file,
-    photos_of,
+    require_files,
+    source_images,
     visible_where_given,
     without_extension,
 )
@@ -59,7 +59,7 @@ def _root(source: Path) -> Element:
         raise DataError(f"{source} is not well-formed XML: {error}") from None
     if root is None or root.tag != "dataset":
         found = "nothing" if root is None else f"<{root.tag}>"
-        raise DataError(f"{source} is not imglab's: it holds {found}, wanted <dataset>")
+        raise DataError(f"{source} is not imglab's: it holds {found}, expected <dataset>")
     return root
 
 
@@ -68,7 +68,7 @@ def _numbers(element: Element, keys: tuple[str, ...], place: str) -> list[float]
     for key in keys:
         value = number(element.get(key))
         if value is None:
-            raise DataError(f"{place}: {key} is {element.get(key)!r}; wanted a number of pixels")
+            raise DataError(f"{place}: {key} is {element.get(key)!r}; expected a number of pixels")
         values.append(value)
     return values
 
@@ -117,7 +117,7 @@ def _boxes(source: Path, notes: list[str]) -> Iterator[_Box]:
             place = f"{source}: {where}"
             mark = box.get("ignore", "").strip().lower()
             if mark not in _IGNORED:
-                raise DataError(f"{place}: ignore is {box.get('ignore')!r}; wanted 0 or 1")
+                raise DataError(f"{place}: ignore is {box.get('ignore')!r}; expected 0 or 1")
             if not _IGNORED[mark]:
                 edges = _edges(box, place)
                 yield _Box(place, name, edges, _parts(box, place), _size(image))
@@ -184,11 +184,11 @@ def read_imglab(path: Path, strict: bool = True, options: ImageOptions = STORED)
     files, elsewhere = locate(source, images, [str(source)] * len(images), strict)
     notes += elsewhere
     if strict:
-        demand_files(source, (f for f, box in zip(files, boxes) if not box.ignored))
+        require_files(source, (f for f, box in zip(files, boxes) if not box.ignored))
     samples = []
     ids = _ids(boxes)
-    photos = photos_of(images)
-    for identity, box, file, photo in zip(ids, boxes, files, photos):
+    originals = source_images(images)
+    for identity, box, file, original in zip(ids, boxes, files, originals):
         given = [box.parts.get(names[i], (np.nan, np.nan)) for i in order]
         points, visibility = visible_where_given(np.array(given, np.float64).reshape(-1, 2))
         samples.append(
@@ -198,7 +198,7 @@ def read_imglab(path: Path, strict: bool = True, options: ImageOptions = STORED)
                 points=points,
                 visibility=visibility,
                 box=box.edges,
-                photo=photo,
+                source_image=original,
                 file=file,
                 declared_size=box.size,
                 ignored=box.ignored,

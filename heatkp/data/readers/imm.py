@@ -1,4 +1,4 @@
-"""The IMM Face Database: one `.asf` file (AAM shape file) beside each photo, 58 points."""
+"""The IMM Face Database: one `.asf` file (AAM shape file) beside each image, 58 points."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NAME = re.compile(r"(?P<person>\d+)-\d+[mf]$", re.IGNORECASE)
 
 
 def parse_asf(path: Path) -> tuple[npt.NDArray[np.float64], str]:
-    """Points (58, 2) as fractions of width and height, and the name of the photo.
+    """Points (58, 2) as fractions of width and height, and the name of the image.
 
     Raises `DataError` with the line for whatever does not fit.
     """
@@ -37,13 +37,13 @@ def parse_asf(path: Path) -> tuple[npt.NDArray[np.float64], str]:
         raise DataError(f"{path} is empty: an .asf file starts with the number of points")
     number, first = lines[0]
     if not first.isdigit():
-        raise DataError(f"{path}, line {number}: wanted the number of points, found {first!r}")
+        raise DataError(f"{path}, line {number}: expected the number of points, found {first!r}")
     count = int(first)
     if count != len(FACE58):
         raise DataError(f"{path}, line {number}: has {count} points; IMM faces have {len(FACE58)}")
     if len(lines) != count + 2:
         raise DataError(
-            f"{path}: {max(len(lines) - 2, 0)} of {count} point lines and an image name wanted "
+            f"{path}: {max(len(lines) - 2, 0)} of {count} point lines and an image name expected "
             f"after the count; the file is cut off or has extra lines"
         )
     points = np.full((count, 2), np.nan)
@@ -53,7 +53,7 @@ def parse_asf(path: Path) -> tuple[npt.NDArray[np.float64], str]:
             x, y, index = float(parts[2]), float(parts[3]), int(parts[4])
         except (IndexError, ValueError):
             raise DataError(
-                f"{path}, line {number}: wanted 'path type x y point from to', found {line!r}"
+                f"{path}, line {number}: expected 'path type x y point from to', found {line!r}"
             ) from None
         if not 0 <= index < count or not np.isnan(points[index, 0]):
             raise DataError(f"{path}, line {number}: point {index} is out of range or twice")
@@ -68,7 +68,7 @@ def _sample(path: Path, strict: bool, options: ImageOptions) -> Sample:
     places = [path.parent / host, *(path.with_suffix(end) for end in (".jpg", ".JPG"))]
     image_path = next((place for place in places if place.is_file()), places[1])
     if strict and not image_path.is_file():
-        raise DataError(f"{path} names the photo {host!r}, which is not beside it")
+        raise DataError(f"{path} names the image {host!r}, which is not beside it")
     image = ImageFile(image_path, options)
     visibility = np.full(len(FACE58), Visibility.VISIBLE, np.uint8)
     try:
@@ -76,7 +76,7 @@ def _sample(path: Path, strict: bool, options: ImageOptions) -> Sample:
     except DataError:
         if strict:
             raise
-        width = height = 0  # without the photo, fractions are no pixels
+        width = height = 0  # without the image, fractions are no pixels
         visibility[:] = Visibility.NOT_LABELLED
         fractions[:] = np.nan
     match = _NAME.match(path.stem)
@@ -103,11 +103,11 @@ def _recognise(path: Path) -> bool:
     of_size=True,
 )
 def read_imm(path: Path, strict: bool = True, options: ImageOptions = STORED) -> Labels:
-    """All labelled photos of a folder, by name. Every photo is decoded once, to find bad ones.
+    """All labelled images of a folder, by name. Every image is decoded once, to find bad ones.
 
     Coordinates are fractions of the image as `options` read it.
 
-    Raises `DataError` naming the first file that is not right; photos that are missing or
+    Raises `DataError` naming the first file that is not right; images that are missing or
     damaged are so where `strict`, and else have no labelled points.
     """
     paths = files_of_type(path, ".asf")
@@ -115,5 +115,5 @@ def read_imm(path: Path, strict: bool = True, options: ImageOptions = STORED) ->
         raise DataError(f"{path} holds no .asf files")
     samples = [_sample(path, strict, options) for path in paths]
     lost = sum(not (s.visibility > 0).any() for s in samples)
-    note = f"{lost} photos are missing or damaged: without them their labels are no pixels"
+    note = f"{lost} images are missing or damaged: without them their labels are no pixels"
     return Labels(FACE58, samples, (note,) if lost else ())

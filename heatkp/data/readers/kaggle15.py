@@ -1,4 +1,4 @@
-"""Kaggle's "Facial Keypoints Detection": a CSV file that holds its 96x96 grey pictures itself.
+"""Kaggle's "Facial Keypoints Detection": a CSV file that holds its 96x96 grey images itself.
 
 training.csv has 30 coordinate columns and `Image`, test.csv `ImageId` and `Image`.
 """
@@ -19,7 +19,7 @@ from heatkp.errors import DataError
 from heatkp.skeletons import FACE15, UNLABELLED
 
 SIZE = 96
-"""Width and height of the pictures."""
+"""Width and height of the images."""
 
 
 def is_kaggle15(source: Path) -> bool:
@@ -28,7 +28,7 @@ def is_kaggle15(source: Path) -> bool:
         return file.readline(4096).strip().split(b",")[-1].strip(b'" ') == b"Image"
 
 
-def _picture(row: Row, column: int) -> Image:
+def _image(row: Row, column: int) -> Image:
     text = row.cells[column]
     digits = text.replace(" ", "")
     if digits and not (digits.isascii() and digits.isdigit()):
@@ -37,14 +37,14 @@ def _picture(row: Row, column: int) -> Image:
     if values.size != SIZE * SIZE or values.max() > 255:
         raise DataError(
             f"{row.place}: Image has {values.size} numbers up to {max(values, default=0)}; "
-            f"wanted {SIZE * SIZE} from 0 to 255"
+            f"expected {SIZE * SIZE} from 0 to 255"
         )
     return values.astype(np.uint8).reshape(SIZE, SIZE)
 
 
 @reader(
     "kaggle15",
-    "Kaggle's Facial Keypoints Detection: 15 points, pictures inside the CSV",
+    "Kaggle's Facial Keypoints Detection: 15 points, images inside the CSV",
     recognise=one_file(".csv", is_kaggle15),
     files="Kaggle's training.csv or test.csv",
     priority=0.6,
@@ -62,29 +62,31 @@ def read_kaggle15(path: Path, strict: bool = True, options: ImageOptions = STORE
         raise DataError(f"{path} is not, and does not hold just one, .csv file")
     header, rows = read_table(source)
     places = {name: i for i, name in enumerate(header)}
-    wanted = [f"{name}_{axis}" for name in FACE15.point_names for axis in "xy"]
-    given = [name for name in wanted if name in places]
-    unknown = [n for n in header if n not in (*wanted, "Image", "ImageId")]
+    expected = [f"{name}_{axis}" for name in FACE15.point_names for axis in "xy"]
+    given = [name for name in expected if name in places]
+    unknown = [n for n in header if n not in (*expected, "Image", "ImageId")]
     if "Image" not in places or unknown or len(places) != len(header):
         raise DataError(
-            f"{source}: columns {', '.join(map(repr, unknown[:5] or header[:5]))} ...; wanted "
+            f"{source}: columns {', '.join(map(repr, unknown[:5] or header[:5]))} ...; expected "
             "each once: Image, the 30 coordinates such as left_eye_center_x or none, maybe ImageId"
         )
-    if given and len(given) != len(wanted):
-        raise DataError(f"{source}: column {next(n for n in wanted if n not in places)} is missing")
+    if given and len(given) != len(expected):
+        raise DataError(
+            f"{source}: column {next(n for n in expected if n not in places)} is missing"
+        )
     skeleton = FACE15 if given else UNLABELLED
     columns = [(places[f"{n}_x"], places[f"{n}_y"]) for n in skeleton.point_names]
-    names, pictures, points = [], [], []
+    names, files, points = [], [], []
     for number, row in enumerate(rows, 1):
         identity = row.cells[places["ImageId"]] if "ImageId" in places else ""
         names.append(identity or f"row-{number}")
-        pictures.append(_picture(row, places["Image"]))
+        files.append(_image(row, places["Image"]))
         points.append(visible_where_given(read_points(row, columns, skeleton.point_names)))
     if not names:
         raise DataError(f"{source} has a header but no rows")
     samples = [
-        # np.asarray gives the picture as it is, and unlike a lambda can go to a worker.
+        # np.asarray gives the image as it is, and unlike a lambda can go to a worker.
         Sample(id=i, image=partial(np.asarray, picture), points=labelled, visibility=visibility)
-        for i, picture, (labelled, visibility) in zip(distinct(names), pictures, points)
+        for i, picture, (labelled, visibility) in zip(distinct(names), files, points)
     ]
     return Labels(skeleton, samples)

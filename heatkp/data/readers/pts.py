@@ -1,4 +1,4 @@
-"""`.pts` files, the form of the original 300-W: one for each face, beside its photo.
+"""`.pts` files, the form of the original 300-W: one for each face, beside its image.
 
 A file has a header, points in braces, one `x y` a line, and counts pixels from 1:
 
@@ -24,11 +24,11 @@ import numpy.typing as npt
 from heatkp.data.images import STORED, ImageOptions
 from heatkp.data.readers._base import reader
 from heatkp.data.readers._common import (
-    demand_files,
     distinct,
     layout,
     number,
-    photos_of,
+    require_files,
+    source_images,
     visible_where_given,
     walk,
     without_extension,
@@ -36,8 +36,8 @@ from heatkp.data.readers._common import (
 from heatkp.data.samples import Labels, Sample, read_image
 from heatkp.errors import DataError
 
-PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
-"""Extensions of photos, the first that is there is taken."""
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
+"""Extensions of images, the first that is there is taken."""
 _HEADER = re.compile(r"(version|n_points)\s*:\s*(\d{1,9})", re.IGNORECASE)
 
 
@@ -76,7 +76,7 @@ def parse_pts(path: Path) -> npt.NDArray[np.float64]:
         version, at = header["version"]
         raise DataError(f"{path}, line {at}: version {version} is not known, only version 1 is")
     if not points:
-        raise DataError(f"{path} holds no points: wanted one 'x y' a line")
+        raise DataError(f"{path} holds no points: expected one 'x y' a line")
     count, at = header.get("n_points", (len(points), 0))
     if count != len(points):
         raise DataError(f"{path}, line {at}: n_points is {count}, but {len(points)} lines follow")
@@ -87,7 +87,7 @@ def _point(line: str, place: str) -> tuple[float, float]:
     values = [number(part) for part in line.split()]
     if len(values) == 2 and values[0] is not None and values[1] is not None:
         return values[0], values[1]
-    raise DataError(f"{place}: wanted 'x y', two numbers of pixels, found {line[:60]!r}")
+    raise DataError(f"{place}: expected 'x y', two numbers of pixels, found {line[:60]!r}")
 
 
 def write_pts(path: Path, points: npt.ArrayLike) -> None:
@@ -105,27 +105,27 @@ def write_pts(path: Path, points: npt.ArrayLike) -> None:
 
 
 def _find(path: Path) -> tuple[list[tuple[Path, Path]], list[str]]:
-    """Each .pts file with its photo (or the name it would have), and notes."""
+    """Each .pts file with its image (or the name it would have), and notes."""
     pairs: list[tuple[Path, Path]] = []
     several = alone = 0
     folders = [(path.parent, sorted(p.name for p in path.parent.iterdir()))]
     for folder, names in walk(path, predictions=False) if path.is_dir() else folders:
-        pictures: dict[str, list[str]] = {}
+        files: dict[str, list[str]] = {}
         for name in names:
-            if Path(name).suffix.lower() in PICTURES:
-                pictures.setdefault(Path(name).stem, []).append(name)
+            if Path(name).suffix.lower() in SUFFIXES:
+                files.setdefault(Path(name).stem, []).append(name)
         labels = [n for n in names if n.lower().endswith(".pts")]
-        alone += len(pictures.keys() - {Path(n).stem for n in labels}) if labels else 0
+        alone += len(files.keys() - {Path(n).stem for n in labels}) if labels else 0
         for name in labels if path.is_dir() else [path.name]:
-            found = pictures.get(Path(name).stem, [])
+            found = files.get(Path(name).stem, [])
             several += len(found) > 1
-            found.sort(key=lambda n: PICTURES.index(Path(n).suffix.lower()))
+            found.sort(key=lambda n: SUFFIXES.index(Path(n).suffix.lower()))
             pairs.append((folder / name, folder / (found or [Path(name).stem + ".jpg"])[0]))
     notes = []
     if alone and path.is_dir():
-        notes.append(f"photos left out, for they have no .pts file beside them: {alone}")
+        notes.append(f"images left out, for they have no .pts file beside them: {alone}")
     if several:
-        notes.append(f"faces with more than one photo of that name, one is used: {several}")
+        notes.append(f"faces with more than one image of that name, one is used: {several}")
     return pairs, notes
 
 
@@ -137,7 +137,7 @@ def _recognise(path: Path) -> bool:
 
 @reader(
     "pts",
-    "300-W's `.pts` files beside photos, in folders of any depth, with or without header",
+    "300-W's `.pts` files beside images, in folders of any depth, with or without header",
     recognise=_recognise,
     files=".pts files beside images",
     priority=0.4,
@@ -148,7 +148,7 @@ def read_pts(path: Path, strict: bool = True, options: ImageOptions = STORED) ->
 
     The samples have no boxes, for the format has none. Raises `DataError` for what does not
     fit, for files that disagree in their number of points, and where `strict` for a file
-    without a photo beside it.
+    without an image beside it.
     """
     if not path.is_dir() and path.suffix.lower() != ".pts":
         raise DataError(f"{path} is neither a folder nor a .pts file")
@@ -156,7 +156,7 @@ def read_pts(path: Path, strict: bool = True, options: ImageOptions = STORED) ->
     if not pairs:
         raise DataError(f"{path} holds no .pts files, nor do the folders in it")
     if strict:
-        demand_files(path, [photo for _, photo in pairs])
+        require_files(path, [source for _, source in pairs])
     root = path if path.is_dir() else path.parent
     names = [label.relative_to(root).as_posix() for label, _ in pairs]
     faces = [parse_pts(label) for label, _ in pairs]
@@ -168,18 +168,18 @@ def read_pts(path: Path, strict: bool = True, options: ImageOptions = STORED) ->
             )
     skeleton, _ = layout([str(k) for k in range(len(faces[0]))])
     samples = []
-    for identity, origin, face, (_, photo) in zip(
-        distinct(map(without_extension, names)), photos_of(names), faces, pairs
+    for identity, origin, face, (_, source) in zip(
+        distinct(map(without_extension, names)), source_images(names), faces, pairs
     ):
         points, visibility = visible_where_given(face)
         samples.append(
             Sample(
                 id=identity,
-                image=partial(read_image, photo),
+                image=partial(read_image, source),
                 points=points,
                 visibility=visibility,
-                photo=origin,
-                file=photo,
+                source_image=origin,
+                file=source,
             )
         )
     return Labels(skeleton, samples, tuple(notes))

@@ -1,8 +1,8 @@
 """Faces that heatkp draws itself: a labelled data set that needs no files.
 
-Every picture is a function of (seed, index): a person, an expression, a pose, light and a
+Every image is a function of (seed, index): a person, an expression, a pose, light and a
 background are drawn from that pair, and the labels are the very points the painting starts
-from. Nothing but the sensor's noise depends on the size of the picture.
+from. Nothing but the sensor's noise depends on the size of the image.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Face:
         points58: (58, 2) float32 in the order of `FACE58`, on the same curves.
         visibility58: (58,) uint8, 1 or 2.
         box: (4,) float32, edges (x0, y0, x1, y1): the 68 points with a margin.
-        yaw: degrees; positive when the nose points to the right of the picture.
+        yaw: degrees; positive when the nose points to the right of the image.
     """
 
     image: npt.NDArray[np.uint8]
@@ -134,7 +134,7 @@ def _box(fractions: Floats, size: int) -> npt.NDArray[np.float32]:
 def _visibility(
     points: Floats, hidden: npt.NDArray[np.bool_], hiding: list[Floats]
 ) -> npt.NDArray[np.uint8]:
-    # polygons and points do not depend on the size of the picture, so nor does the answer
+    # polygons and points do not depend on the size of the image, so nor does the answer
     covered = hidden.copy()
     for polygon in hiding:
         contour = polygon.reshape(-1, 1, 2).astype(np.float32)
@@ -195,9 +195,9 @@ def _develop(p: Painter, rng: np.random.Generator) -> npt.NDArray[np.uint8]:
     if look.grey:
         colours = [0.3 * colours[0] + 0.59 * colours[1] + 0.11 * colours[2]] * 3
         grain = cast(Floats, cv2.merge([np.ascontiguousarray(grain[:, :, 0])] * 3))
-    picture = cv2.merge(colours)
+    pixels = cv2.merge(colours)
     if look.blur * size > 0.3:
-        picture = cv2.GaussianBlur(picture, (0, 0), look.blur * size)
+        pixels = cv2.GaussianBlur(pixels, (0, 0), look.blur * size)
     # rounds and clips on the way to bytes
-    image = cv2.addWeighted(picture, 255.0, grain, 255.0 * look.noise, 0.0, dtype=cv2.CV_8U)
+    image = cv2.addWeighted(pixels, 255.0, grain, 255.0 * look.noise, 0.0, dtype=cv2.CV_8U)
     return cast(npt.NDArray[np.uint8], image)

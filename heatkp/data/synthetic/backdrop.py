@@ -60,7 +60,7 @@ def muted(rng: np.random.Generator) -> Floats:
 
 
 def crop(texture: Floats, rng: np.random.Generator, size: int, part: int = 128) -> Floats:
-    """A random square of a texture, at the size of the picture."""
+    """A random square of a texture, at the size of the image."""
     y, x = rng.integers(0, texture.shape[0] - part, 2)
     if size == part:
         return texture[y : y + part, x : x + part]

@@ -52,7 +52,7 @@ def _average(fine: Bytes, w: int, h: int, finer: int) -> Bytes:
 
 
 class Canvas:
-    """A square picture being painted.
+    """A square image being painted.
 
     Polygons are (N, 2) arrays of fractions: 0 and 1 are the image's edges, so a fraction f lies
     at pixel f * size - 0.5 in the convention of `heatkp.coordinates`.
@@ -92,7 +92,7 @@ class Canvas:
         return [whole[a:b] for a, b in zip([0, *ends], ends)]
 
     def cover(self, shapes: Shapes, box: Box, rough: bool = False) -> Floats:
-        """Which share of each pixel of a box the union of the polygons covers: (h, w).
+        """Which fraction of each pixel of a box the union of the polygons covers: (h, w).
 
         `rough` is for what will be softened: quicker, edges off by up to a quarter of a pixel.
         """
@@ -232,7 +232,7 @@ class Canvas:
         dim: float = 0.0,
         head: float | None = None,
     ) -> None:
-        """Fill polygons (their union) with a colour, a shadow or both; soft edges if wanted.
+        """Fill polygons (their union) with a colour, a shadow or both; soft edges if expected.
 
         `alpha` may differ per polygon. `head` says whether what is painted belongs to the head
         (1), is lit on its own (0) or lies on whatever is there (None).

@@ -12,7 +12,7 @@ from heatkp.data.synthetic.model import Floats, floats
 from heatkp.data.synthetic.shape import Head
 
 RASTER = 64
-"""Depth and light are computed at this fixed size, whatever the size of the picture."""
+"""Depth and light are computed at this fixed size, whatever the size of the image."""
 _DENSE = (76, 94)
 _SQUARE, _WIDER = np.ones((3, 3), np.uint8), np.ones((5, 5), np.uint8)
 _NOTHING, _BACK = -9.0, -2.2

@@ -1,6 +1,6 @@
 """A made-up adult face: proportions, what differs between people, expressions and pose.
 
-Head frame: x to the right of the picture, y down, z towards the camera. The unit is half the
+Head frame: x to the right of the image, y down, z towards the camera. The unit is half the
 distance between the outer eye corners, the origin lies between them at the depth of the ears.
 """
 
@@ -220,7 +220,7 @@ IDENTITY = (
 
 
 def sample_traits(rng: np.random.Generator) -> Traits:
-    """Draw a person, an expression, a pose and a place in the picture."""
+    """Draw a person, an expression, a pose and a place in the image."""
     identity = np.clip(rng.standard_normal(len(IDENTITY)), -2, 2).astype(np.float32)
     mood = rng.random(8)
     opening = float(mood[1] ** 1.5) if mood[0] < 0.3 else 0.0

@@ -4,7 +4,7 @@ The surface is a stack of level cross-sections (half ellipses over the midline, 
 plus soft bumps for nose, sockets, cheekbones, lips and chin. Every labelled point lies on it.
 
 Jaw points follow the contour that is seen (the 300-W habit): each belongs to one level of the
-head and is where that cross-section reaches furthest to its side in the picture. On a frontal
+head and is where that cross-section reaches furthest to its side in the image. On a frontal
 face and on the near side of a turned one this is the true edge of the jaw, on the far side the
 outline of the cheek.
 """
@@ -206,7 +206,7 @@ class Head(NamedTuple):
 
 
 def _turning(yaw: float, pitch: float) -> Floats:
-    """Positive yaw turns the nose to the right of the picture, positive pitch lifts it."""
+    """Positive yaw turns the nose to the right of the image, positive pitch lifts it."""
     a, b = math.radians(yaw), math.radians(pitch)
     (ca, sa), (cb, sb) = (math.cos(a), math.sin(a)), (math.cos(b), math.sin(b))
     # first about the vertical, then about the line through the ears

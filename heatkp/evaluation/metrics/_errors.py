@@ -19,7 +19,7 @@ Array = npt.NDArray[np.float64]
 FAILURE = 0.10
 """Per-image NME over which a face counts as failed, and where the error curve ends."""
 PCK_SHARES = (0.05, 0.10)
-"""A point is correct within this share of the normaliser."""
+"""A point is correct within this fraction of the normaliser."""
 CURVE_STEPS = 1001
 
 
@@ -28,15 +28,15 @@ class Errors:
     """Predictions and truth of N images with K points.
 
     Attributes:
-        photo, photo_truth: (N, K, 2) in photo pixels.
-        to_input: (N, 2, 3) affines from photo pixels to those of the network's input.
+        image, image_truth: (N, K, 2) in image pixels.
+        to_input: (N, 2, 3) affines from image pixels to those of the network's input.
         labelled: (N, K) bool; only these points count.
-        boxes: (N, 4) labelled edges in photo pixels, NaN where a sample has none.
+        boxes: (N, 4) labelled edges in image pixels, NaN where a sample has none.
         input_size: (W, H) of the network's input.
     """
 
-    photo: Array
-    photo_truth: Array
+    image_points: Array
+    image_truth: Array
     to_input: Array
     labelled: npt.NDArray[np.bool_]
     boxes: Array
@@ -44,20 +44,20 @@ class Errors:
 
     @cached_property
     def input(self) -> Array:
-        """`photo` in input pixels, (N, K, 2)."""
-        return co.apply(self.to_input, self.photo)
+        """`image` in input pixels, (N, K, 2)."""
+        return co.apply(self.to_input, self.image_points)
 
     @cached_property
     def input_truth(self) -> Array:
-        """`photo_truth` in input pixels, (N, K, 2)."""
-        return co.apply(self.to_input, self.photo_truth)
+        """`image_truth` in input pixels, (N, K, 2)."""
+        return co.apply(self.to_input, self.image_truth)
 
     def take(self, indices: Sequence[int] | npt.NDArray[Any]) -> Errors:
         """Of some of the images, by their places or a mask (N,)."""
         i = np.asarray(indices)
         return Errors(
-            self.photo[i], self.photo_truth[i], self.to_input[i], self.labelled[i], self.boxes[i],
-            self.input_size,
+            self.image_points[i], self.image_truth[i], self.to_input[i], self.labelled[i],
+            self.boxes[i], self.input_size,
         )  # fmt: skip
 
 
@@ -75,17 +75,17 @@ def labelled_boxes(samples: Sequence[Sample]) -> Array:
 def mean_of(several: Sequence[Errors]) -> Errors:
     """Of the means of several models' points for the same samples; input pixels and what else
     a model brings are the first one's."""
-    return replace(several[0], photo=np.mean([errors.photo for errors in several], 0))
+    return replace(several[0], image_points=np.mean([errors.image_points for errors in several], 0))
 
 
 def normaliser_lengths(skeleton: Skeleton, errors: Errors) -> dict[str, Array]:
-    """Lengths (N,) in photo pixels by which an image's errors may be divided.
+    """Lengths (N,) in image pixels by which an image's errors may be divided.
 
     The skeleton's own (such as inter-ocular), `box-diagonal` where samples are labelled with
     boxes, and else `points-diagonal`, of the box around the labelled points. NaN where an image
     lacks the points, or has them in one place, as a face in full profile may.
     """
-    truth = np.where(errors.labelled[:, :, None], errors.photo_truth, np.nan)
+    truth = np.where(errors.labelled[:, :, None], errors.image_truth, np.nan)
     lengths: dict[str, Array] = {}
     for name, (first, second) in skeleton.normalisers.items():
         gap = truth[:, first].mean(1) - truth[:, second].mean(1)
@@ -115,7 +115,7 @@ def image_nme(distance: Array, labelled: npt.NDArray[np.bool_], lengths: Array) 
 
 
 def error_curve(nme: Array, limit: float = FAILURE) -> tuple[Array, Array]:
-    """Cumulative error curve: levels from 0 to `limit`, and the share of images below each."""
+    """Cumulative error curve: levels from 0 to `limit`, and the fraction of images below each."""
     levels = np.linspace(0.0, limit, CURVE_STEPS)
     known = np.sort(nme[~np.isnan(nme)])
     shares = np.searchsorted(known, levels, side="right") / max(len(known), 1)

@@ -79,7 +79,7 @@ def summarise(
     counts as a failure.
     """
     labelled = errors.labelled
-    distance = np.linalg.norm(errors.photo - errors.photo_truth, axis=2)
+    distance = np.linalg.norm(errors.image_points - errors.image_truth, axis=2)
     lengths = normaliser_lengths(skeleton, errors) if lengths is None else lengths
     outside = labelled & ~co.inside(errors.input_truth, *errors.input_size)
     values = {m.name: _point_values(m, errors) for m in all_metrics("point")}

@@ -10,11 +10,11 @@ from heatkp.evaluation.metrics._errors import Array, Errors
 
 @metric(
     "distance_photo",
-    "distance, photo",
+    "distance, image",
     "pixels, mean over points",
     unit="px",
     order=3.0,
 )
 def distance_photo(errors: Errors) -> Array:
     """(N, K)."""
-    return np.linalg.norm(errors.photo - errors.photo_truth, axis=2)
+    return np.linalg.norm(errors.image_points - errors.image_truth, axis=2)

@@ -10,11 +10,11 @@ from heatkp.evaluation.metrics._errors import Array, Errors
 
 @metric(
     "mae_photo",
-    "MAE, photo",
+    "MAE, image",
     "pixels, mean over x and y",
     unit="px",
     order=1.0,
 )
 def mae_photo(errors: Errors) -> Array:
     """(N, K)."""
-    return np.abs(errors.photo - errors.photo_truth).mean(2)
+    return np.abs(errors.image_points - errors.image_truth).mean(2)

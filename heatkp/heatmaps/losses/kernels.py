@@ -137,7 +137,7 @@ def marginal_kernel(maps: Tensor, out: Tensor, window: Window) -> Tensor:
         index = lines.unsqueeze(other).expand((-1, -1, width) if axis == 1 else (-1, height, -1))
         strip = maps.gather(axis, index).to(accurate_dtype(maps)) - largest[:, :, None]
         sums = strip.logsumexp(other, keepdim=True)
-        strip.sub_(sums.clamp(min=_LOWEST)).exp_()  # shares of 0 in a line that is all masked
+        strip.sub_(sums.clamp(min=_LOWEST)).exp_()  # fractions of 0 in a line that is all masked
         share = strip.mul_(factor.unsqueeze(other) / 2).to(out.dtype)
         logs = sums.squeeze(other) - log_sum
         outer = marginals[axis - 1].scatter(1, lines, 0.0).sum(1, keepdim=True)

@@ -62,7 +62,7 @@ class BaseDetector(ABC):
 
 
 def fitted(image: Image, longest: int) -> tuple[Image, tuple[float, float]]:
-    """A picture shrunk so that no side is longer than `longest`, and its scale in x and y."""
+    """An image shrunk so that no side is longer than `longest`, and its scale in x and y."""
     height, width = image.shape[:2]
     scale = longest / max(width, height)
     if scale >= 1:
@@ -73,7 +73,7 @@ def fitted(image: Image, longest: int) -> tuple[Image, tuple[float, float]]:
 
 
 def unfitted(boxes: Boxes, scale: tuple[float, float]) -> Boxes:
-    """Edges (N, 4) in a picture that was scaled, in pixels of the original."""
+    """Edges (N, 4) in an image that was scaled, in pixels of the original."""
     return (boxes + 0.5) / np.array([*scale, *scale]) - 0.5
 
 

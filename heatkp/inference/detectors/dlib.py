@@ -18,11 +18,11 @@ BOX_STYLE = BoxStyle((-0.036, -0.148), (2.785, 2.785))
 
 @register_detector
 class Hog(BaseDetector):
-    """The detector, on a picture that is enlarged twice where it is small.
+    """The detector, on an image that is enlarged twice where it is small.
 
     Args:
-        longest: pictures with a longer side are shrunk to it.
-        enlarge: pictures whose longer side is at most this are enlarged twice, so that faces
+        longest: images with a longer side are shrunk to it.
+        enlarge: images whose longer side is at most this are enlarged twice, so that faces
             from 40 pixels are found and not from 80.
         least: the lowest score.
     """
@@ -43,7 +43,7 @@ class Hog(BaseDetector):
         doubled = int(max(small.shape[:2]) <= self.enlarge)
         small = np.ascontiguousarray(small)
         found, scores, _ = self._detector.run(small, doubled, self.least)
-        faces = [Detection(np.array([r.left(), r.top(), r.right() + 1, r.bottom() + 1]) - 0.5, s)
+        objects = [Detection(np.array([r.left(), r.top(), r.right() + 1, r.bottom() + 1]) - 0.5, s)
                  for r, s in zip(found, scores)]  # fmt: skip
-        faces.sort(key=lambda face: -face.score)
-        return [Detection(unfitted(face.box, scale), float(face.score)) for face in faces]
+        objects.sort(key=lambda found: -found.score)
+        return [Detection(unfitted(found.box, scale), float(found.score)) for found in objects]

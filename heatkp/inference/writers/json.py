@@ -9,34 +9,34 @@ from typing import Any
 
 import heatkp
 from heatkp.inference.keypoints import Keypoints
-from heatkp.inference.sources import COORDINATES, Fault, Picture
+from heatkp.inference.sources import COORDINATES, Failure, InputImage
 from heatkp.inference.writers._base import About, BaseWriter, TextFile, rounded
 from heatkp.registry import register_writer
 from heatkp.text import json_text, name_to_text
 
 
-def _object(face: Keypoints) -> dict[str, Any]:
+def _object(found: Keypoints) -> dict[str, Any]:
     points = []
-    for k, name in enumerate(face.skeleton.point_names):
-        x, y = (rounded(v, 3) for v in face.points[k])
+    for k, name in enumerate(found.skeleton.point_names):
+        x, y = (rounded(v, 3) for v in found.points[k])
         point: dict[str, Any] = {"name": name, "x": x, "y": y}
-        point["score"] = rounded(face.scores[k], 4)
-        if face.covariance is not None:
-            point["covariance"] = [[rounded(v, 4) for v in row] for row in face.covariance[k]]
+        point["score"] = rounded(found.scores[k], 4)
+        if found.covariance is not None:
+            point["covariance"] = [[rounded(v, 4) for v in row] for row in found.covariance[k]]
         points.append(point)
     return {
-        "box": None if face.box is None else [rounded(v, 3) for v in face.box],
-        "box_score": None if face.box_score is None else rounded(face.box_score, 4),
-        "score": None if face.score is None else rounded(face.score, 4),
+        "box": None if found.box is None else [rounded(v, 3) for v in found.box],
+        "box_score": None if found.box_score is None else rounded(found.box_score, 4),
+        "score": None if found.score is None else rounded(found.score, 4),
         "points": points,
     }
 
 
 @register_writer
 class JsonTable(BaseWriter):
-    """One document: how it was made, `pictures` with their `faces`, `faults`.
+    """One document: how it was made, `images` with their `objects`, `errors`.
 
-    A picture a line.
+    An image a line.
     """
 
     name = "json"
@@ -55,23 +55,23 @@ class JsonTable(BaseWriter):
                 "lines": about.skeleton.lines,
             },
         }
-        self._text.write(json_text(head)[:-1] + ',\n"pictures": [')
+        self._text.write(json_text(head)[:-1] + ',\n"images": [')
 
-    def add(self, picture: Picture, faces: Sequence[Keypoints]) -> None:
-        height, width = picture.image.shape[:2]
-        entry: dict[str, Any] = {"picture": name_to_text(picture.name)}
-        entry["file"] = name_to_text(picture.file.as_posix())
-        if picture.frame is not None:
-            entry.update(frame=picture.frame, time=rounded(picture.time or 0.0, 4))
-        entry.update(width=width, height=height, turned_by_exif=picture.orientation != 1)
-        entry["faces"] = [_object(face) for face in faces]
+    def add(self, input_image: InputImage, objects: Sequence[Keypoints]) -> None:
+        height, width = input_image.image.shape[:2]
+        entry: dict[str, Any] = {"image": name_to_text(input_image.name)}
+        entry["file"] = name_to_text(input_image.file.as_posix())
+        if input_image.frame is not None:
+            entry.update(frame=input_image.frame, time=rounded(input_image.time or 0.0, 4))
+        entry.update(width=width, height=height, turned_by_exif=input_image.orientation != 1)
+        entry["objects"] = [_object(found) for found in objects]
         comma = "," if self._count else ""
         self._text.write(f"{comma}\n{json.dumps(entry, allow_nan=False)}")
         self._count += 1
 
-    def finish(self, faults: Sequence[Fault], complete: bool) -> list[Path]:
-        listed = json_text([fault.as_dict() for fault in faults])
-        self._text.write(f'\n],\n"faults": {listed},\n"complete": {json.dumps(complete)}}}\n')
+    def finish(self, failures: Sequence[Failure], complete: bool) -> list[Path]:
+        listed = json_text([failure.as_dict() for failure in failures])
+        self._text.write(f'\n],\n"errors": {listed},\n"complete": {json.dumps(complete)}}}\n')
         return self._text.finish()
 
     def discard(self) -> None:

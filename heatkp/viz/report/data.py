@@ -53,8 +53,8 @@ class ReportRun:
 
     @property
     def distance(self) -> Array:
-        """Distance of points and truth (N, K) in photo pixels; NaN where not labelled."""
-        gap = np.linalg.norm(self.errors.photo - self.errors.photo_truth, axis=2)
+        """Distance of points and truth (N, K) in image pixels; NaN where not labelled."""
+        gap = np.linalg.norm(self.errors.image_points - self.errors.image_truth, axis=2)
         return np.where(self.errors.labelled, gap, np.nan)
 
     def metrics(self) -> dict[str, Any]:
@@ -147,20 +147,20 @@ def common_normaliser(runs: Sequence[ReportRun]) -> str | None:
 
 
 def lengths_of(run: ReportRun, normaliser: str | None) -> Array:
-    """The normaliser (N,) in photo pixels; ones without a normaliser, so that errors stay px."""
+    """The normaliser (N,) in image pixels; ones without a normaliser, so that errors stay px."""
     if normaliser is None:
         return np.ones(len(run.dataset))
     return normaliser_lengths(run.skeleton, run.errors)[normaliser]
 
 
 def mean_errors(run: ReportRun, normaliser: str | None) -> Array:
-    """Mean error of each sample (N,): a share of the normaliser, or photo pixels without one."""
+    """Mean error of each sample (N,): a fraction of the normaliser, or image pixels without one."""
     return image_nme(run.distance, run.errors.labelled, lengths_of(run, normaliser))
 
 
 def head_turns(run: ReportRun) -> Array:
     """The estimated yaw (N,) of each face in degrees, by its true points; NaN where unknown."""
-    truth = np.where(run.errors.labelled[:, :, None], run.errors.photo_truth, np.nan)
+    truth = np.where(run.errors.labelled[:, :, None], run.errors.image_truth, np.nan)
     try:
         return head_turn(truth, run.skeleton)[0]
     except SettingsError:  # points that tell nothing about a head

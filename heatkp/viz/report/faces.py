@@ -1,4 +1,4 @@
-"""Validation samples as a page holds them: pictures and maps as data URIs, points as numbers."""
+"""Validation samples as a page holds them: images and maps as data URIs, points as numbers."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ from heatkp.viz.report.data import ReportRun
 
 LARGEST_MAP = 128
 """Cells on a side, over which maps are summed or averaged in blocks."""
-LARGEST_PICTURE = 512
+LARGEST_IMAGE = 512
 QUALITY = 85
 _LOSSLESS = 101  # OpenCV's WebP writer is lossless over 100
 
 
-def webp(picture: npt.NDArray[np.uint8], quality: int) -> str:
-    """A picture (H, W, 3) RGB as a data URI; over 100 without loss."""
+def webp(pixels: npt.NDArray[np.uint8], quality: int) -> str:
+    """An image (H, W, 3) RGB as a data URI; over 100 without loss."""
     done, encoded = cv2.imencode(
-        ".webp", np.ascontiguousarray(picture[:, :, ::-1]), [cv2.IMWRITE_WEBP_QUALITY, quality]
+        ".webp", np.ascontiguousarray(pixels[:, :, ::-1]), [cv2.IMWRITE_WEBP_QUALITY, quality]
     )
     if not done:
         raise RuntimeError("OpenCV cannot write WebP")
     return "data:image/webp;base64," + base64.b64encode(encoded.tobytes()).decode("ascii")
 
 
-def picture_uri(image: npt.NDArray[np.uint8]) -> str:
+def image_uri(image: npt.NDArray[np.uint8]) -> str:
     """A network input (C, H, W) as a data URI, shrunk where it is very large."""
-    picture = np.ascontiguousarray(np.broadcast_to(image, (3, *image.shape[1:])).transpose(1, 2, 0))
-    height, width = picture.shape[:2]
-    scale = LARGEST_PICTURE / max(height, width)
+    pixels = np.ascontiguousarray(np.broadcast_to(image, (3, *image.shape[1:])).transpose(1, 2, 0))
+    height, width = pixels.shape[:2]
+    scale = LARGEST_IMAGE / max(height, width)
     if scale < 1:
         size = max(1, round(width * scale)), max(1, round(height * scale))
-        picture = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
-    return webp(picture, QUALITY)
+        pixels = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
+    return webp(pixels, QUALITY)
 
 
 def block_factor(height: int, width: int) -> int:
@@ -79,7 +79,7 @@ def atlas_columns(count: int) -> int:
 def atlas(
     predicted: npt.NDArray[np.uint8], targets: npt.NDArray[np.uint8]
 ) -> npt.NDArray[np.uint8]:
-    """All maps (K, h, w) in one picture (rows h, columns w, 3).
+    """All maps (K, h, w) in one image (rows h, columns w, 3).
 
     Map k is in row k // columns and column k % columns; red holds what was predicted, green
     what the loss asks for.
@@ -110,19 +110,19 @@ def _significant(values: npt.NDArray[Any]) -> list[float | None]:
 
 
 def face(run: ReportRun, index: int) -> tuple[str, dict[str, Any]]:
-    """A sample's picture, and what a run found in it, for JSON.
+    """A sample's image, and what a run found in it, for JSON.
 
     Points and ellipses (full axes of 2 sigma and the angle in degrees) are in input pixels,
-    `photo` is the distance of point and truth in photo pixels. A regression run has no maps,
-    scores or ellipses. Raises `DataError` for a picture that cannot be read.
+    `image` is the distance of point and truth in image pixels. A regression run has no maps,
+    scores or ellipses. Raises `DataError` for an image that cannot be read.
     """
     model = run.loaded.model
-    found: dict[str, Any] = {"photo": [number(d, 2) for d in run.distance[index]]}
+    found: dict[str, Any] = {"image": [number(d, 2) for d in run.distance[index]]}
     if not isinstance(model, DenseModel):
         item = run.dataset[index]
         found["truth"] = _pairs(item["points"].double().numpy())
         found["points"] = _pairs(run.errors.input[index])
-        return picture_uri(item["image"].numpy()), found
+        return image_uri(item["image"].numpy()), found
     view = map_view(model, run.dataset, index, "")
     maps, targets = (cells(m, model.head.kind) for m in (view.maps, view.targets))
     spreads = [None] * len(maps) if view.covariance is None else map(ellipse, view.covariance)
@@ -135,4 +135,4 @@ def face(run: ReportRun, index: int) -> tuple[str, dict[str, Any]]:
         targetPeaks=_significant(targets.max((1, 2))),
         atlas=webp(atlas(levels(maps), levels(targets)), _LOSSLESS),
     )
-    return picture_uri(view.image), found
+    return image_uri(view.image), found

@@ -27,7 +27,7 @@ from heatkp.viz.report.data import (
     part_of,
 )
 from heatkp.viz.report.faces import (
-    LARGEST_PICTURE,
+    LARGEST_IMAGE,
     atlas_columns,
     block_factor,
     face,
@@ -40,7 +40,7 @@ FOLDER = Path(__file__).parent
 SCRIPTS = ("charts.js", "panel.js", "gallery.js", "report.js")
 BINS = 30
 WHITE = {
-    "logits": "share of probability in that cell; all cells sum to 1",
+    "logits": "fraction of probability in that cell; all cells sum to 1",
     "gaussian": "height there; the target's is about 1",
     "sigmoid_logits": "probability there",
 }
@@ -81,7 +81,7 @@ def _histories(run: ReportRun) -> dict[str, Any] | None:
 def distributions(runs: Sequence[ReportRun], normaliser: str | None) -> dict[str, Any]:
     """Histogram and cumulative curve of the samples' mean errors, for each run on one scale.
 
-    Levels are shares of the normaliser, or photo pixels without one. The curve ends at 10 %, or
+    Levels are fractions of the normaliser, or image pixels without one. The curve ends at 10 %, or
     at the 99th percentile of the pixels; the histogram's last bin holds all that is over.
     """
     errors = [mean_errors(run, normaliser) for run in runs]
@@ -149,10 +149,10 @@ def _notes(
                 f"metrics.json of {run.name} says a MAE of {before:.3f} px, measured here {now:.3f}"
                 " px: weights or data have changed since."
             )
-    truths = [np.where(r.errors.labelled[:, :, None], r.errors.photo_truth, 0) for r in runs]
+    truths = [np.where(r.errors.labelled[:, :, None], r.errors.image_truth, 0) for r in runs]
     if any(np.abs(truth - truths[0]).max(initial=0) > 0.5 for truth in truths[1:]):
         notes.append(
-            f"The runs' photos of the same {many} differ in size or labels: compare shares of "
+            f"The runs' images of the same {many} differ in size or labels: compare fractions of "
             f"{'a length' if normaliser is None else normaliser}, not pixels."
         )
     return notes
@@ -220,7 +220,7 @@ def build(
 ) -> Page:
     """The page of one run, or of several on the same samples, as one string below `LIMIT`.
 
-    `progress` is told how many of the samples are drawn. Raises `DataError` for a picture that
+    `progress` is told how many of the samples are drawn. Raises `DataError` for an image that
     cannot be read.
     """
     normaliser = common_normaliser(runs)
@@ -255,7 +255,7 @@ def build(
         "curves": any(run.history for run in runs),
         "turns": bool(np.isfinite(head_turns(runs[0])).any()),
         "any_maps": any(isinstance(run.loaded.model, DenseModel) for run in runs),
-        "largest_picture": LARGEST_PICTURE,
+        "largest_picture": LARGEST_IMAGE,
         "style": (FOLDER / "report.css").read_text(encoding="utf-8"),
         "script": "\n".join((FOLDER / name).read_text(encoding="utf-8") for name in SCRIPTS),
     }

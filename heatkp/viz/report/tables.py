@@ -17,7 +17,7 @@ DIGITS = {"px": 2, "%": 2, "": 3}
 
 
 def text(value: float | None, unit: str) -> str:
-    """A figure with its unit; `%` takes a share.
+    """A figure with its unit; `%` takes a fraction.
 
     >>> text(0.0363, "%"), text(3.917, "px"), text(None, "px")
     ('3.63 %', '3.92 px', '–')
@@ -90,7 +90,7 @@ def headline(run: ReportRun, metrics: Mapping[str, Any], normaliser: str | None)
         f"Head {words['head']} ({words['network']}) finds {found} in an input of "
         f"{words['input']} pixels. On {count} validation {one if count == 1 else many} "
         f"({words['data']}) a point is on average {text(metrics['distance_photo'], 'px')} of the "
-        "photo away from its label"
+        "image away from its label"
     )
     block = metrics["normalised"].get(normaliser)
     if block is None or block["nme"] is None:
@@ -121,7 +121,7 @@ def cards(
         ]
     return [
         *found[:1],
-        (text(metrics["distance_photo"], "px"), "mean distance to the label, in the photo"),
+        (text(metrics["distance_photo"], "px"), "mean distance to the label, in the image"),
         *found[1:],
     ]
 
@@ -180,7 +180,7 @@ def metric_rows(found: Sequence[Mapping[str, Any]], same_size: bool = True) -> l
 def _error_rows(
     runs: Sequence[ReportRun], normaliser: str | None, groups: Mapping[str, list[int]]
 ) -> list[Row]:
-    """Mean error of groups of points: photo pixels and share of the normaliser, each run."""
+    """Mean error of groups of points: image pixels and fraction of the normaliser, each run."""
     rows: list[Row] = []
     prepared = []
     for run in runs:

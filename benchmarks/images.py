@@ -1,9 +1,9 @@
-"""The pictures of README.md, of drawn faces.
+"""The images of README.md, of drawn faces.
 
     heatkp train --head softargmax --out runs/drawn
-    python benchmarks/pictures.py runs/drawn
+    python benchmarks/images.py runs/drawn
 
-Writes benchmarks/pictures/*; the report's needs chromium and chromedriver and is else left out.
+Writes benchmarks/images/*; the report's needs chromium and chromedriver and is else left out.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from pathlib import Path
 
 from PIL import Image
 
-OUT = Path(__file__).parent / "pictures"
+OUT = Path(__file__).parent / "images"
 MOST = 1_000_000
-"""Bytes of all pictures together."""
+"""Bytes of all images together."""
 
 
 def heatkp(*arguments: str | Path) -> None:
@@ -80,7 +80,7 @@ def main() -> None:
     for path in sorted(OUT.iterdir()):
         print(f"{path}: {path.stat().st_size / 1000:.0f} kB")
     if size > MOST:
-        sys.exit(f"{size / 1e6:.1f} MB together; README's pictures may have {MOST / 1e6:g}")
+        sys.exit(f"{size / 1e6:.1f} MB together; README's images may have {MOST / 1e6:g}")
 
 
 if __name__ == "__main__":

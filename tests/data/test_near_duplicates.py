@@ -1,4 +1,4 @@
-"""Photos that are there again under other names."""
+"""Images that are there again under other names."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from heatkp import coordinates as co
 from heatkp.config import Data
 from heatkp.data.inspection import inspect
 from heatkp.data.loading import drawn_sample, load_data
-from heatkp.data.lookalikes import (
+from heatkp.data.near_duplicates import (
     Pair,
-    find_lookalikes,
+    find_near_duplicates,
     groups_of,
     label_gap,
-    without_lookalikes,
+    without_near_duplicates,
 )
 from heatkp.data.samples import KeypointData, Labels
 from heatkp.errors import DataError
@@ -34,7 +34,7 @@ def faces():
 
 
 def again(sample, matrix, size, name, quality=85, jitter=0.0, gain=1.0):
-    """The photo through an affine, as a JPEG, labelled anew: each point off by `jitter` pixels."""
+    """The image through an affine, as a JPEG, labelled anew: each point off by `jitter` pixels."""
     seen = cv2.warpAffine(sample.image(), matrix, size, borderMode=cv2.BORDER_REPLICATE)
     seen = np.clip(gain * seen.astype(float), 0, 255).astype(np.uint8)
     _, code = cv2.imencode(".jpg", seen, [cv2.IMWRITE_JPEG_QUALITY, quality])
@@ -65,22 +65,22 @@ def copies(faces):
 
 def test_copies_are_found_and_other_faces_are_not(faces, copies):
     told = []
-    pairs = find_lookalikes([*faces, *copies], progress=lambda *counts: told.append(counts))
+    pairs = find_near_duplicates([*faces, *copies], progress=lambda *counts: told.append(counts))
     assert [(p.first, p.second) for p in pairs] == [(2, 10), (5, 11), (5, 12), (11, 12)]
     assert all(0.9 <= p.likeness <= 1.0001 for p in pairs)
     assert told[-1] == (13, 13)
     assert groups_of(pairs, 13) == [[2, 10], [5, 11, 12]]
-    # From the copy's pixels to those of the photo.
+    # From the copy's pixels to those of the image.
     for pair, matrix in zip(pairs, (SMALLER, LARGER, np.eye(2, 3))):
         back = co.apply(pair.matrix, co.apply(matrix, faces[pair.first].points))
         assert np.abs(back - faces[pair.first].points).max() < 1.5
 
 
 def test_between_two_parts(faces, copies):
-    pairs = find_lookalikes(faces, copies)
+    pairs = find_near_duplicates(faces, copies)
     assert [(p.first, p.second) for p in pairs] == [(2, 0), (5, 1), (5, 2)]
-    assert find_lookalikes(faces, []) == [] == find_lookalikes([], faces)
-    assert find_lookalikes(faces) == []
+    assert find_near_duplicates(faces, []) == [] == find_near_duplicates([], faces)
+    assert find_near_duplicates(faces) == []
 
 
 def test_without_labels_boxes_and_pictures_that_can_be_read(faces, copies):
@@ -91,15 +91,15 @@ def test_without_labels_boxes_and_pictures_that_can_be_read(faces, copies):
         return replace(sample, visibility=nothing, points=sample.points * np.nan, **changes)
 
     def broken():
-        raise DataError("no picture")
+        raise DataError("no image")
 
     samples = [bare(s) for s in (faces[2], faces[3], faces[5], copies[0], copies[2])]
-    pairs = find_lookalikes([*samples, replace(faces[5], image=broken)])
+    pairs = find_near_duplicates([*samples, replace(faces[5], image=broken)])
     assert [(p.first, p.second) for p in pairs] == [(0, 3), (2, 4)]
     flat = replace(faces[0], image=lambda: np.full((64, 64, 3), 7, np.uint8))
-    assert find_lookalikes([flat, replace(flat, id="b")]) == []
+    assert find_near_duplicates([flat, replace(flat, id="b")]) == []
     whole = [bare(s, box=None) for s in (faces[5], copies[2], faces[1])]
-    assert [(p.first, p.second) for p in find_lookalikes(whole)] == [(0, 1)]
+    assert [(p.first, p.second) for p in find_near_duplicates(whole)] == [(0, 1)]
 
 
 def test_how_far_labels_of_one_photo_are_apart(faces, copies):
@@ -117,20 +117,20 @@ def test_how_far_labels_of_one_photo_are_apart(faces, copies):
     lengths[2] = np.nan
     assert label_gap(samples, pairs[:1], lengths) is None is label_gap(samples, [], lengths)
     # And by those that are found.
-    found = label_gap(samples, find_lookalikes(samples), [100.0] * len(samples))
+    found = label_gap(samples, find_near_duplicates(samples), [100.0] * len(samples))
     assert found == pytest.approx(np.mean(groups), rel=0.35)
 
 
 def test_training_samples_that_show_a_validation_photo_are_left_out(faces, copies):
     data = KeypointData(FACE68, [copies[0], *faces[3:6]], [faces[2], copies[2]])
-    left = without_lookalikes(data)
+    left = without_near_duplicates(data)
     assert [s.id for s in left.train] == [faces[3].id, faces[4].id] and left.val == data.val
     assert left.notes == (
-        "2 of 4 training samples show a photo of the validation samples again and are left out "
+        "2 of 4 training samples show an image of the validation samples again and are left out "
         "(data.leave_out_lookalikes)",
     )
     with pytest.raises(DataError, match="every training sample"):
-        without_lookalikes(KeypointData(FACE68, [copies[0]], [faces[2]]))
+        without_near_duplicates(KeypointData(FACE68, [copies[0]], [faces[2]]))
 
 
 def test_by_setting_and_in_data_info(faces, copies, tmp_path):
@@ -139,7 +139,9 @@ def test_by_setting_and_in_data_info(faces, copies, tmp_path):
     assert len(plain.train) + len(plain.val) == 13
     left = load_data(Data(path=str(path), validation=0.4, leave_out_lookalikes=True))
     assert [s.id for s in left.val] == [s.id for s in plain.val]
-    assert find_lookalikes(plain.train, plain.val) and not find_lookalikes(left.train, left.val)
+    assert find_near_duplicates(plain.train, plain.val) and not find_near_duplicates(
+        left.train, left.val
+    )
     assert len(left.train) < len(plain.train)
     every = Data(path=str(path), validation=0.4, leave_out_lookalikes=True, train_limit=2)
     unchosen = load_data(every, chosen=False)
@@ -147,15 +149,15 @@ def test_by_setting_and_in_data_info(faces, copies, tmp_path):
     assert [s.id for s in unchosen.val] == [s.id for s in plain.val] and not unchosen.notes
     result = heatkp("data", "info", path, "--out", tmp_path / "sheet.png")
     assert result.exit_code == 0, result.output
-    assert "2 groups of samples that show one photo under other names" in result.output
-    assert "photos/5, photos/11, photos/12" in result.output
-    assert "labels of one photo" in result.output and "of inter-ocular" in result.output
+    assert "2 groups of samples that show one image under other names" in result.output
+    assert "images/5, images/11, images/12" in result.output
+    assert "labels of one image" in result.output and "of inter-ocular" in result.output
 
 
 def test_equal_files_and_related_names_are_told_elsewhere(faces):
     """A split keeps them together, or the files are listed as equal."""
-    named = [replace(s, photo="a") for s in (faces[1], replace(faces[1], id="b"))]
+    named = [replace(s, source_image="a") for s in (faces[1], replace(faces[1], id="b"))]
     equal = [faces[4], replace(faces[4], id="c")]
     found = inspect(Labels(FACE68, [*named, *equal]))
-    assert found.lookalikes == () and found.label_gap == pytest.approx(0, abs=1e-4)
-    assert len(found.same_picture) == 2
+    assert found.near_duplicates == () and found.label_gap == pytest.approx(0, abs=1e-4)
+    assert len(found.same_image) == 2

@@ -1,4 +1,4 @@
-"""Crops of photos: the cache must not change what the network sees, nor outlive its files."""
+"""Crops of images: the cache must not change what the network sees, nor outlive its files."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from heatkp.config import Augmentation
+from heatkp.data.crops import UNUSED_DAYS, CropSource, default_folder
 from heatkp.data.dataset import KeypointDataset
 from heatkp.data.images import ImageOptions
-from heatkp.data.photos import UNUSED_DAYS, PhotoSource, default_folder
 from heatkp.data.samples import Sample, read_image
 from heatkp.data.transforms import Framing
 from heatkp.errors import DataError
@@ -27,7 +27,7 @@ STRONG = Augmentation(rotation=30, scale=0.2, shift=0.1, shear=0.1, box_jitter=0
 
 
 def write_samples(folder, count=6, seed=0):
-    """Photos of smooth noise with a box in each, some of them over the photo's edge."""
+    """Images of smooth noise with a box in each, some of them over the image's edge."""
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
     samples = []
@@ -51,26 +51,26 @@ def folders(cache):
 
 def dataset(samples, cache, augmentation=STRONG, framing=FRAMING):
     made = KeypointDataset(samples, FACE68, framing, augmentation=augmentation, cache=cache)
-    assert made.photos.prepare() is None
+    assert made.crops.prepare() is None
     return made
 
 
 @pytest.mark.parametrize("framing", [FRAMING, Framing((64, 48)), Framing((200, 200), 1.2)])
 def test_cached_and_decoded_crops_look_alike(tmp_path, framing):
-    """Within the region that augmentation can reach, a crop is as good as the photo."""
+    """Within the region that augmentation can reach, a crop is as good as the image."""
     samples = write_samples(tmp_path / "photos")
     cached = dataset(samples, tmp_path / "cache", framing=framing)
     whole = KeypointDataset(samples, FACE68, framing, augmentation=STRONG)
-    whole.photos.reach = 50.0  # the whole photo
+    whole.crops.reach = 50.0  # the whole image
     for epoch in range(6):
         for i in range(len(samples)):
             a, b = cached[(epoch, i)], whole[(epoch, i)]
             assert (a["points"] == b["points"]).all()
             difference = (a["image"].int() - b["image"].int()).abs()
-            # Blocks of a crop start elsewhere than those of the photo; edges look the same.
+            # Blocks of a crop start elsewhere than those of the image; edges look the same.
             assert difference.float().mean() < 0.6 and difference.max() < 16
     assert all(
-        not cached.photos[i].image.flags.writeable and cached.photos[i].image.ndim == 3
+        not cached.crops[i].image.flags.writeable and cached.crops[i].image.ndim == 3
         for i in range(len(samples))
     )
 
@@ -84,7 +84,7 @@ def test_second_use_decodes_nothing(tmp_path):
         raise AssertionError("decoded again")
 
     again = dataset([replace(s, image=forbidden) for s in samples], tmp_path / "cache")
-    again.photos.prepare(shown.append)
+    again.crops.prepare(shown.append)
     assert not shown and (again[(2, 3)]["image"] == first[(2, 3)]["image"]).all()
     assert len(folders(tmp_path / "cache")) == 1
 
@@ -113,8 +113,8 @@ def test_whatever_crops_depend_on_makes_new_ones(tmp_path, monkeypatch, change):
     new = dataset(samples, tmp_path / "cache", augmentation, framing)
     assert len(folders(tmp_path / "cache")) == 2
     if change == "file":
-        assert (new.photos[0].image != old.photos[0].image).any()
-        assert (new.photos[1].image == old.photos[1].image).all()
+        assert (new.crops[0].image != old.crops[0].image).any()
+        assert (new.crops[1].image == old.crops[1].image).all()
 
 
 def test_a_damaged_cache_is_made_anew(tmp_path):
@@ -132,7 +132,7 @@ def test_a_damaged_cache_is_made_anew(tmp_path):
 
 
 def _prepare(samples, cache, queue):
-    source = PhotoSource(samples, FRAMING, 1.5, cache)
+    source = CropSource(samples, FRAMING, 1.5, cache)
     queue.put((source.prepare(), int(source[0].image.sum())))
 
 
@@ -156,17 +156,17 @@ def test_several_processes_at_once(tmp_path):
 def test_crops_that_somebody_else_finished_are_never_deleted(tmp_path, monkeypatch):
     """They may be about to be opened: removing them made the other process decode every time."""
     samples = write_samples(tmp_path / "photos")
-    faster, slower = (PhotoSource(samples, FRAMING, 1.0, tmp_path / "cache") for _ in range(2))
-    fill, seen = PhotoSource._fill, []
+    faster, slower = (CropSource(samples, FRAMING, 1.0, tmp_path / "cache") for _ in range(2))
+    fill, seen = CropSource._fill, []
 
     def overtaken(self, folder, progress):
         done = fill(self, folder, progress)
-        monkeypatch.setattr(PhotoSource, "_fill", fill)
+        monkeypatch.setattr(CropSource, "_fill", fill)
         assert faster.prepare() is None
         seen.append((faster._place / "pixels.bin").stat().st_ino)
         return done
 
-    monkeypatch.setattr(PhotoSource, "_fill", overtaken)
+    monkeypatch.setattr(CropSource, "_fill", overtaken)
     assert slower.prepare() is None
     assert faster._place == slower._place
     assert [(slower._place / "pixels.bin").stat().st_ino] == seen
@@ -174,7 +174,7 @@ def test_crops_that_somebody_else_finished_are_never_deleted(tmp_path, monkeypat
 
 
 def test_a_pickled_source_maps_the_file_itself(tmp_path):
-    source = PhotoSource(write_samples(tmp_path / "photos"), FRAMING, 1.0, tmp_path / "cache")
+    source = CropSource(write_samples(tmp_path / "photos"), FRAMING, 1.0, tmp_path / "cache")
     source.prepare()
     state = pickle.dumps(source)
     assert len(state) < source[0].image.nbytes
@@ -183,14 +183,14 @@ def test_a_pickled_source_maps_the_file_itself(tmp_path):
 
 def test_what_does_not_fit_is_decoded(tmp_path):
     samples = write_samples(tmp_path / "photos")
-    source = PhotoSource(samples, FRAMING, 1.0, tmp_path / "cache", limit=100)
+    source = CropSource(samples, FRAMING, 1.0, tmp_path / "cache", limit=100)
     assert "cache_mb" in source.prepare()
     assert folders(tmp_path / "cache") == [] and source[5].image.size > 100
 
 
 def test_a_folder_that_cannot_be_written_is_no_obstacle(tmp_path):
     (tmp_path / "file").write_text("")
-    source = PhotoSource(write_samples(tmp_path / "photos"), FRAMING, 1.0, tmp_path / "file")
+    source = CropSource(write_samples(tmp_path / "photos"), FRAMING, 1.0, tmp_path / "file")
     assert "no cache of images" in source.prepare()
     assert source[0].image.ndim == 3
 
@@ -198,18 +198,18 @@ def test_a_folder_that_cannot_be_written_is_no_obstacle(tmp_path):
 def test_bad_pictures_are_named_and_leave_nothing(tmp_path):
     samples = write_samples(tmp_path / "photos")
     samples[3].file.write_bytes(b"no picture")
-    source = PhotoSource(samples, FRAMING, 1.0, tmp_path / "cache")
+    source = CropSource(samples, FRAMING, 1.0, tmp_path / "cache")
     with pytest.raises(DataError, match=r"3\.png"):
         source.prepare()
     assert folders(tmp_path / "cache") == []
     flat = replace(samples[0], box=np.array([5, 5, 5, 9], np.float32))
     with pytest.raises(DataError, match="no area"):
-        PhotoSource([flat], FRAMING)[0]
+        CropSource([flat], FRAMING)[0]
 
 
 def test_pictures_without_a_file_stay_in_memory(tmp_path):
     samples = [replace(s, file=None) for s in write_samples(tmp_path / "photos")]
-    assert PhotoSource(samples, FRAMING, 1.0, tmp_path / "cache").prepare() is None
+    assert CropSource(samples, FRAMING, 1.0, tmp_path / "cache").prepare() is None
     assert not (tmp_path / "cache").exists()
 
 

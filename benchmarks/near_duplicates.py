@@ -1,8 +1,8 @@
-"""300-W holds some photos several times, labelled anew: how far two labels of one are apart.
+"""300-W holds some images several times, labelled anew: how far two labels of one are apart.
 
-    python benchmarks/lookalikes.py              by part of the face
-    python benchmarks/lookalikes.py runs/part3   beside a run's errors; and its figures without the
-                                                 validation faces whose photo is in training too
+    python benchmarks/near_duplicates.py             by part of the face
+    python benchmarks/near_duplicates.py runs/part3  beside a run's errors; and its figures without
+                                                     faces whose image is in training too
 
 A run's best is compared with labels as another label would be. Needs `HEATKP_DATA`.
 """
@@ -18,7 +18,7 @@ from trials import ROOT, validated
 
 from heatkp.config import load_settings
 from heatkp.data.loading import load_data
-from heatkp.data.lookalikes import Pair, find_lookalikes, groups_of, label_gap
+from heatkp.data.near_duplicates import Pair, find_near_duplicates, groups_of, label_gap
 from heatkp.data.samples import Sample
 from heatkp.evaluation.metrics import Errors, image_nme, normaliser_lengths, summarise
 from heatkp.skeletons import Skeleton
@@ -39,7 +39,7 @@ def lengths(samples: Sequence[Sample], skeleton: Skeleton) -> list[float]:
 
 
 def gaps(samples: Sequence[Sample], pairs: Sequence[Pair], skeleton: Skeleton) -> dict[str, float]:
-    """By part, how far two labels of one photo are apart: the middle of all groups."""
+    """By part, how far two labels of one image are apart: the middle of all groups."""
     ocular = lengths(samples, skeleton)
     found = {}
     for part, points in PARTS.items():
@@ -50,7 +50,7 @@ def gaps(samples: Sequence[Sample], pairs: Sequence[Pair], skeleton: Skeleton) -
 
 def errors_by_part(errors: Errors, skeleton: Skeleton) -> dict[str, float]:
     """By part, the middle of the validation faces' NME."""
-    distance = np.linalg.norm(errors.photo - errors.photo_truth, axis=2)
+    distance = np.linalg.norm(errors.image_points - errors.image_truth, axis=2)
     ocular = normaliser_lengths(skeleton, errors)[OCULAR]
     return {
         part: float(np.median(image_nme(distance[:, k], errors.labelled[:, k], ocular)))
@@ -62,10 +62,10 @@ def of_run(run: Path) -> tuple[dict[str, float], list[str]]:
     loaded, samples, errors = validated(run)
     train = load_data(loaded.settings.data).train
     again = np.zeros(len(samples), bool)
-    again[[pair.first for pair in find_lookalikes(samples, train)]] = True
-    text = ["", "| validation faces | NME inter-ocular | MAE, photo px |", "|---|--:|--:|"]
+    again[[pair.first for pair in find_near_duplicates(samples, train)]] = True
+    text = ["", "| validation faces | NME inter-ocular | MAE, image px |", "|---|--:|--:|"]
     for what, chosen in (
-        ("all", again | True), ("photo in training too", again), ("others", ~again),
+        ("all", again | True), ("image in training too", again), ("others", ~again),
     ):  # fmt: skip
         if chosen.any():
             figures = summarise(errors.take(chosen), loaded.skeleton)
@@ -81,9 +81,9 @@ def main() -> None:
     settings = load_settings(CONFIG, ["data.leave_out_lookalikes=false"])
     data = load_data(settings.data)
     every = [*data.train, *data.val]
-    pairs = find_lookalikes(every)
+    pairs = find_near_duplicates(every)
     groups = groups_of(pairs, len(every))
-    print(f"{len(groups)} photos are there {sum(map(len, groups))} times, labelled each time.\n")
+    print(f"{len(groups)} images are there {sum(map(len, groups))} times, labelled each time.\n")
     columns = {"one label from another": gaps(every, pairs, data.skeleton)}
     text: list[str] = []
     if given.run is not None:

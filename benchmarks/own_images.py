@@ -1,12 +1,12 @@
-"""Photos as users have them: makes difficult ones and runs `heatkp predict` on them.
+"""Images as users have them: makes difficult ones and runs `heatkp predict` on them.
 
-    python benchmarks/own_photos.py OUT [-- OPTIONS OF heatkp predict]
+    python benchmarks/own_images.py OUT [-- OPTIONS OF heatkp predict]
 
-Makes OUT/photos from faces of the iBUG 300-W training photos in `$HEATKP_DATA`: a group photo of
-three faces of different sizes, photos turned by EXIF, half a face, no face, grey, with
+Makes OUT/images from faces of the iBUG 300-W training images in `$HEATKP_DATA`: a group image of
+three faces of different sizes, images turned by EXIF, half a face, no face, grey, with
 transparency, with 16 bits, 24 pixels small, 9000 pixels large, a text called .jpg, a JPEG that
-was cut off, a video that moves over a photo. Then OUT/found is predicted and a table printed:
-what is expected, what came out. Look at OUT/found/pictures.
+was cut off, a video that moves over an image. Then OUT/found is predicted and a table printed:
+what is expected, what came out. Look at OUT/found/images.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ EXIF = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0%c\0\0\0\0\0\0"
 
 
 def faces(folder: Path, count: int) -> list[tuple[Image, npt.NDArray[np.float64]]]:
-    """Photos of distinct persons in which a face is well away from the border, with its box."""
+    """Images of distinct persons in which a face is well away from the border, with its box."""
     samples = read(folder / "labels_ibug_300W_train.xml").samples
     found = []
     for sample in samples[:: max(1, len(samples) // 60)]:
@@ -110,14 +110,14 @@ def make(folder: Path, data: Path) -> None:
     save(folder / "8_24_pixels.png", cv2.resize(image[y0:y1, x0:x1], (24, 24), None, 0, 0, 3))
     scale = 9000 / max(image.shape)
     save(folder / "9_9000_pixels.jpg", cv2.resize(image, None, fx=scale, fy=scale))
-    (folder / "text.jpg").write_text("This is no photo.\n")
+    (folder / "text.jpg").write_text("This is no image.\n")
     whole = cv2.imencode(".jpg", image[..., ::-1])[1].tobytes()
     (folder / "cut_off.jpg").write_bytes(whole[: len(whole) // 2])
     pan(folder / "clip.mp4", *parts[5])
 
 
 def pan(path: Path, image: Image, box: npt.NDArray[np.float64], frames: int = 15) -> None:
-    """A window that moves from left to right over a photo, with the face in it."""
+    """A window that moves from left to right over an image, with the face in it."""
     width = min(image.shape[1] * 3 // 4, round((box[2] - box[0]) * 1.8)) // 2 * 2
     height = image.shape[0] // 2 * 2
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 10, (width, height))
@@ -132,20 +132,20 @@ def pan(path: Path, image: Image, box: npt.NDArray[np.float64], frames: int = 15
 def report(found: Path) -> None:
     """Each file's faces, or why there are none."""
     content = json.loads((found / "points.json").read_text(encoding="utf-8"))
-    clip = [p for p in content["pictures"] if "frame" in p]
-    faults = {f["picture"]: f["reason"] for f in content["faults"]}
+    clip = [p for p in content["images"] if "frame" in p]
+    failures = {f["image"]: f["reason"] for f in content["errors"]}
     print("| file | expected | found | size | face width, points' score |\n|---|---|---|---|---|")
-    for picture in content["pictures"]:
+    for picture in content["images"]:
         if picture in clip:
             continue
         each = [f"{f['box'][2] - f['box'][0]:.0f} px, {f['score']:.2f}" if f["box"]
-                else f"{f['score']:.2f}" for f in picture["faces"]]  # fmt: skip
-        name = picture["picture"]
+                else f"{f['score']:.2f}" for f in picture["objects"]]  # fmt: skip
+        name = picture["image"]
         print(f"| {name} | {EXPECTED.get(name, '')} | {len(each)} faces | "
               f"{picture['width']}x{picture['height']} | {'; '.join(each)} |")  # fmt: skip
-    with_face = sum(bool(p["faces"]) for p in clip)
+    with_face = sum(bool(p["objects"]) for p in clip)
     print(f"| clip.mp4 | a face a frame | {with_face} of {len(clip)} frames | | |")
-    for name, reason in faults.items():
+    for name, reason in failures.items():
         print(f"| {name} | {EXPECTED.get(name, '')} | fault: {reason} | | |")
 
 

@@ -1,4 +1,4 @@
-"""Photos as a data set needs them: cropped, shrunk, and kept on disk once they were decoded."""
+"""Images as a data set needs them: cropped, shrunk, and kept on disk once they were decoded."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ UNUSED_DAYS = 30
 """Crops in the user's cache folder that no run has opened for so long are deleted."""
 
 
-class Photo(NamedTuple):
-    """A crop of a photo, shrunk to about the network's resolution.
+class Crop(NamedTuple):
+    """A crop of an image, shrunk to about the network's resolution.
 
     Attributes:
         image: uint8 (H, W, 3) RGB; read only when it comes from the cache.
-        matrix: photo pixels to pixels of `image`.
-        size: (W, H) of the whole photo.
+        matrix: image pixels to pixels of `image`.
+        size: (W, H) of the whole image.
     """
 
     image: Image
@@ -50,8 +50,8 @@ class Photo(NamedTuple):
     size: tuple[int, int]
 
 
-def crop_photo(sample: Sample, framing: Framing, reach: float) -> Photo:
-    """What can be seen of a sample's photo, when its region is enlarged `reach` times.
+def crop_image(sample: Sample, framing: Framing, reach: float) -> Crop:
+    """What can be seen of a sample's image, when its region is enlarged `reach` times.
 
     Raises `DataError` for an image that is none, and for a box that `box_error` refuses.
     """
@@ -75,7 +75,7 @@ def crop_photo(sample: Sample, framing: Framing, reach: float) -> Photo:
     high = np.clip(high, low + 1, size)
     part = image[low[1] : high[1], low[0] : high[0]]
     small, shrinking = shrink(part, factor)
-    return Photo(small, co.compose(co.translation(-low[0], -low[1]), shrinking), size)
+    return Crop(small, co.compose(co.translation(-low[0], -low[1]), shrinking), size)
 
 
 def default_folder() -> Path | None:
@@ -110,16 +110,16 @@ class Crops(NamedTuple):
             raise ValueError(f"{folder} is cut off")
         return cls(pixels, *arrays)
 
-    def photo(self, index: int) -> Photo:
+    def crop(self, index: int) -> Crop:
         flat = self.pixels[self.offsets[index] : self.offsets[index + 1]]
         width, height = (int(n) for n in self.sizes[index])
         # A plain array over the mapped memory: OpenCV takes no subclass's word for it.
         image = np.asarray(flat).reshape(*self.shapes[index], 3)
-        return Photo(image, self.matrices[index], (width, height))
+        return Crop(image, self.matrices[index], (width, height))
 
 
-class PhotoSource:
-    """The photos of a list of samples, by index, decoded or from the cache.
+class CropSource:
+    """The images of a list of samples, by index, decoded or from the cache.
 
     Args:
         samples: those without a file are never cached.
@@ -146,12 +146,12 @@ class PhotoSource:
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_crops": None}  # a spawned worker maps the file itself
 
-    def __getitem__(self, index: int) -> Photo:
+    def __getitem__(self, index: int) -> Crop:
         if self._crops is None and self._place is not None:
             self._crops = Crops.open(self._place)
         if self._crops is not None:
-            return self._crops.photo(index)
-        return crop_photo(self.samples[index], self.framing, self.reach)
+            return self._crops.crop(index)
+        return crop_image(self.samples[index], self.framing, self.reach)
 
     def _key(self) -> str:
         """Changes with whatever the crops depend on: files and how they are read, boxes, framing,
@@ -170,7 +170,7 @@ class PhotoSource:
         """Open the cache, or make it first; gives a note where there can be none.
 
         Several processes may do so at once: each makes its own and the first to finish wins.
-        Raises `DataError` for the first picture that cannot be read.
+        Raises `DataError` for the first image that cannot be read.
         """
         if self.folder is None or not self.samples or any(s.file is None for s in self.samples):
             return None
@@ -186,7 +186,7 @@ class PhotoSource:
         try:
             if not self._fill(part, progress):
                 return (
-                    f"the photos' crops take more than {self.limit / 2**20:.0f} MB "
+                    f"the images' crops take more than {self.limit / 2**20:.0f} MB "
                     "(data.cache_mb): each is decoded when it is needed"
                 )
             self._keep(part, place)
@@ -218,12 +218,12 @@ class PhotoSource:
         with suppress(OSError):  # somebody else's, or read-only: it can be read all the same
             os.utime(place)
 
-    def _decoded(self) -> Iterator[Photo]:
-        def load(sample: Sample) -> Photo:
-            return crop_photo(sample, self.framing, self.reach)
+    def _decoded(self) -> Iterator[Crop]:
+        def load(sample: Sample) -> Crop:
+            return crop_image(sample, self.framing, self.reach)
 
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            # In portions, so that not all photos are in memory before the first is written.
+            # In portions, so that not all images are in memory before the first is written.
             for start in range(0, len(self.samples), 64):
                 yield from pool.map(load, self.samples[start : start + 64])
 
@@ -231,14 +231,14 @@ class PhotoSource:
         """Write all crops; False where they would take too much room."""
         offsets, shapes, matrices, sizes = [0], [], [], []
         with (folder / "pixels.bin").open("wb") as file:
-            for photo in self._decoded():
-                offsets.append(offsets[-1] + photo.image.nbytes)
+            for crop in self._decoded():
+                offsets.append(offsets[-1] + crop.image.nbytes)
                 if offsets[-1] > self.limit:
                     return False
-                file.write(np.ascontiguousarray(photo.image).data)
-                shapes.append(photo.image.shape[:2])
-                matrices.append(photo.matrix)
-                sizes.append(photo.size)
+                file.write(np.ascontiguousarray(crop.image).data)
+                shapes.append(crop.image.shape[:2])
+                matrices.append(crop.matrix)
+                sizes.append(crop.size)
                 progress(len(shapes))
         np.savez(
             folder / "index.npz",

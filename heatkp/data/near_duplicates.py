@@ -1,6 +1,6 @@
-"""Samples that show the same photo again, under whatever name.
+"""Samples that show the same image again, under whatever name.
 
-Collections hold copies of one photo in other sizes, crops and compressions, each labelled anew.
+Collections hold copies of one image in other sizes, crops and compressions, each labelled anew.
 On both sides of a split they flatter a model; next to each other they tell how exact labels are.
 """
 
@@ -24,12 +24,12 @@ from heatkp.errors import DataError
 SIDE, FINE = 48, 4
 """Pixels of the patches that are compared, and how much finer they are sampled before."""
 FEWEST = 3
-"""Labelled points by which a patch is cut out; with fewer, the box or the picture is taken."""
+"""Labelled points by which a patch is cut out; with fewer, the box or the image is taken."""
 CANDIDATE = 0.85
 """Correlation of blurred patches from which a pair is looked at closely."""
 ALIKE = 0.9
-"""Correlation of fine detail of aligned patches from which two show one photo. On 300-W and IMM
-the next below (0.82 to 0.9) are shots of one person in one pose, and photos that have another
+"""Correlation of fine detail of aligned patches from which two show one image. On 300-W and IMM
+the next below (0.82 to 0.9) are shots of one person in one pose, and images that have another
 copy above it; different persons are at 0.28 in the middle."""
 NEAREST = 12
 """Candidates of a sample that are looked at, the likeliest first."""
@@ -42,12 +42,12 @@ Patch = npt.NDArray[np.float32]
 
 
 class Pair(NamedTuple):
-    """Two samples of one photo.
+    """Two samples of one image.
 
     Attributes:
         first, second: their places in what was searched.
         likeness: correlation of fine detail, at most 1.
-        matrix: affine from the second's photo pixels to the first's.
+        matrix: affine from the second's image pixels to the first's.
     """
 
     first: int
@@ -72,7 +72,7 @@ def _fit(points: Array, shape: Array) -> co.Matrix | None:
 
 
 def _frames(samples: Sequence[Sample]) -> list[co.Matrix | None]:
-    """Affines from photos to patches that bring all samples' points to about the same places:
+    """Affines from images to patches that bring all samples' points to about the same places:
     generalised Procrustes analysis (Gower 1975). None where points do not tell."""
     points = [_known(s) for s in samples]
     shape = max(points, key=lambda p: int(np.isfinite(p[:, 0]).sum()))
@@ -152,19 +152,19 @@ def _compare(first: Patch, second: Patch) -> tuple[float, co.Matrix] | None:
     return float(a @ b), back
 
 
-def find_lookalikes(
+def find_near_duplicates(
     samples: Sequence[Sample],
     others: Sequence[Sample] | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Pair]:
-    """Pairs of samples that show the same photo, within `samples` or between them and `others`.
+    """Pairs of samples that show the same image, within `samples` or between them and `others`.
 
-    Patches around the labelled points (else the box, else the picture) are compared coarsely,
-    then the nearest aligned and compared in detail. Pictures that cannot be read are passed over.
+    Patches around the labelled points (else the box, else the image) are compared coarsely,
+    then the nearest aligned and compared in detail. Images that cannot be read are passed over.
     Coarse comparison is of every pair: a product of matrices, in blocks.
 
     Args:
-        progress: told how many pictures are read, and of how many.
+        progress: told how many images are read, and of how many.
     """
     every = [*samples, *(others or ())]
     if not every or not samples:
@@ -195,7 +195,7 @@ def find_lookalikes(
 
 
 def groups_of(pairs: Sequence[Pair], count: int) -> list[list[int]]:
-    """Which of `count` samples show one photo, directly or by way of others; groups of two or
+    """Which of `count` samples show one image, directly or by way of others; groups of two or
     more, in order."""
     first, second = [p.first for p in pairs], [p.second for p in pairs]
     links = coo_array((np.ones(len(pairs)), (first, second)), shape=(count, count))
@@ -209,7 +209,7 @@ def groups_of(pairs: Sequence[Pair], count: int) -> list[list[int]]:
 def label_gap(
     samples: Sequence[Sample], pairs: Sequence[Pair], lengths: Sequence[float]
 ) -> float | None:
-    """How far two labels of one photo are apart: their points' mean distance over the sample's
+    """How far two labels of one image are apart: their points' mean distance over the sample's
     length, the mean of a group's pairs, and the middle of all groups. None without pairs."""
     gaps: dict[tuple[int, int], float] = {}
     for pair in pairs:
@@ -226,14 +226,14 @@ def label_gap(
     return float(np.median(means)) if means else None
 
 
-def without_lookalikes(data: KeypointData) -> KeypointData:
-    """Without the training samples that show a validation sample's photo; a note counts them."""
-    seen = {pair.first for pair in find_lookalikes(data.train, data.val)}
+def without_near_duplicates(data: KeypointData) -> KeypointData:
+    """Without the training samples that show a validation sample's image; a note counts them."""
+    seen = {pair.first for pair in find_near_duplicates(data.train, data.val)}
     train = [sample for i, sample in enumerate(data.train) if i not in seen]
     if not train:
-        raise DataError("every training sample shows the photo of a validation sample")
+        raise DataError("every training sample shows the image of a validation sample")
     note = (
-        f"{len(seen)} of {len(data.train)} training samples show a photo of the validation samples "
+        f"{len(seen)} of {len(data.train)} training samples show an image of a validation sample "
         "again and are left out (data.leave_out_lookalikes)"
     )
     return replace(data, train=train, notes=(*data.notes, note))
