@@ -30,7 +30,7 @@ DEFAULT = "predictions"
 
 
 @click.command(epilog=EXAMPLES)
-@click.argument("images", nargs=-1, required=True, metavar="IMAGES...")
+@click.argument("inputs", nargs=-1, required=True, metavar="IMAGES...")
 @click.option("--model", default="face68", show_default=True, metavar="RUN",
               help="A run's folder, a file of weights, or the name of a model that comes with "
               "heatkp.")  # fmt: skip

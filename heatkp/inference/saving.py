@@ -38,7 +38,7 @@ class Summary:
     """
 
     failures: list[Failure]
-    inputs: int = 0
+    images: int = 0
     objects: int = 0
     turned: int = 0
     seconds: float = 0.0
@@ -206,7 +206,7 @@ def _add(writers: Sequence[Writer], summary: Summary, prediction: Prediction) ->
     if objects is None:
         summary.without_box.append(input_image.name)
         return
-    summary.inputs += 1
+    summary.images += 1
     summary.objects += len(objects)
     summary.turned += input_image.orientation != 1
     if input_image.pages > 1:
@@ -227,7 +227,7 @@ def _write_summary(folder: Path, model: str, record: dict[str, Any], summary: Su
         "model": model,
         "options": record,
         "complete": summary.complete,
-        "images": summary.inputs,
+        "images": summary.images,
         "objects": summary.objects,
         "seconds": round(summary.seconds, 3),
         "turned_by_exif": summary.turned,
