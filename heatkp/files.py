@@ -99,6 +99,22 @@ def fitting(stem: str, ending: str) -> str:
     return stem + ending
 
 
+class Names:
+    """File names, each given once, also where capitals do not count; none too long."""
+
+    def __init__(self) -> None:
+        self._taken: set[str] = set()
+
+    def claim(self, stem: str, suffix: str) -> str:
+        folder, slash, own = stem.rpartition("/")
+        name, number = folder + slash + fitting(own, suffix), 1
+        while name.casefold() in self._taken:
+            number += 1
+            name = folder + slash + fitting(own, f"-{number}{suffix}")
+        self._taken.add(name.casefold())
+        return name
+
+
 @contextmanager
 def utf8_path(path: Path) -> Iterator[str]:
     """A path that OpenCV and other libraries in C++ or Rust take, while the context lasts.
