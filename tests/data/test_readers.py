@@ -8,7 +8,8 @@ import pytest
 
 from heatkp.config import Data
 from heatkp.coordinates import normalise
-from heatkp.data.loading import drawn_sample, load_data, split
+from heatkp.data.drawn import drawn_sample
+from heatkp.data.loading import load_data, split
 from heatkp.data.readers import read, recognise
 from heatkp.data.readers.coco import coco_dictionary
 from heatkp.data.readers.imm import parse_asf

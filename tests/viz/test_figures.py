@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from heatkp import coordinates as co
 from heatkp.data.dataset import KeypointDataset
-from heatkp.data.loading import drawn_sample
+from heatkp.data.drawn import drawn_sample
 from heatkp.data.transforms import Framing
 from heatkp.evaluation.evaluate import errors_of
 from heatkp.evaluation.metrics import Errors

@@ -20,7 +20,7 @@ from heatkp.evaluation.metrics import Errors
 from heatkp.registry import HEADS
 from heatkp.skeletons import FACE68, Skeleton
 from heatkp.viz import canvas, curves, figures, maps
-from heatkp.viz.worst import mean_face, worst_points
+from heatkp.viz.point_errors import mean_face, worst_points
 
 FIVE = Skeleton("five", ("a", "b", "c-d", "3", "$x_$"), lines=((0, 1, 2),))
 
