@@ -218,7 +218,7 @@ def test_the_hardest_points_of_a_partly_labelled_sample():
     truth = np.zeros((9, 2))
     truth[8] = np.nan
     points = np.array([[k + 1.0, 0] for k in range(9)])
-    view = view_of(points=points, truth=truth, error=np.arange(1.0, 10), scores=np.arange(9.0))
+    view = view_of(points=points, truth=truth, scores=np.arange(9.0))
     assert maps.hardest_points(view) == [7, 6, 5, 4, 3, 2]
 
 
