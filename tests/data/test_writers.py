@@ -16,9 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from heatkp.data.images import STORED
-from heatkp.data.readers import READERS, read
+from heatkp.data.readers import READERS
 from heatkp.data.samples import Labels, Sample
-from heatkp.data.writers import LABEL_WRITERS, Holds, write
+from heatkp.data.writers import LABEL_WRITERS, Holds, write_labels
 from heatkp.skeletons import named
 
 NAMES = ("nose", "left_ear", "right_ear", "tail base", "Öhr 2")
@@ -181,7 +181,7 @@ def test_what_is_written_is_read_back(images, name, how):
         if not any((s.visibility > 0).any() for kept in expected.values() for s in kept):
             return  # of such a set names are not known
         try:
-            written = write(labels, out, name, images=how, first_only=True)
+            written = write_labels(labels, out, name, images=how, first_only=True)
             assert written.path.exists() and written.objects == sum(map(len, expected.values()))
             found = READERS[name].read(written.path, True, STORED)  # placeholders stay
             assert_read_back(writer, found, expected)

@@ -6,15 +6,14 @@ it gets and has to do); other packages name theirs in the entry points `heatkp.l
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import NamedTuple
-from uuid import uuid4
 
 from heatkp.data.samples import Labels, Sample
+from heatkp.data.sets import parts_of
 from heatkp.data.writers._base import (
     Holds,
     LabelledImage,
@@ -37,18 +36,19 @@ from heatkp.data.writers._placing import (
     origin_of,
 )
 from heatkp.errors import DataError, SettingsError
-from heatkp.files import check_folder, writing
+from heatkp.files import new_folder, require_new
 from heatkp.registry import LABEL_WRITERS
 
 __all__ = [
     "LABEL_WRITERS", "PLACINGS", "Holds", "LabelSet", "LabelWriter", "LabelledImage", "Losses",
     "Object", "Placed", "Placer", "Placing", "Scores", "ToPlace", "Written", "label_writer",
-    "new_folder", "write",
+    "write_labels",
+    "write_parts",
 ]  # fmt: skip
 
 
 class Written(NamedTuple):
-    """What came of `write`.
+    """What came of `write_labels`.
 
     Attributes:
         path: what `readers.read` reads.
@@ -60,35 +60,6 @@ class Written(NamedTuple):
     images: int
     objects: int
     notes: tuple[str, ...]
-
-
-def require_nothing(target: Path) -> None:
-    """Raises `SettingsError` where there is something already, or nothing can be made."""
-    with writing(target):
-        check_folder(target.parent)
-        if target.is_symlink() or target.exists():
-            if target.is_dir() and not any(target.iterdir()):
-                return
-            raise SettingsError(f"{target} exists already: choose a new folder with --out")
-
-
-@contextmanager
-def new_folder(target: Path) -> Iterator[Path]:
-    """A folder to fill, which then has the name `target`: whole, or not at all.
-
-    Raises `SettingsError` where there is something already, and for what the system refuses.
-    """
-    require_nothing(target)
-    part = target.with_name(f".{uuid4().hex[:12]}.part")
-    try:
-        with writing(target):
-            part.mkdir(parents=True)
-            yield part
-            if target.is_dir():
-                target.rmdir()  # empty
-            part.rename(target)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
 
 
 class _Group(NamedTuple):
@@ -127,7 +98,7 @@ def _require_single(writer: LabelWriter, groups: Sequence[_Group], first_only: b
     )
 
 
-def write(
+def write_labels(
     labels: Labels,
     out: str | PathLike[str],
     format: str = "coco",
@@ -155,7 +126,7 @@ def write(
     """
     writer: LabelWriter = LABEL_WRITERS[format]
     target = Path(out)
-    require_nothing(target)
+    require_new(target)
     losses = Losses(writer)
     losses.skeleton(labels.skeleton)
     groups = _grouped(labels.samples, scores, losses)
@@ -181,3 +152,29 @@ def write(
         notes = [*losses.notes(), *placer.notes(), *writer.write(told, folder)]
     count = sum(len(entry.objects) for entry in entries)
     return Written(target / writer.read_from, len(entries), count, tuple(notes))
+
+
+def write_parts(
+    labels: Labels, out: str | PathLike[str], format: str = "coco", *, images: Placing = "copy",
+    first_only: bool = False,
+) -> dict[str, Written]:  # fmt: skip
+    """Write the parts of a split: one set, where the format holds splits, else a folder a part.
+
+    Arguments and errors as of `write_labels`; gives what was written by part, or under `""` in one.
+    Raises `DataError` where no sample is in a part.
+    """
+    target, writer = Path(out), LABEL_WRITERS[format]
+    parts = parts_of(labels)
+    if Holds.SPLITS in writer.holds:
+        samples = [sample for part in parts.values() for sample in part.samples]
+        whole = labels._replace(samples=samples)
+        return {"": write_labels(whole, target, format, images=images, first_only=first_only)}
+    written = {}
+    with new_folder(target) as folder:
+        for name, part in parts.items():
+            # The folder says it now.
+            bare = part._replace(samples=[replace(s, split=None) for s in part.samples])
+            place = folder / name
+            done = write_labels(bare, place, format, images=images, first_only=first_only)
+            written[name] = done._replace(path=target / done.path.relative_to(folder))
+    return written
