@@ -24,7 +24,7 @@ Examples:
   heatkp predict holidays/ 'more/**/*.png' clip.mp4 --format csv --format coco --out found
   heatkp predict me.jpg --box 210,80,420,330 --model runs/kl-1
   heatkp predict faces/ --boxes labels.xml --passes 2 --flip-test
-  heatkp predict me.jpg --format json --out - | jq '.images[].faces[].points[30]'
+  heatkp predict me.jpg --format json --out - | jq '.images[].objects[].points[30]'
 """
 DEFAULT = "predictions"
 
