@@ -32,8 +32,8 @@ def image_name(url: str) -> str:
     """The path of an image, with folders where they mean something, out of what tasks hold.
 
     Uploaded files (/data/upload/PROJECT/8HEX-NAME) keep what Label Studio put before their name
-    (see `uploaded_as`), local ones (/data/local-files/?d=PATH) and those in storages (s3://, gs://, also resolved) give
-    their path. https://labelstud.io/guide/tasks, https://labelstud.io/guide/storage
+    (see `uploaded_as`), local ones (/data/local-files/?d=PATH) and those in storages (s3://,
+    gs://, also resolved) give their path. https://labelstud.io/guide/tasks, https://labelstud.io/guide/storage
 
     >>> image_name("/data/upload/1/1a2b3c4d-img001.png"), image_name("s3://bucket/a/b%20c.png")
     ('1a2b3c4d-img001.png', 'a/b c.png')

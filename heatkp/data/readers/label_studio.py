@@ -24,7 +24,13 @@ from heatkp.data.images import STORED, ImageOptions
 from heatkp.data.readers._base import reader
 from heatkp.data.readers._embedded import Embedded
 from heatkp.data.readers._json_values import load_json, objects_in, shown
-from heatkp.data.readers._label_studio import image_in, image_name, looks_like_image, read_regions, uploaded_as
+from heatkp.data.readers._label_studio import (
+    image_in,
+    image_name,
+    looks_like_image,
+    read_regions,
+    uploaded_as,
+)
 from heatkp.data.readers._objects import Found, group_marks, labels_of, left_out
 from heatkp.data.readers._sniff import ends, has_keys, one_like, the_file
 from heatkp.data.samples import Labels
@@ -88,7 +94,7 @@ class _Counts:
 
 
 def _chosen(task: dict[str, Any], place: str, counts: _Counts) -> dict[str, Any] | None:
-    """The annotation of a task that counts: the ground truth, or the first that was not cancelled."""
+    """The annotation that counts: the ground truth, or the first that was not cancelled."""
     counts.predictions += len(objects_in(task.get("predictions"), f"{place}: 'predictions'"))
     given = objects_in(task.get("annotations", task.get("completions")), f"{place}: 'annotations'")
     kept = [a for a in given if not a.get("was_cancelled")]
@@ -182,7 +188,9 @@ def read_label_studio(path: Path, strict: bool = True, options: ImageOptions = S
         raise DataError(f"{source} is a table of Label Studio's: export JSON instead")
     content = load_json(source, "Label Studio's export is a list of tasks")
     tasks = objects_in([content] if isinstance(content, dict) else content, str(source))
-    full = any({"data", "annotations", "completions", "predictions"} & task.keys() for task in tasks)
+    full = any(
+        {"data", "annotations", "completions", "predictions"} & task.keys() for task in tasks
+    )
     counts = _Counts()
     annotations = (_full if full else _short)(tasks, source, counts)
     found = [one for a in annotations for one in _found(a, counts, not full)]
