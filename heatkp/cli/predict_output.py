@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from heatkp.cli.console import say
-from heatkp.files import SUMMARY
+from heatkp.data.predicted import SUMMARY
 from heatkp.inference.predictor import Predictor
 from heatkp.inference.saving import Summary, save_predictions
 from heatkp.inference.sources import FoundSources, image_count

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import heatkp
+from heatkp.data.predicted import MADE_BY, SUMMARY
 from heatkp.errors import DataError, HeatkpError, SettingsError
-from heatkp.files import MADE_BY, SUMMARY, check_folder, write_text, writing
+from heatkp.files import check_folder, write_text, writing
 from heatkp.inference.batches import Boxes, Prediction, predictions
 from heatkp.inference.detectors import create_detector
-from heatkp.inference.drawn import DrawnImages
+from heatkp.inference.drawing import DrawnImages
 from heatkp.inference.predictor import Predictor
 from heatkp.inference.sources import Failure, FoundSources, find_sources, read_images
 from heatkp.inference.writers import WRITERS, About, Writer
