@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from heatkp.data.decoding import Undecodable, decode
-from heatkp.data.images import Image, shown
+from heatkp.data.images import Image, as_uint8_rgb
 from heatkp.data.readers._json_values import load_json
 from heatkp.errors import DataError
 
@@ -19,7 +19,7 @@ def from_base64(text: str, place: str) -> Image:
         text = text.partition(",")[2]
     try:
         found = decode(base64.b64decode(text))
-        return shown(found.values, found.alpha, "range", found.inverted)
+        return as_uint8_rgb(found.values, found.alpha, "range", found.inverted)
     except (binascii.Error, ValueError, Undecodable, MemoryError) as error:
         raise DataError(f"{place} is not an image that can be read ({error})") from None
 

@@ -198,7 +198,7 @@ def read_label_studio(path: Path, strict: bool = True, options: ImageOptions = S
     if not found:
         why = f" ({'; '.join(notes)})" if notes else ""
         raise DataError(
-            f"{source} holds no labelled point: this is Label Studio's, with {len(tasks)} tasks and "
-            f"no keypoints in an annotation{why}"
+            f"{source} holds no labelled point: this is Label Studio's, with {len(tasks)} tasks "
+            f"and no keypoints in an annotation{why}"
         )
     return labels_of(source, found, strict, notes)

@@ -118,8 +118,8 @@ def _parse(line: str, config: Config, place: str) -> _Line:
     far = [v for v in (*box, *points[codes > 0].ravel()) if abs(v) > _FURTHEST]
     if far:
         raise DataError(
-            f"{place} has {far[0]:g}: expected fractions of the image, 0 to 1; divide pixels by its "
-            "width and height"
+            f"{place} has {far[0]:g}: expected fractions of the image, 0 to 1; divide pixels by "
+            "its width and height"
         )
     return _Line(int(kind), box, points, codes.astype(np.uint8))
 
