@@ -158,6 +158,9 @@ WRITERS: Registry[Any] = Registry("table format", "heatkp.inference.writers", "h
 FIGURES: Registry[Any] = Registry("figure", "heatkp.viz.run_figures", "heatkp.figures")
 METRICS: Registry[Any] = Registry("metric", "heatkp.evaluation.metrics", "heatkp.metrics")
 READERS: Registry[Any] = Registry("format", "heatkp.data.readers", "heatkp.readers")
+LABEL_WRITERS: Registry[Any] = Registry(
+    "format of labels", "heatkp.data.writers", "heatkp.label_writers"
+)
 
 
 def named(registry: Registry[Any]) -> Callable[[Any], Any]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from heatkp.cli.common import png
+from heatkp.cli.data_sets import COMMANDS
 from heatkp.cli.options import NameOption
 from heatkp.registry import READERS
 
@@ -35,6 +36,10 @@ Examples:
 @click.group()
 def data() -> None:
     """Make data sets and look into them."""
+
+
+for _command in COMMANDS:
+    data.add_command(_command)
 
 
 @data.command(epilog=EXAMPLES)

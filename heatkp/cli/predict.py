@@ -176,7 +176,7 @@ def _free_folder(out: str | None) -> Path:
     """The folder to make. Raises `SettingsError` where there is something already."""
     import os
 
-    from heatkp.inference.saving import require_new_folder
+    from heatkp.files import require_new
 
     if out is None:
         number, folder = 1, Path(DEFAULT)
@@ -185,7 +185,7 @@ def _free_folder(out: str | None) -> Path:
             folder = Path(f"{DEFAULT}-{number}")
     else:
         folder = Path(out)
-    require_new_folder(folder)
+    require_new(folder)
     return folder
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import heatkp
 from heatkp.data.predicted import MADE_BY, SUMMARY
 from heatkp.errors import DataError, HeatkpError, SettingsError
-from heatkp.files import check_folder, write_text, writing
+from heatkp.files import require_new, write_text, writing
 from heatkp.inference.batches import Boxes, Prediction, predictions
 from heatkp.inference.detectors import create_detector
 from heatkp.inference.drawing import DrawnImages
@@ -100,7 +100,7 @@ def save_predictions(
         require_one_table(formats)
         drawn = False
     else:
-        require_new_folder(folder)
+        require_new(folder)
     predictor.engine.check(passes or 1, flip_test)
     if not isinstance(images, FoundSources):
         paths = [images] if isinstance(images, str | PathLike) else images
@@ -174,14 +174,6 @@ def require_one_table(formats: Sequence[str]) -> None:
             f"--out - prints a single table: choose one --format of {able}, or name a folder "
             "with --out"
         )
-
-
-def require_new_folder(folder: Path) -> None:
-    """Raises `SettingsError` where a folder cannot be made, or holds something."""
-    with writing(folder):
-        check_folder(folder)
-        if folder.is_dir() and any(folder.iterdir()):
-            raise SettingsError(f"{folder} exists already: choose a new folder with --out")
 
 
 def _record(
