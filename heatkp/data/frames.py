@@ -12,12 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from heatkp.data.decoding import Undecodable, decode
-from heatkp.data.images import Image, ImageSource, as_rgb, shown
+from heatkp.data.images import Image, ImageSource, as_rgb, as_uint8_rgb
 from heatkp.data.video_reading import video_frame
 from heatkp.errors import DataError
 
 if TYPE_CHECKING:
     import h5py
+
+_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class StoredImage(ImageSource):
             return np.array(as_rgb(_of_levels(pixels), self.options.intensity))
         try:
             found = decode(stored.tobytes())
-            image = shown(found.values, found.alpha, self.options.intensity, found.inverted)
+            image = as_uint8_rgb(found.values, found.alpha, self.options.intensity, found.inverted)
         except (Undecodable, MemoryError) as error:
             raise DataError(f"{place} cannot be read ({error})") from None
         return np.ascontiguousarray(image[:, :, ::-1]) if self.bgr else image
@@ -75,6 +77,15 @@ def _of_levels(pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
         return pixels
     scale = 255.0 if np.nanmax(pixels, initial=0) <= 1 else 1.0
     return np.clip(np.rint(np.nan_to_num(pixels) * scale), 0, 255).astype(np.uint8)
+
+
+def begins_as_hdf5(path: Path) -> bool:
+    """Whether a file's first bytes are those of an HDF5 file."""
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_SIGNATURE)) == _SIGNATURE
+    except OSError:
+        return False
 
 
 @contextmanager
