@@ -237,7 +237,7 @@ def in_parts(
         loaded = KeypointData(skeleton, samples[:count], samples[count:], notes)
         loaded = _without(useless, loaded)
         return _with_chosen(loaded, data, chosen)
-    files = {s.file for s in samples} - {None}
+    files = {s.image_name for s in samples if s.file is not None}
     sources = set(sources_of(samples))
     if len(sources) < len(files):
         together = f"{len(files)} images are of {len(sources)} source images, by their names: "
