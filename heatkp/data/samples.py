@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from enum import IntEnum
 from hashlib import sha256
 from os import PathLike
@@ -39,7 +39,7 @@ class Visibility(IntEnum):
     VISIBLE = 2
 
 
-@dataclass(frozen=True, init=False)
+@dataclass(frozen=True, init=False, slots=True)
 class Sample:
     """An image with K labelled points.
 
@@ -140,6 +140,28 @@ class Sample:
         for name, value in values.items():
             object.__setattr__(self, name, value)
 
+    @classmethod
+    def of_file(
+        cls,
+        image: ImageFile,
+        points: npt.NDArray[np.float32],
+        visibility: npt.NDArray[np.uint8],
+        **known: Any,
+    ) -> Sample:
+        """What `Sample(image, points, visibility, ...)` gives of an image's file, without its
+        checks: for readers of many, whose values are right. `known` are other attributes, an `id`
+        among them."""
+        sample = object.__new__(cls)
+        put = object.__setattr__
+        put(sample, "image", image)
+        put(sample, "file", image.path)
+        put(sample, "options", image.options)
+        put(sample, "points", points)
+        put(sample, "visibility", visibility)
+        for name, default in _DEFAULTS:
+            put(sample, name, known.get(name, default))
+        return sample
+
     @property
     def labelled_box(self) -> npt.NDArray[np.float32] | None:
         """The box that the labels gave, whichever the sample is framed by."""
@@ -153,12 +175,18 @@ class Sample:
 
     def read_with(self, options: ImageOptions) -> Sample:
         """The sample with its image, of a file or an array, read in another way."""
+        if options == self.options and isinstance(self.image, ImageFile):
+            return self
         image = self.image if self.file is None else ImageFile(self.file, options)
         return replace(self, image=image, options=options)
 
     def take(self, indices: Sequence[int]) -> Sample:
         """The sample with only the given points, in that order."""
         return replace(self, points=self.points[indices], visibility=self.visibility[indices])
+
+
+_OF_FILE = ("image", "file", "options", "points", "visibility")
+_DEFAULTS = tuple((f.name, f.default) for f in fields(Sample) if f.name not in _OF_FILE)
 
 
 @dataclass(frozen=True)
