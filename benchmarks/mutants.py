@@ -114,7 +114,7 @@ TARGETS = (
            ("choose_samples", "hardest_points", "worst_tenth")),
     Target("heatkp/viz/figures.py", ("tests/viz/test_figures.py", "tests/viz/test_pictures.py"),
            ("mean_distance", "best_and_worst")),
-    Target("heatkp/viz/worst.py", ("tests/viz/test_worst.py", "tests/viz/test_pictures.py"),
+    Target("heatkp/viz/point_errors.py", ("tests/viz/test_worst.py", "tests/viz/test_pictures.py"),
            ("mean_face", "ranked", "largest", "enlargement")),
     Target("heatkp/viz/report/data.py", ("tests/viz/test_report.py",),
            ("choose", "spread")),

@@ -13,19 +13,6 @@ from uuid import uuid4
 from heatkp.errors import SettingsError
 from heatkp.text import is_text, printable
 
-SUMMARY = "summary.json"
-"""What `heatkp predict` leaves in its folder, besides points and drawn copies."""
-MADE_BY = "heatkp predict"
-
-
-def made_by_predict(folder: Path) -> bool:
-    """Whether a folder holds points and copies of images that `heatkp predict` made."""
-    try:
-        return f'"{MADE_BY}"' in (folder / SUMMARY).read_text(encoding="utf-8")[:200]
-    except (OSError, ValueError):
-        return False
-
-
 _REASONS = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the disk quota is used up",
@@ -120,20 +107,41 @@ def utf8_path(path: Path) -> Iterator[str]:
             yield os.fspath(link)
 
 
+class AtomicFile:
+    """A file that is there once it is whole.
+
+    Attributes:
+        path: where it goes.
+        part: what to write meanwhile, in the same folder; no other process has its name.
+    """
+
+    def __init__(self, path: Path, suffix: str = ".part") -> None:
+        self.path, self.part = path, path.with_name(f".{uuid4().hex[:12]}{suffix}")
+
+    def finish(self) -> None:
+        """Put it into its place. Raises `OSError`."""
+        os.replace(self.part, self.path)
+
+    def discard(self) -> None:
+        """Leave nothing behind."""
+        with suppress(OSError):
+            self.part.unlink(missing_ok=True)
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A file to write, which then takes the place of `path`; no other process has its name.
+    """The `part` of an `AtomicFile`, which then takes the place of `path`.
 
     Whatever stops the writing leaves `path` as it was, and nothing else. An `OSError` names
     `path`.
     """
-    part = path.with_name(f".{uuid4().hex[:12]}.part")
+    file = AtomicFile(path)
+    part = file.part
     try:
         yield part
-        os.replace(part, path)
+        file.finish()
     except BaseException as error:  # an interrupt too leaves nothing half-written
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
+        file.discard()
         # A failed write does not tell of which file, a failed opening tells the passing name.
         if isinstance(error, OSError) and error.errno is not None:
             if error.filename in (None, os.fspath(part)):

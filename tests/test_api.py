@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 import heatkp
 from heatkp.cli import main
-from heatkp.data.loading import drawn_sample
+from heatkp.data.drawn import drawn_sample
 from heatkp.errors import CheckpointError, DataError, SettingsError
 from heatkp.skeletons import FACE68
 

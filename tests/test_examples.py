@@ -8,7 +8,7 @@ import sys
 import pytest
 
 import heatkp
-from heatkp.data.loading import drawn_sample
+from heatkp.data.drawn import drawn_sample
 from heatkp.skeletons import FACE68
 
 

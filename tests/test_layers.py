@@ -14,7 +14,7 @@ ORDER = [
     {"heatmaps", "config"},
     {"data", "models"},
     {"engine"},
-    {"runs", "starting", "evaluation"},
+    {"runs", "evaluation"},
     {"inference", "viz", "kaggle"},
     {"training"},
     {"sweeps", "api"},

@@ -54,7 +54,7 @@ def synth(out: str, count: int, size: int, seed: int, skeleton: str) -> None:
     from rich.progress import track
 
     from heatkp.cli.console import PlainConsole
-    from heatkp.data.loading import drawn_sample
+    from heatkp.data.drawn import drawn_sample
     from heatkp.data.readers.coco import coco_dictionary
     from heatkp.errors import SettingsError
     from heatkp.files import reason, utf8_path

@@ -30,7 +30,7 @@ DEFAULT = "predictions"
 
 
 @click.command(epilog=EXAMPLES)
-@click.argument("images", nargs=-1, required=True, metavar="IMAGES...")
+@click.argument("inputs", nargs=-1, required=True, metavar="IMAGES...")
 @click.option("--model", default="face68", show_default=True, metavar="RUN",
               help="A run's folder, a file of weights, or the name of a model that comes with "
               "heatkp.")  # fmt: skip
@@ -97,20 +97,20 @@ def predict(
         say(aside, note)
     require_sources(found)
     target = None if piped else _free_folder(out)
-    asked = _asked(found, Options(**options))
-    for note in (_terms(asked.options.model), _framing(asked), *asked.notes):
+    request = _asked(found, Options(**options))
+    for note in (_terms(request.options.model), _framing(request), *request.notes):
         if note:
             say(aside, note)
     if target is not None:
         _make(target, numbered=out is None)
-    given = asked.options
+    given = request.options
     summary = predict_under_bar(
         aside,
-        asked.predictor,
+        request.predictor,
         found,
         target,
         kinds,
-        boxes=asked.boxes,
+        boxes=request.boxes,
         drawn=not (no_images or piped),
         every=every,
         batch_size=given.batch_size,
@@ -137,7 +137,7 @@ class Options(NamedTuple):
     device: str
 
 
-class Asked(NamedTuple):
+class Request(NamedTuple):
     """A model that is ready, and what it is given as boxes."""
 
     options: Options
@@ -146,10 +146,10 @@ class Asked(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-def _framing(asked: Asked) -> str:
+def _framing(request: Request) -> str:
     """What is said of a model that was trained on boxes and gets none; empty for others."""
-    unasked = asked.boxes == "image" and asked.options.where in (None, "auto")
-    if asked.predictor.framing.box_scale is None or not unasked:
+    unasked = request.boxes == "image" and request.options.where in (None, "auto")
+    if request.predictor.framing.box_scale is None or not unasked:
         return ""
     return (
         "the model was trained on boxes and there are none, so it looks at whole images, one "
@@ -189,7 +189,7 @@ def _free_folder(out: str | None) -> Path:
     return folder
 
 
-def _asked(found: FoundSources, options: Options) -> Asked:
+def _asked(found: FoundSources, options: Options) -> Request:
     """Open the model, the detector and the boxes. Raises `HeatkpError`s."""
     from heatkp.errors import SettingsError
     from heatkp.inference.batches import PickyDetector
@@ -220,7 +220,7 @@ def _asked(found: FoundSources, options: Options) -> Asked:
             f"{given[0]} is about a detector, but none is used here: leave it out, or add "
             "--boxes faces"
         )
-    return Asked(options, predictor, boxes, notes)
+    return Request(options, predictor, boxes, notes)
 
 
 def _given_boxes(

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from heatkp.cli.console import say
-from heatkp.files import SUMMARY
+from heatkp.data.predicted import SUMMARY
 from heatkp.inference.predictor import Predictor
 from heatkp.inference.saving import Summary, save_predictions
 from heatkp.inference.sources import FoundSources, image_count
@@ -103,10 +103,10 @@ def tell(console: Console, summary: Summary, folder: Path | None, formats: Seque
     Raises `click.exceptions.Exit` with code 1 where something could not be used and 130 where it
     was stopped.
     """
-    each = 1000 * summary.seconds / max(1, summary.inputs)
+    each = 1000 * summary.seconds / max(1, summary.images)
     say(
         console,
-        f"{_count(summary.inputs, 'input_image')}, {_count(summary.objects, 'found')}, "
+        f"{_count(summary.images, 'image')}, {_count(summary.objects, 'object')}, "
         f"{summary.seconds:.1f} s ({each:.0f} ms an image)",
     )
     _list(console, "without a face", summary.without_object, SHOWN)
@@ -124,7 +124,7 @@ def tell(console: Console, summary: Summary, folder: Path | None, formats: Seque
         names = [path.name + "/" * path.is_dir() for path in summary.written]
         say(console, f"Written to {folder}: {', '.join(names)}")
     if not summary.complete:
-        say(console, f"Interrupted after {_count(summary.inputs, 'input_image')}")
+        say(console, f"Interrupted after {_count(summary.images, 'image')}")
         raise click.exceptions.Exit(130)
     if summary.failures:
         raise click.exceptions.Exit(1)

@@ -151,15 +151,15 @@ def head_turn(
     and is the default where all runs have it.
     """
     from heatkp.cli.console import PlainConsole
-    from heatkp.viz import turn
+    from heatkp.viz import head_turn as turns
 
     target, console = png(out), PlainConsole()
     found, by = _measure(
-        console, runs, split, normaliser, batch_size, device, turn.turn_points, "diagonal"
+        console, runs, split, normaliser, batch_size, device, turns.turn_points, "diagonal"
     )
-    angles = {name: turn.errors_by_turn(e, s, by) for name, (e, s) in found.items()}
+    angles = {name: turns.errors_by_turn(e, s, by) for name, (e, s) in found.items()}
     with writing(target):
-        turn.compare_turns(angles, by, target)
+        turns.compare_turns(angles, by, target)
     for name, (yaw, _, nme) in angles.items():
-        _tell(console, f"{name}: {turn.turn_words(yaw, nme)}")
+        _tell(console, f"{name}: {turns.turn_words(yaw, nme)}")
     _tell(console, f"Written to {target}. Errors are fractions of {by}.")

@@ -132,7 +132,7 @@ def _jobs(
 def _worst_job(errors: Errors, skeleton: Skeleton, folder: Path) -> Callable[[], None]:
     from functools import partial
 
-    from heatkp.viz.worst import worst_points
+    from heatkp.viz.point_errors import worst_points
 
     return partial(worst_points, errors, skeleton, folder / "worst_points.png")
 

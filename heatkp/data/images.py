@@ -81,7 +81,7 @@ def read_stored(path: str | Path, intensity: Intensity = "range") -> tuple[Image
         raise DataError(f"image {path} does not exist")
     try:
         found = decode(path.read_bytes())
-        image = shown(found.values, found.alpha, intensity, found.inverted)
+        image = as_uint8_rgb(found.values, found.alpha, intensity, found.inverted)
     except Undecodable as error:
         raise DataError(f"{path} is not an image that can be read ({error})") from None
     except MemoryError:
@@ -91,7 +91,7 @@ def read_stored(path: str | Path, intensity: Intensity = "range") -> tuple[Image
     return image, found.orientation
 
 
-def shown(
+def as_uint8_rgb(
     values: npt.NDArray[Any],
     alpha: npt.NDArray[np.float32] | None = None,
     intensity: Intensity = "range",
@@ -131,4 +131,4 @@ def as_rgb(image: npt.NDArray[Any], intensity: Intensity = "range") -> Image:
         image, alpha = image[:, :, :3], fraction(image[:, :, 3])
     elif channels == 1:
         image = image.reshape(image.shape[:2])
-    return shown(image, alpha, intensity)
+    return as_uint8_rgb(image, alpha, intensity)

@@ -14,7 +14,7 @@ from PIL import Image as PillowImage
 
 from heatkp.config import Intensity
 from heatkp.data.decoding import pixels
-from heatkp.data.images import Image, as_rgb, read_image, shown
+from heatkp.data.images import Image, as_rgb, as_uint8_rgb, read_image
 from heatkp.errors import DataError
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def _of_pillow(image: PillowImage.Image, intensity: Intensity) -> Image:
         raise DataError(f"Pillow's image cannot be read ({error})") from None
     if 0 in values.shape:
         raise DataError(f"an image of {image.width} x {image.height} pixels has none")
-    return shown(values, alpha, intensity)
+    return as_uint8_rgb(values, alpha, intensity)
 
 
 def _of_tensor(image: torch.Tensor) -> npt.NDArray[Any]:

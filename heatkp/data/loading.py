@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,32 +16,13 @@ from heatkp.config import MEMORY, Data, expand_path
 from heatkp.data.checks import crowded_notes, require_meaningful
 from heatkp.data.checks.boxes import find_useless_boxes
 from heatkp.data.depth import depth_notes
-from heatkp.data.images import Image, ImageOptions
+from heatkp.data.images import ImageOptions
 from heatkp.data.mirroring import left_out_note
 from heatkp.data.near_duplicates import without_near_duplicates
 from heatkp.data.readers import read
 from heatkp.data.samples import KeypointData, Labels, Sample
-from heatkp.data.synthetic import MAX_SIZE, MIN_SIZE, draw_face
 from heatkp.errors import DataError, SettingsError
-from heatkp.skeletons import SKELETONS, Skeleton, select
-
-
-def _stored(image: Image) -> Image:
-    return image
-
-
-def drawn_sample(seed: int, index: int, skeleton: Skeleton, size: int = 128) -> Sample:
-    """One drawn face, labelled in `face68` or `face58`."""
-    face = draw_face(seed, index, size)
-    imm = skeleton.name == "face58"
-    return Sample(
-        id=f"drawn-{seed}-{index:06d}",
-        image=partial(_stored, face.image),
-        points=face.points58 if imm else face.points,
-        visibility=face.visibility58 if imm else face.visibility,
-        box=face.box,
-        person=str(index),
-    )
+from heatkp.skeletons import SKELETONS, select
 
 
 def _natural(person: str) -> tuple[int, str]:
@@ -180,7 +160,7 @@ def _without(useless: list[Sample], loaded: KeypointData) -> KeypointData:
     return replace(loaded, train=parts[0], val=parts[1])
 
 
-class Given(NamedTuple):
+class MemoryData(NamedTuple):
     """Samples that a program holds.
 
     Attributes:
@@ -192,7 +172,7 @@ class Given(NamedTuple):
     validation: list[Sample] | None = None
 
 
-def load_data(data: Data, chosen: bool = True, given: Given | None = None) -> KeypointData:
+def load_data(data: Data, chosen: bool = True, given: MemoryData | None = None) -> KeypointData:
     """The samples that settings ask for, with the chosen points, in two parts.
 
     `chosen=False` passes over what only chooses among training samples, `train_limit` and
@@ -209,13 +189,9 @@ def load_data(data: Data, chosen: bool = True, given: Given | None = None) -> Ke
             "data (--data), or give them again"
         )
     if data.path is None:
-        skeleton = SKELETONS[data.skeleton]
-        # As fine as the network will see them, and no finer.
-        size = min(max(*data.size, MIN_SIZE), MAX_SIZE)
-        drawn = [
-            drawn_sample(data.drawn_seed, i, skeleton, size)
-            for i in range(data.train_count + data.val_count)
-        ]
+        from heatkp.data.drawn import drawn_samples  # a thousand lines, and only needed here
+
+        skeleton, drawn = SKELETONS[data.skeleton], drawn_samples(data)
         if data.crop == "box":
             drawn, _ = with_boxes(drawn, data.box)
         loaded = KeypointData(skeleton, drawn[: data.train_count], drawn[data.train_count :])

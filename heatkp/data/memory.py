@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from heatkp.data.loading import Given
+from heatkp.data.loading import MemoryData
 from heatkp.data.mirroring import with_positions
 from heatkp.data.readers._common import distinct
 from heatkp.data.samples import Labels, Sample
@@ -68,7 +68,7 @@ def _samples(items: Any, name: str) -> list[Sample]:
 
 def given_samples(
     train: Any, validation: Any = None, skeleton: Skeleton | str | Sequence[str] | None = None
-) -> Given:
+) -> MemoryData:
     """Samples of a program in the form that training takes.
 
     Args:
@@ -93,4 +93,4 @@ def given_samples(
         )
     labels = with_positions(Labels(skeleton_of(skeleton, counts.pop()), every))
     parts = labels.samples[: len(samples)], labels.samples[len(samples) :]
-    return Given(labels._replace(samples=parts[0]), None if held is None else parts[1])
+    return MemoryData(labels._replace(samples=parts[0]), None if held is None else parts[1])

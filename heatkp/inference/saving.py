@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import heatkp
+from heatkp.data.predicted import MADE_BY, SUMMARY
 from heatkp.errors import DataError, HeatkpError, SettingsError
-from heatkp.files import MADE_BY, SUMMARY, check_folder, write_text, writing
+from heatkp.files import check_folder, write_text, writing
 from heatkp.inference.batches import Boxes, Prediction, predictions
 from heatkp.inference.detectors import create_detector
-from heatkp.inference.drawn import DrawnImages
+from heatkp.inference.drawing import DrawnImages
 from heatkp.inference.predictor import Predictor
 from heatkp.inference.sources import Failure, FoundSources, find_sources, read_images
 from heatkp.inference.writers import WRITERS, About, Writer
@@ -38,7 +39,7 @@ class Summary:
     """
 
     failures: list[Failure]
-    inputs: int = 0
+    images: int = 0
     objects: int = 0
     turned: int = 0
     seconds: float = 0.0
@@ -206,7 +207,7 @@ def _add(writers: Sequence[Writer], summary: Summary, prediction: Prediction) ->
     if objects is None:
         summary.without_box.append(input_image.name)
         return
-    summary.inputs += 1
+    summary.images += 1
     summary.objects += len(objects)
     summary.turned += input_image.orientation != 1
     if input_image.pages > 1:
@@ -227,7 +228,7 @@ def _write_summary(folder: Path, model: str, record: dict[str, Any], summary: Su
         "model": model,
         "options": record,
         "complete": summary.complete,
-        "images": summary.inputs,
+        "images": summary.images,
         "objects": summary.objects,
         "seconds": round(summary.seconds, 3),
         "turned_by_exif": summary.turned,

@@ -48,7 +48,7 @@ WIDEST = 0.3
 _NEVER = 1e6
 
 
-class Found(NamedTuple):
+class SidesByPosition(NamedTuple):
     """What positions tell.
 
     Attributes:
@@ -225,7 +225,7 @@ def _usable(shapes: Shape) -> Shape:
     return shapes[(count >= max(3, count.max(initial=0) / 2)) & (extent > 0)]
 
 
-def sides_by_position(points: npt.ArrayLike, names: Sequence[str], sides: Sides) -> Found:
+def sides_by_position(points: npt.ArrayLike, names: Sequence[str], sides: Sides) -> SidesByPosition:
     """What names and then positions tell of left, right and the middle.
 
     Args:
@@ -253,11 +253,11 @@ def sides_by_position(points: npt.ArrayLike, names: Sequence[str], sides: Sides)
     shapes = _usable(shapes[:, used])
     enough = np.isfinite(shapes).sum(0) >= FEWEST_SAMPLES
     if len(used) < 4 or not enough.all() or not (known.unpaired or free.any()):
-        return Found(sides)
+        return SidesByPosition(sides)
     placed, upright = _aligned(shapes)
     found = _symmetry(placed, upright, keys, known, _allowed(keys, known, free))
     if found is None:
-        return Found(sides)
+        return SidesByPosition(sides)
     order, axis, certain = found
     new = np.isin(np.arange(len(used)), known.unpaired) & certain
     if (order[new] == np.flatnonzero(new)).all() and new.sum() < FEWEST_ON_AXIS:
@@ -273,4 +273,4 @@ def sides_by_position(points: npt.ArrayLike, names: Sequence[str], sides: Sides)
     added = {used[i] for i in np.flatnonzero(new)}
     unpaired = sorted(lost | set(sides.unpaired) - added)
     found_sides = Sides(tuple(sorted(pairs)), tuple(unpaired))
-    return Found(found_sides, tuple(sorted(added)), tuple(sorted(lost)))
+    return SidesByPosition(found_sides, tuple(sorted(added)), tuple(sorted(lost)))

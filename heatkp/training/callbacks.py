@@ -35,7 +35,7 @@ WAIT_TOO_LONG = 0.05
 """Share of the training steps' time."""
 
 
-class _Told:
+class RecordingFile:
     """A file that remembers why it could not be written: torch only says that it was not."""
 
     def __init__(self, file: IO[bytes]) -> None:
@@ -63,7 +63,7 @@ class SafeCheckpointIO(TorchCheckpointIO):
         target.parent.mkdir(parents=True, exist_ok=True)
         # By a file of Python's own, for torch takes no path that is not UTF-8.
         with replacing(target) as part, part.open("wb") as file:
-            told = _Told(file)
+            told = RecordingFile(file)
             try:
                 torch.save(checkpoint, cast(IO[bytes], told))
             except RuntimeError:

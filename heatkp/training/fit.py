@@ -18,10 +18,10 @@ from lightning.pytorch.callbacks import Callback
 from rich.console import Console
 from rich.progress import Progress
 
-from heatkp import runs, starting
+from heatkp import runs
 from heatkp.config import Settings
 from heatkp.data.boxes import BoxStyle
-from heatkp.data.loading import Given, load_data
+from heatkp.data.loading import MemoryData, load_data
 from heatkp.data.matching import in_order_of, whole
 from heatkp.data.module import KeypointDataModule
 from heatkp.errors import SettingsError, StorageError
@@ -31,6 +31,7 @@ from heatkp.files import write_text
 from heatkp.models import KeypointModel, build_model
 from heatkp.models.devices import choose_device
 from heatkp.models.encoders import input_statistics
+from heatkp.runs.starting import source_statistics, start_from, transfer_to
 from heatkp.text import is_text, json_text
 from heatkp.training.callbacks import (
     BestWeights,
@@ -100,7 +101,7 @@ def prepare(
     console: Console,
     begun: runs.Loaded | None = None,
     run: str = "the run",
-    given: Given | None = None,
+    given: MemoryData | None = None,
 ) -> Prepared:
     """Read the data and build the model, or raise what is wrong with them.
 
@@ -126,7 +127,7 @@ def prepare(
         if not any((s.visibility > 0).any() for s in samples):
             raise SettingsError(f"no {part} sample has a labelled point: nothing to learn from")
     if settings.model.mean is None or settings.model.std is None:
-        mean, std = starting.source_statistics(settings) or input_statistics(settings.model)
+        mean, std = source_statistics(settings) or input_statistics(settings.model)
         settings.model.mean, settings.model.std = mean, std
     torch.manual_seed(settings.trainer.seed)
     blank = settings.model_copy(deep=True)
@@ -136,8 +137,8 @@ def prepare(
         blank.model.encoder_weights = "none"
     model = build_model(blank, len(loaded.skeleton))
     if begun is None:
-        starting.start_from(model, settings, loaded.skeleton)
-        transferred = starting.transfer_to(model, settings)
+        start_from(model, settings, loaded.skeleton)
+        transferred = transfer_to(model, settings)
         if transferred is not None:
             console.print(transferred, highlight=False, style="dim", soft_wrap=True)
     model.to(memory_format=torch.channels_last)  # faster on CPUs and GPUs alike
@@ -337,7 +338,7 @@ def train(
     out: str | Path | None,
     console: Console,
     callbacks: Sequence[Callback] = (),
-    given: Given | None = None,
+    given: MemoryData | None = None,
 ) -> tuple[Path, dict[str, Any]]:
     """Train and evaluate a new run; gives its folder and metrics. `callbacks` as in `fit`,
     `given` as in `prepare`.

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from heatkp import runs
 from heatkp.config import Settings, parse_settings, put, read_yaml
-from heatkp.data.loading import Given
+from heatkp.data.loading import MemoryData
 from heatkp.errors import CheckpointError, SettingsError
 from heatkp.files import check_folder, write_text
 from heatkp.training import fit
@@ -33,7 +33,7 @@ def resume(
     callbacks: Sequence[Callback] = (),
     overrides: Mapping[str, Any] | None = None,
     changes: Mapping[str, Any] | None = None,
-    given: Given | None = None,
+    given: MemoryData | None = None,
     encoder: Any = None,
 ) -> dict[str, Any]:
     """Continue a run that was stopped, to the result of one that was not; gives its metrics.

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from heatkp.evaluation.metrics import Errors, normaliser_lengths
 from heatkp.skeletons import Skeleton
 from heatkp.viz.canvas import plain, save
-from heatkp.viz.worst import COLOURS, draw_errors, enlargement, scale_words
+from heatkp.viz.point_errors import COLOURS, draw_errors, enlargement, scale_words
 
 Array = npt.NDArray[np.float64]
 COLUMNS = 4

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from heatkp import load_model, runs
-from heatkp.data.loading import drawn_sample
+from heatkp.data.drawn import drawn_sample
 from heatkp.data.readers import read
 from heatkp.data.transforms import Framing
 from heatkp.kaggle.forms import read_submission, write_submission

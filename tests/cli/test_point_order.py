@@ -148,7 +148,7 @@ def test_labels_in_another_order_do_not_change_a_resumed_run(trained, tmp_path, 
 
 
 def test_a_submission_has_the_order_of_the_file(tiny_run, tmp_path):
-    from heatkp.data.loading import drawn_sample
+    from heatkp.data.drawn import drawn_sample
 
     faces = write_imglab(tmp_path, [drawn_sample(5, i, FACE68, 96) for i in range(2)])
     order = [*range(67, -1, -1)]

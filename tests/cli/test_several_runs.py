@@ -11,7 +11,7 @@ import torch
 
 from heatkp import coordinates as co
 from heatkp import runs
-from heatkp.data.loading import drawn_sample
+from heatkp.data.drawn import drawn_sample
 from heatkp.evaluation.metrics import Errors, mean_of, summarise
 from heatkp.kaggle.forms import read_submission
 from heatkp.skeletons import FACE68

@@ -9,7 +9,7 @@ from dataclasses import asdict
 import pytest
 
 from heatkp import runs
-from heatkp.data.loading import drawn_sample
+from heatkp.data.drawn import drawn_sample
 from heatkp.data.samples import fingerprint
 from heatkp.skeletons import FACE68, restored
 from tests.cli.test_cli import refused

@@ -16,7 +16,7 @@ SQUARE = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]], np.float32)
 
 def square(box=(-2, -3, 2, 5), visibility=(2, 2, 2, 2)):
     edges = None if box is None else np.array(box, np.float32)
-    return Sample("a", lambda: None, SQUARE, np.array(visibility, np.uint8), edges)
+    return Sample(lambda: None, SQUARE, np.array(visibility, np.uint8), edges, id="a")
 
 
 def test_a_style_by_hand():

@@ -14,7 +14,8 @@ from PIL import Image
 from heatkp.config import Data
 from heatkp.data.checks import crowded_notes, label_findings, label_notes
 from heatkp.data.checks.placeholders import without_placeholders
-from heatkp.data.loading import drawn_sample, load_data
+from heatkp.data.drawn import drawn_sample
+from heatkp.data.loading import load_data
 from heatkp.data.readers import read
 from heatkp.data.samples import Labels, Sample
 from heatkp.errors import DataError

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from heatkp import coordinates as co
 from heatkp.config import Augmentation, Settings
 from heatkp.data.dataset import EpochSampler, KeypointDataset, to_tensor
-from heatkp.data.loading import drawn_sample, load_data
+from heatkp.data.drawn import drawn_sample
+from heatkp.data.loading import load_data
 from heatkp.data.module import KeypointDataModule
 from heatkp.data.samples import Sample, as_rgb, read_image
 from heatkp.data.transforms import Framing, random_affine, shrink, shrink_factor, warp

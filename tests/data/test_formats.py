@@ -61,7 +61,7 @@ def test_the_order_in_which_folders_are_recognised(tmp_path):
 def _one_point(path, strict, options):
     points = np.full((1, 2), 5.0, np.float32)
     image = path.with_suffix(".png")
-    sample = Sample("a", lambda: np.zeros((9, 9, 3), np.uint8), points, np.full(1, 2, np.uint8))
+    sample = Sample(np.zeros((9, 9, 3), np.uint8), points, id="a")
     assert not strict or image.is_file()
     return Labels(Skeleton("tip", ("tip",)), [sample], ("stored" * (not options.orient),))
 

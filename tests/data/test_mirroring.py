@@ -9,7 +9,8 @@ import pytest
 
 from heatkp.config import Augmentation, Data
 from heatkp.data.dataset import KeypointDataset
-from heatkp.data.loading import drawn_sample, load_data
+from heatkp.data.drawn import drawn_sample
+from heatkp.data.loading import load_data
 from heatkp.data.transforms import Framing
 from heatkp.errors import SettingsError
 from heatkp.skeletons import FACE68

@@ -10,8 +10,9 @@ import pytest
 
 from heatkp import coordinates as co
 from heatkp.config import Data
+from heatkp.data.drawn import drawn_sample
 from heatkp.data.inspection import inspect
-from heatkp.data.loading import drawn_sample, load_data
+from heatkp.data.loading import load_data
 from heatkp.data.near_duplicates import (
     Pair,
     find_near_duplicates,

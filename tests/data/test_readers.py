@@ -8,7 +8,8 @@ import pytest
 
 from heatkp.config import Data
 from heatkp.coordinates import normalise
-from heatkp.data.loading import drawn_sample, load_data, split
+from heatkp.data.drawn import drawn_sample
+from heatkp.data.loading import load_data, split
 from heatkp.data.readers import read, recognise
 from heatkp.data.readers.coco import coco_dictionary
 from heatkp.data.readers.imm import parse_asf
@@ -137,7 +138,7 @@ def test_coco_pictures_of_one_photo(tmp_path):
     path = _coco(tmp_path, renamed, 4)
     samples = read(path)[1]
     assert [s.source_image for s in samples] == ["images/p0"] * 2 + ["images/p1"] * 2
-    assert "4 images are of 2 images" in load_data(Data(path=str(path), validation=0.5)).notes[0]
+    assert "4 images are of 2 source images" in load_data(Data(path=str(path), validation=0.5)).notes[0]
 
 
 def test_pictures_that_share_no_photo_are_not_said_to(tmp_path):

@@ -26,8 +26,7 @@ def sample(i=0, box=BOX, image=None):
     points = np.add(POINTS, (i, -i))
     image = image_with(points) if image is None else image
     edges = None if box is None else np.asarray(box, np.float32)
-    return Sample(f"sample {i}", lambda: image, points.astype(np.float32),
-                  np.full(3, 2, np.uint8), edges)  # fmt: skip
+    return Sample(lambda: image, points, np.full(3, 2, np.uint8), edges, id=f"sample {i}")
 
 
 numbers = st.floats(-3, 3)

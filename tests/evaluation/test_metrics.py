@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from heatkp import coordinates as co
 from heatkp.data.dataset import KeypointDataset
-from heatkp.data.loading import drawn_sample, with_boxes
+from heatkp.data.drawn import drawn_sample
+from heatkp.data.loading import with_boxes
 from heatkp.data.transforms import Framing
 from heatkp.evaluation.evaluate import (
     metrics_table,

@@ -16,6 +16,7 @@ from heatkp.data.loading import load_data
 from heatkp.data.transforms import Framing
 from heatkp.errors import CheckpointError, DataError
 from heatkp.evaluation.evaluate import predict_dataset
+from heatkp.runs import weights
 from heatkp.training.fit import prepare
 
 
@@ -100,7 +101,7 @@ def test_half_precision_files_and_models_by_name(predictor, samples, tmp_path, m
     assert 0.5 < sizes[1] / sizes[0] < 0.6
     (tmp_path / "plain").write_text("")
     assert path.stat().st_mode == (tmp_path / "plain").stat().st_mode  # others may read it
-    monkeypatch.setattr(runs, "PACKAGED", tmp_path)
+    monkeypatch.setattr(weights, "PACKAGED", tmp_path)
     named = heatkp.load_model("half1")
     assert all(v.dtype != torch.float16 for v in named.model.state_dict().values())
     image = samples[0].image()

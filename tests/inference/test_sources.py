@@ -7,8 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from heatkp import files
-from heatkp.data import exif
+from heatkp.data import exif, predicted
 from heatkp.inference import sources as src
 from heatkp.inference.sources import Failure, find_sources, read_images
 from tests.conftest import write_image
@@ -111,13 +110,13 @@ def test_what_means_nothing_is_named(tree):
 def test_earlier_predictions_are_no_photos(tree):
     out = tree / "a" / "deep" / "found"
     write_image(out / "images" / "9.png")
-    (out / files.SUMMARY).write_text(json.dumps({"made_by": files.MADE_BY}))
+    (out / predicted.SUMMARY).write_text(json.dumps({"made_by": predicted.MADE_BY}))
     for pattern in (str(tree / "a"), str(tree / "a" / "**" / "*.png"), str(tree / "a" / "*")):
         found = find_sources([pattern])
         assert found.left_out == [out] and "deep/1.png" in names(found)
         assert not any("9.png" in name for name in names(found))
     assert names(find_sources([str(out / "images")])) == ["9.png"]  # asked for by name
-    (out / files.SUMMARY).write_text("{}")  # somebody else's
+    (out / predicted.SUMMARY).write_text("{}")  # somebody else's
     assert len(find_sources([str(tree / "a")]).sources) == 4
 
 

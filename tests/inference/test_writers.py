@@ -16,7 +16,7 @@ import heatkp
 from heatkp.data.readers import read
 from heatkp.data.readers.pts import parse_pts
 from heatkp.errors import DataError
-from heatkp.inference.drawn import DrawnImages
+from heatkp.inference.drawing import DrawnImages
 from heatkp.inference.keypoints import Keypoints
 from heatkp.inference.sources import Failure, InputImage
 from heatkp.inference.writers import WRITERS, About, BaseWriter, Names, register_writer

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from heatkp.data.loading import drawn_sample
+from heatkp.data.drawn import drawn_sample
 from heatkp.errors import SettingsError
 from heatkp.evaluation.measure import InferenceOptions
 from heatkp.kaggle.submit import submit

@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 
 from heatkp import coordinates as co
 from heatkp.data.dataset import KeypointDataset
-from heatkp.data.loading import drawn_sample
+from heatkp.data.drawn import drawn_sample
 from heatkp.data.transforms import Framing
-from heatkp.evaluation.evaluate import errors_of
 from heatkp.evaluation.metrics import Errors
 from heatkp.skeletons import FACE68
 from heatkp.viz import figures
@@ -51,7 +50,9 @@ def test_predictions_show_the_best_and_the_worst(monkeypatch, tmp_path):
     off = np.array([3.0, 1.0, 5.0, 2.0, 4.0])[:, None, None] * [1.0, 0.0]
     points = np.stack([s.points for s in samples]) + off
     matrices = np.stack([dataset[i]["matrix"].numpy() for i in range(5)])
-    errors = errors_of(points, samples, matrices, (48, 48))
+    truth = np.stack([s.points for s in samples]).astype(np.float64)
+    labelled = np.ones((5, 68), bool)
+    errors = Errors(points, truth, matrices, labelled, np.full((5, 4), np.nan), (48, 48))
     shown = []
     monkeypatch.setattr(figures, "show_image", lambda axis, image, title="": shown.append(title))
     figures.predictions(errors, dataset, tmp_path / "a.png", count=2)

@@ -20,7 +20,7 @@ from heatkp.evaluation.metrics import Errors
 from heatkp.registry import HEADS
 from heatkp.skeletons import FACE68, Skeleton
 from heatkp.viz import canvas, curves, figures, maps
-from heatkp.viz.worst import mean_face, worst_points
+from heatkp.viz.point_errors import mean_face, worst_points
 
 FIVE = Skeleton("five", ("a", "b", "c-d", "3", "$x_$"), lines=((0, 1, 2),))
 
@@ -218,7 +218,7 @@ def test_the_hardest_points_of_a_partly_labelled_sample():
     truth = np.zeros((9, 2))
     truth[8] = np.nan
     points = np.array([[k + 1.0, 0] for k in range(9)])
-    view = view_of(points=points, truth=truth, error=np.arange(1.0, 10), scores=np.arange(9.0))
+    view = view_of(points=points, truth=truth, scores=np.arange(9.0))
     assert maps.hardest_points(view) == [7, 6, 5, 4, 3, 2]
 
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from heatkp.data.predicted import SUMMARY, made_by_predict
 from heatkp.data.samples import Visibility
 from heatkp.errors import DataError
-from heatkp.files import SUMMARY, made_by_predict
 from heatkp.sides import Sides
 from heatkp.skeletons import SKELETONS, Skeleton, named
 from heatkp.text import printable

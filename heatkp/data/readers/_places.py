@@ -16,7 +16,7 @@ LABEL_FOLDERS = ("annotations", "annotation", "labels", "label", "result")
 """Folders of label files, beside the images' folders, as in COCO's own layout."""
 
 
-class Located(NamedTuple):
+class ImageFiles(NamedTuple):
     """A file for each name, or where it would be, and notes as in `Labels`."""
 
     files: list[Path]
@@ -46,7 +46,7 @@ def locate(
     places: Iterable[str],
     strict: bool = True,
     folders: Sequence[Path] = (),
-) -> Located:
+) -> ImageFiles:
     """The files of images that a label file names, in the order of the names.
 
     Looked for beside the file, in `folders`, beside the folder of a file in `annotations/` or
@@ -82,7 +82,7 @@ def locate(
     expected = {name: source.parent / name.replace("\\", "/") for name in known}
     files = [known[name] or moved.get(name) or expected[name] for name in names]
     if not moved:
-        return Located(files, ())
+        return ImageFiles(files, ())
     name, file = next(iter(moved.items()))
     first = f"{len(moved)} images are not where {source.name} says they are ({name}); files of "
-    return Located(files, (f"{first}their names elsewhere are taken ({file})",))
+    return ImageFiles(files, (f"{first}their names elsewhere are taken ({file})",))

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
-from heatkp.files import fitting
+from heatkp.files import AtomicFile, fitting
 from heatkp.inference.keypoints import Keypoints
 from heatkp.inference.sources import Failure, InputImage
 from heatkp.skeletons import Skeleton
@@ -84,8 +84,8 @@ class TextFile:
         if path is None:
             self._file = tempfile.TemporaryFile("w+", encoding="utf-8", newline="")  # noqa: SIM115
         else:
-            self._part = path.with_name(path.name + ".part")
-            self._file = self._part.open("w", encoding="utf-8", newline="")
+            self._place = AtomicFile(path)
+            self._file = self._place.part.open("w", encoding="utf-8", newline="")
 
     def write(self, text: str) -> None:
         self._file.write(printable(text))
@@ -105,14 +105,14 @@ class TextFile:
             self._file.close()
             return []
         self._file.close()
-        os.replace(self._part, self.path)
+        self._place.finish()
         return [self.path]
 
     def discard(self) -> None:
         with suppress(OSError):  # a full disk fails again when the rest is flushed
             self._file.close()
         if self.path is not None:
-            self._part.unlink(missing_ok=True)
+            self._place.discard()
 
 
 def rounded(value: float, digits: int) -> float | None:

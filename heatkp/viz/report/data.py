@@ -19,7 +19,7 @@ from heatkp.evaluation.metrics import Errors, image_nme, normaliser_lengths, sum
 from heatkp.runs import ENVIRONMENT, HISTORY, METRICS, Loaded, run_folder
 from heatkp.skeletons import Skeleton
 from heatkp.viz.curves import History, read_history
-from heatkp.viz.turn import head_turn
+from heatkp.viz.head_turn import head_turn
 
 Array = npt.NDArray[np.float64]
 MOST_RUNS = 9

@@ -6,14 +6,13 @@ import os
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from uuid import uuid4
 
 import cv2
 import numpy as np
 
 from heatkp.data.samples import Image
 from heatkp.errors import DataError
-from heatkp.files import replacing, utf8_path
+from heatkp.files import AtomicFile, replacing, utf8_path
 from heatkp.inference.keypoints import Keypoints
 from heatkp.inference.sources import Failure, InputImage
 from heatkp.inference.writers import Names
@@ -24,7 +23,7 @@ LARGEST_VIDEO = 3840
 """Pixels of the longer side; larger frames are shrunk, for MPEG-4 has a limit."""
 
 
-def drawn(input_image: InputImage, objects: Sequence[Keypoints]) -> Image:
+def draw_objects(input_image: InputImage, objects: Sequence[Keypoints]) -> Image:
     """The image with all its faces, uint8 (H, W, 3) RGB."""
     image = input_image.image
     for found in objects:
@@ -53,9 +52,9 @@ class DrawnImages:
                 return
             if self._video is None:
                 self._video = self._start_video(input_image)
-            self._video.write(drawn(input_image, objects))
+            self._video.write(draw_objects(input_image, objects))
         elif objects:
-            self._write(input_image, drawn(input_image, objects))
+            self._write(input_image, draw_objects(input_image, objects))
 
     def _place(self, stem: str, suffix: str) -> Path:
         path = self._folder / self._names.claim(stem, suffix)
@@ -112,16 +111,14 @@ class _Video:
     def __init__(self, path: Path, first: InputImage) -> None:
         """Raises `DataError` where OpenCV cannot make it."""
         self.file = first.file
-        self._path = path
-        # OpenCV goes by the extension.
-        self._part = path.with_name(f".{uuid4().hex[:12]}{path.suffix}")
+        self._place = AtomicFile(path, path.suffix)  # OpenCV goes by the extension
         self._names = ExitStack()
         height, width = first.image.shape[:2]
         shrink = min(1.0, LARGEST_VIDEO / max(width, height))
         # MPEG-4 wants even sides, and at least 16 pixels.
         self._size = tuple(max(16, round(side * shrink / 2) * 2) for side in (width, height))
         codec = cv2.VideoWriter.fourcc(*"mp4v")
-        name = self._names.enter_context(utf8_path(self._part))
+        name = self._names.enter_context(utf8_path(self._place.part))
         self._writer = cv2.VideoWriter(name, codec, first.rate or 25.0, self._size)
         if not self._writer.isOpened():
             self._names.close()
@@ -139,9 +136,9 @@ class _Video:
     def finish(self) -> None:
         self._writer.release()
         self._names.close()
-        os.replace(self._part, self._path)
+        self._place.finish()
 
     def discard(self) -> None:
         self._writer.release()
         self._names.close()
-        self._part.unlink(missing_ok=True)
+        self._place.discard()

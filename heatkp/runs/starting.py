@@ -6,7 +6,7 @@ from heatkp.config import Settings
 from heatkp.data.matching import order_of
 from heatkp.errors import CheckpointError
 from heatkp.models import KeypointModel, heads_alike, in_order
-from heatkp.runs import fill, read_weights, weights_path
+from heatkp.runs.weights import fill, read_weights, weights_path
 from heatkp.skeletons import Skeleton
 
 

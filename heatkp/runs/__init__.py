@@ -1,0 +1,22 @@
+"""The run folder: settings, environment, metrics, weights, images; and how to read one."""
+
+from heatkp.runs.folder import (
+    ENVIRONMENT,
+    HISTORY,
+    LAST,
+    METRICS,
+    SETTINGS,
+    WEIGHTS,
+    check_run,
+    create_run,
+    run_folder,
+)
+from heatkp.runs.loaded import Loaded, load_run, loaded_model
+from heatkp.runs.record import describe, environment
+from heatkp.runs.weights import PACKAGED, fill, read_weights, save_weights, weights_path
+
+__all__ = [
+    "ENVIRONMENT", "HISTORY", "LAST", "METRICS", "PACKAGED", "SETTINGS", "WEIGHTS", "Loaded",
+    "check_run", "create_run", "describe", "environment", "fill", "load_run", "loaded_model",
+    "read_weights", "run_folder", "save_weights", "weights_path",
+]  # fmt: skip

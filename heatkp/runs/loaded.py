@@ -1,0 +1,156 @@
+"""A trained model with what it was trained for, as a run folder or a file of weights holds it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from heatkp.config import Settings, parse_settings, read_yaml
+from heatkp.data.boxes import BoxStyle
+from heatkp.data.matching import order_of
+from heatkp.data.samples import Sample, fingerprint
+from heatkp.errors import CheckpointError, SettingsError
+from heatkp.models import KeypointModel, build_model, in_order
+from heatkp.models.devices import choose_device
+from heatkp.runs.folder import SETTINGS
+from heatkp.runs.weights import fill, read_weights, weights_path
+from heatkp.skeletons import Skeleton, restored, skeleton_of
+
+
+@dataclass
+class Loaded:
+    """A trained model with what it was trained for.
+
+    Attributes:
+        box_style: how the boxes that it was trained on lie around the points, where known.
+        validation: the `fingerprint` of the samples that it was not trained on, where known.
+        training: the `fingerprint`, in their order, of those that it was, where known.
+    """
+
+    model: KeypointModel
+    settings: Settings
+    skeleton: Skeleton
+    box_style: BoxStyle | None = None
+    validation: str | None = None
+    training: str | None = None
+
+    def in_order_of(self, skeleton: Skeleton, who: str, run: str) -> Loaded:
+        """The model with its points in another order, by name; `who` has that order, and `run`
+        is this one, in errors.
+
+        Raises `CheckpointError` where it has other points.
+        """
+        order = order_of(
+            skeleton, who, self.skeleton, run, "choose runs and data with the same points"
+        )
+        if order == sorted(order):
+            return self
+        settings = self.settings.model_copy(deep=True)
+        settings.model.encoder_weights = "none"
+        if isinstance(settings.head.sigma, list):
+            settings.head.sigma = [settings.head.sigma[i] for i in order]
+        model = build_model(settings, len(order))
+        model.load_state_dict(in_order(self.model.state_dict(), self.model.point_rows(), order))
+        model.set_progress(self.model.progress)
+        model.to(next(self.model.parameters()).device).eval()
+        return replace(self, model=model, skeleton=self.skeleton.subset(order, self.skeleton.name))
+
+    def require_same_split(self, run: str | Path, validation: Sequence[Sample]) -> None:
+        """Raises `CheckpointError` where these are not the samples that training held back."""
+        if self.validation not in (None, fingerprint(validation)):
+            raise CheckpointError(
+                f"{run} held back other samples than are for validation now: files were added, "
+                "taken away or renamed since, or another version of heatkp splits otherwise. It "
+                "may have been trained on some of these. Put the data back as it was, or give "
+                "images that it has not seen (--data)"
+            )
+
+    def require_same_training(self, run: str | Path, train: Sequence[Sample]) -> None:
+        """Raises `CheckpointError` where training would not go on with the same samples."""
+        if self.training not in (None, fingerprint(train, ordered=True)):
+            raise CheckpointError(
+                f"{run} was begun with other training samples, or in another order: files were "
+                "added, taken away, renamed or put in another place since. Put the data back as it "
+                "was, or start a new run from these weights with --set model.init="
+                f"{run}"
+            )
+
+
+def loaded_model(
+    model: KeypointModel,
+    names: Sequence[str] | None = None,
+    skeleton: Skeleton | str | None = None,
+    data: Mapping[str, Any] | None = None,
+    box_style: BoxStyle | None = None,
+) -> Loaded:
+    """A network of `create_model`, trained in a loop of one's own, as `load_run` gives others.
+
+    Raises `SettingsError` as `Predictor` does.
+    """
+    if model.settings is None:
+        raise SettingsError("this network was not made by create_model; make it so")
+    settings = model.settings.model_copy(deep=True)
+    for key, value in (data or {}).items():
+        if key in ("size", "grey"):
+            raise SettingsError(f"data.{key} is the network's own: give it to create_model")
+        try:
+            setattr(settings.data, key, value)
+        except ValueError as error:
+            raise SettingsError(f"data.{key}: {error}") from None
+    layout = skeleton_of(skeleton if names is None else names, model.points)
+    model.eval()
+    return Loaded(model, settings, layout, box_style)
+
+
+def load_run(path: str | Path, device: str | torch.device = "cpu", encoder: Any = None) -> Loaded:
+    """The best model of a run folder, or of a `.safetensors` or `.ckpt` file, on a device as
+    `choose_device` takes it.
+
+    `encoder` is a torch module like the one that it was trained with, where that was one of the
+    user's own and cannot be made from its name; the file's weights take the place of its own.
+
+    Raises `CheckpointError` for what is missing, broken or does not fit its settings, and
+    `SettingsError` where its settings file is damaged or the device is not there.
+    """
+    device = choose_device(device)
+    file = weights_path(path)
+    state, description = read_weights(file)
+    saved = Path(path) / SETTINGS
+    try:
+        settings = parse_settings(description["settings"], str(file), stored=True)
+        skeleton = restored(description["skeleton"], settings.data.pairs is not None)
+        box_style = BoxStyle.read(description.get("box_style"))
+        progress = float(description.get("progress", 1.0))
+    except (KeyError, TypeError, ValueError, SettingsError) as error:
+        raise CheckpointError(f"{file}: its description is damaged: {error}") from None
+    if saved.is_file():
+        stated = parse_settings(read_yaml(saved), str(saved), stored=True)
+        if stated.head.name != settings.head.name:
+            raise CheckpointError(
+                f"{file} was trained with head {settings.head.name!r}, but {saved} says "
+                f"{stated.head.name!r}: put back the run's own weights or settings"
+            )
+    # The encoder's own weights are about to be overwritten: neither file nor download needed.
+    blank = settings.model_copy(deep=True)
+    blank.model.encoder_weights = "none"
+    if encoder is not None:
+        blank.model.encoder = deepcopy(encoder)
+    try:
+        model = build_model(blank, len(skeleton))
+    except SettingsError as error:
+        if encoder is not None or ":" not in blank.model.encoder:
+            raise
+        raise CheckpointError(
+            f"{file} was trained with an encoder of its own, which cannot be made again ({error}); "
+            "give it: load_model(..., encoder=...)"
+        ) from None
+    fill(model, state, file, settings.head.name)
+    model.set_progress(progress)  # they are read as they were when they were chosen
+    model.to(device).eval()
+    known = (description.get(part) for part in ("validation", "training"))
+    return Loaded(model, settings, skeleton, box_style, *known)

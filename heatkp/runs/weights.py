@@ -1,0 +1,108 @@
+"""Files of weights: safetensors with a description, or checkpoints."""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+import heatkp
+from heatkp.errors import CheckpointError
+from heatkp.files import replacing, utf8_path
+from heatkp.models import KeypointModel
+from heatkp.runs.folder import LAST, WEIGHTS
+from heatkp.text import existing
+
+PACKAGED = Path(heatkp.__file__).parent / "weights"
+"""Trained models that come with heatkp, by name."""
+
+
+def save_weights(
+    path: Path, model: KeypointModel, description: dict[str, Any], half: bool = False
+) -> None:
+    """Weights and description as one safetensors file, whole or not at all.
+
+    `half` stores float16, half the size; a model that is loaded from it computes in float32.
+    """
+    state = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
+    if half:
+        state = {k: v.half() if v.is_floating_point() else v for k, v in state.items()}
+    with replacing(path) as part:
+        # safetensors' own writer makes files that nobody else may read, whatever the umask.
+        part.write_bytes(save(state, {"heatkp": json.dumps(description)}))
+
+
+def _read_safetensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    with utf8_path(path) as name, safe_open(name, "pt") as file:
+        metadata = file.metadata() or {}
+        if "heatkp" not in metadata:
+            raise CheckpointError(f"{path} holds weights, but not a heatkp model's")
+        return {k: file.get_tensor(k) for k in file.keys()}, json.loads(metadata["heatkp"])  # noqa: SIM118
+
+
+def _read_checkpoint(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what torch thinks of a foreign file; it is refused below
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    if not isinstance(content, dict) or "heatkp" not in content:
+        raise CheckpointError(f"{path} is not a checkpoint of heatkp")
+    state = {
+        k.removeprefix("model."): v
+        for k, v in content["state_dict"].items()
+        if k.startswith("model.")
+    }
+    return state, content["heatkp"]
+
+
+def weights_path(path: str | Path) -> Path:
+    """The file of weights that a run folder, a path to a file, or the name of a model that
+    comes with heatkp, means."""
+    path = Path(existing(os.fspath(path)))
+    packaged = PACKAGED / f"{path}.safetensors"
+    if not path.exists() and path.name == str(path) and packaged.is_file():
+        return packaged
+    if path.is_file():
+        return path
+    if not path.is_dir():
+        raise CheckpointError(f"there is no run folder or checkpoint {path}")
+    for name in (WEIGHTS, LAST):
+        if (path / name).is_file():
+            return path / name
+    raise CheckpointError(f"the run folder {path} holds no weights (no {WEIGHTS}, no {LAST})")
+
+
+def read_weights(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Tensors and description of a file. Raises `CheckpointError` for what is no run's."""
+    if path.suffix not in (".safetensors", ".ckpt"):
+        raise CheckpointError(
+            f"{path} is no run: name a run's folder, its {WEIGHTS}, or a checkpoint (.ckpt)"
+        )
+    try:
+        if path.suffix == ".safetensors":
+            return _read_safetensors(path)
+        return _read_checkpoint(path)
+    except CheckpointError:
+        raise
+    except (SafetensorError, OSError, ValueError, KeyError, RuntimeError, EOFError) as error:
+        raise CheckpointError(f"{path} cannot be read as a checkpoint: {error}") from None
+    except Exception as error:  # pickle raises errors of its own
+        raise CheckpointError(f"{path} is no checkpoint that can be trusted: {error}") from None
+
+
+def fill(model: KeypointModel, state: dict[str, torch.Tensor], path: Path, head: str) -> None:
+    """Load weights into a model. Raises `CheckpointError` where they do not fit."""
+    own = model.state_dict()
+    wrong = [k for k in own if k not in state or state[k].shape != own[k].shape]
+    wrong += [k for k in state if k not in own]
+    if wrong:
+        raise CheckpointError(
+            f"{path} does not fit the model: {len(wrong)} tensors differ, {wrong[0]!r} first. "
+            f"It was trained with head {head!r}; use the settings that it was trained with"
+        )
+    model.load_state_dict(state)
