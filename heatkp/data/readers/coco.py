@@ -118,6 +118,12 @@ def _points_of(file: _File, images: Sequence[Image]) -> npt.NDArray[np.float32]:
         if len(bad):
             place = f"{file.place(start + int(bad[0]))} of {images[start + int(bad[0])].name}"
             triples_of(block[bad[0]], k, place)
+        nowhere = (block[:, :, 2] > 0) & ~np.isfinite(block[:, :, :2]).all(2)
+        if nowhere.any():
+            i, point = (int(v[0]) for v in np.nonzero(nowhere))
+            place = f"{file.place(start + i)} of {images[start + i].name}"
+            name = file.skeleton.point_names[point]
+            raise DataError(f"{place}: point {name} is labelled but its coordinate is not finite")
         # Clipped, so that float32 holds what is only a placeholder.
         triples[start : start + BLOCK] = np.clip(block, -LARGEST, LARGEST)
     return triples
