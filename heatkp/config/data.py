@@ -10,6 +10,8 @@ from heatkp.config.conditions import AT_RANDOM, CACHED, DRAWN, FROM_FILES, IN_BO
 from heatkp.config.section import Count, Place, Positive, Section
 from heatkp.config.values import as_intensity, point_pairs
 
+LAYOUTS = ("face68", "face58", "face15")
+"""The layouts that heatkp knows: `data.layout`."""
 MEMORY = "memory"
 """The `data.format` of samples that a program gave: no file holds them."""
 Intensity = Literal["range", "percentile"] | int
@@ -30,6 +32,13 @@ class Data(Section):
     `[[left_eye, right_eye], [3, 4]]`; `[]` where none does. All others count as lying on the
     midline. Without it, names and positions of points decide; where they leave any open, images
     are not mirrored."""
+    layout: Annotated[str, FROM_FILES] = "auto"
+    """What numbered points, or points in the file's order, are: `face68` or another layout that
+    heatkp knows. `auto`: 68 numbered points are `face68` where they have the shape of a face;
+    `none`: never."""
+    y_up: Annotated[bool | None, FROM_FILES] = None
+    """Whether the file counts y upwards from the images' lower edge, as tpsDig does; its numbers
+    then count from the image's corner. null: as the format does, which is upwards in TPS files."""
     skeleton: Annotated[Literal["face68", "face58"], DRAWN] = "face68"
     """Layout that drawn faces are labelled in; files know their own."""
     split: Annotated[Literal["person", "random"], FROM_FILES, VALIDATED] = "random"
@@ -107,6 +116,10 @@ class Data(Section):
             raise ValueError("format synthetic reads no files: leave out path, or name its format")
         if self.format not in ("auto", "synthetic", MEMORY) and not self.path:
             raise ValueError(f"format {self.format} needs path, where images and labels are")
+        if self.layout not in (*LAYOUTS, "auto", "none"):
+            raise ValueError(
+                f"layout {self.layout!r} is none of {', '.join(LAYOUTS)}, auto and none"
+            )
         if self.box_inside and (self.keep_aspect or self.crop != "box"):
             raise ValueError(
                 "box_inside cuts boxes to other shapes: set crop: box and "

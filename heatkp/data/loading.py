@@ -187,7 +187,8 @@ def load_data(data: Data, chosen: bool = True, given: MemoryData | None = None) 
         loaded = KeypointData(skeleton, drawn[: data.train_count], drawn[data.train_count :])
         return _with_chosen(loaded, data, chosen)
     source = expand_path(data.path, "data.path")
-    labels = read(source, data.format, options=ImageOptions.of(data))
+    options = ImageOptions.of(data)
+    labels = read(source, data.format, options=options, y_up=data.y_up, layout=data.layout)
     return in_parts(labels, data, source, chosen=chosen)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from enum import IntEnum
 from hashlib import sha256
 from os import PathLike
@@ -47,7 +47,7 @@ class Visibility(IntEnum):
     VISIBLE = 2
 
 
-@dataclass(frozen=True, init=False)
+@dataclass(frozen=True, init=False, slots=True)
 class Sample:
     """An image with K labelled points.
 
@@ -149,6 +149,28 @@ class Sample:
         for name, value in values.items():
             object.__setattr__(self, name, value)
 
+    @classmethod
+    def of_file(
+        cls,
+        image: ImageFile,
+        points: npt.NDArray[np.float32],
+        visibility: npt.NDArray[np.uint8],
+        **known: Any,
+    ) -> Sample:
+        """What `Sample(image, points, visibility, ...)` gives of an image's file, without its
+        checks: for readers of many, whose values are right. `known` are other attributes, an `id`
+        among them."""
+        sample = object.__new__(cls)
+        put = object.__setattr__
+        put(sample, "image", image)
+        put(sample, "file", image.path)
+        put(sample, "options", image.options)
+        put(sample, "points", points)
+        put(sample, "visibility", visibility)
+        for name, default in _DEFAULTS:
+            put(sample, name, known.get(name, default))
+        return sample
+
     @property
     def labelled_box(self) -> npt.NDArray[np.float32] | None:
         """The box that the labels gave, whichever the sample is framed by."""
@@ -176,6 +198,8 @@ class Sample:
     def read_with(self, options: ImageOptions) -> Sample:
         """The sample with its image, of a file or an array, read in another way."""
         image = self.image
+        if options == self.options and isinstance(image, ImageSource):
+            return self
         if isinstance(image, ImageSource):
             image = image.read_with(options)
         elif self.file is not None:
@@ -185,6 +209,10 @@ class Sample:
     def take(self, indices: Sequence[int]) -> Sample:
         """The sample with only the given points, in that order."""
         return replace(self, points=self.points[indices], visibility=self.visibility[indices])
+
+
+_OF_FILE = ("image", "file", "options", "points", "visibility")
+_DEFAULTS = tuple((f.name, f.default) for f in fields(Sample) if f.name not in _OF_FILE)
 
 
 @dataclass(frozen=True)
