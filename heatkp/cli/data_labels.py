@@ -1,0 +1,103 @@
+"""`heatkp data check` and `suggest`: which labels are wrong, and what to label next."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from heatkp.cli.common import or_newest, progress_bar, target_path
+from heatkp.cli.options import device_option
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from heatkp.checking.check import Checked
+
+CHECK = """\b
+Examples:
+  heatkp data check
+  heatkp data check runs/folds
+  heatkp data check runs/kl-1 runs/kl-2 --out check
+  heatkp data check runs/kl-1 --data new_labels.xml
+"""
+SHOWN = 15
+"""Findings that the console shows."""
+
+
+@click.command(epilog=CHECK)
+@click.argument("runs", type=click.Path(), nargs=-1, metavar="[RUN]...", callback=or_newest)
+@click.option("--data", type=click.Path(), help="Other labels than the run was trained on.")
+@click.option("--all", "every", is_flag=True,
+              help="Also samples that the run was trained on, whose wrong labels it may have "
+              "learned.")  # fmt: skip
+@click.option("--count", type=click.IntRange(1), default=60, show_default=True,
+              help="Findings that the page shows; the table has all.")  # fmt: skip
+@click.option("--flip-test", is_flag=True, help="Average with the mirrored image.")
+@click.option("--batch-size", type=click.IntRange(1), default=16, show_default=True)
+@device_option
+@click.option("--out", type=click.Path(), metavar="FOLDER",
+              help="Where check.html, suspects.csv and check.json go.  [default: RUN/check]",
+              )  # fmt: skip
+def check(
+    runs: tuple[str, ...], data: str | None, every: bool, count: int, flip_test: bool,
+    batch_size: int, device: str, out: str | None,
+) -> None:  # fmt: skip
+    """Rank labels that are probably wrong, and look for a shift of all of them.
+
+    RUN predicts samples that it was not trained on: its validation samples, of folds (heatkp
+    train --folds) all. Found are left and right exchanged, parts in another order, points
+    exchanged, points and objects that are off. All labels may lie beside their images by a
+    constant shift; a run tells that was trained with full rotations
+    (augmentation.rotation=180), where objects point in all directions.
+    """
+    from heatkp.checking.check import check_labels, write_check
+    from heatkp.cli.console import PlainConsole, say
+    from heatkp.evaluation.measure import InferenceOptions
+    from heatkp.files import check_folder, writing
+
+    console = PlainConsole()
+    folder = target_path(runs[0], out, "check")
+    with writing(folder):
+        check_folder(folder)
+    how = InferenceOptions(flip_test=flip_test, device=device, batch_size=batch_size)
+    with progress_bar(console, "predicting") as progress:
+        checked = check_labels(runs, data, every, how, progress)
+    shown = min(count, len(checked.findings))
+    with progress_bar(console, "drawing") as progress:
+        written = write_check(
+            checked, folder, Path(runs[0]).name, count, lambda done: progress(done, shown)
+        )
+    console.print(findings_table(checked))
+    for note in checked.notes:
+        say(console, note)
+    say(console, f"Written to {folder}: {', '.join(path.name for path in written)}")
+
+
+def findings_table(checked: Checked, most: int = SHOWN) -> Table:
+    """The first findings, for people."""
+    from rich.table import Table
+
+    from heatkp.checking.words import describe
+
+    total, objects = len(checked.findings), len(checked.held.samples)
+    title = f"{total} findings in {objects} objects" + f", the first {most}" * (total > most)
+    table = Table(title=title, title_justify="left", pad_edge=False)
+    columns: list[tuple[str, Any]] = [
+        ("", "right"), ("sample", "left"), ("what is probably wrong", "left"),
+        ("error", "right"), ("otherwise", "right"), ("strength", "right"),
+    ]  # fmt: skip
+    for name, side in columns:
+        table.add_column(name, justify=side)
+    for rank, finding in enumerate(checked.findings[:most], 1):
+        after = "" if finding.after is None else f"{finding.after:.1f}"
+        table.add_row(
+            str(rank), checked.held.samples[finding.sample].id,
+            describe(finding, checked.held.skeleton), f"{finding.before:.1f}", after,
+            f"{finding.strength:.1f}",
+        )  # fmt: skip
+    return table
+
+
+COMMANDS = (check,)
