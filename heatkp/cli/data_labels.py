@@ -69,7 +69,10 @@ def check(
         written = write_check(
             checked, folder, Path(runs[0]).name, count, lambda done: progress(done, shown)
         )
-    console.print(findings_table(checked))
+    if checked.findings:
+        console.print(findings_table(checked))
+    else:
+        say(console, f"nothing found in {len(checked.held.samples)} objects")
     for note in checked.notes:
         say(console, note)
     say(console, f"Written to {folder}: {', '.join(path.name for path in written)}")

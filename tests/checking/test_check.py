@@ -14,6 +14,7 @@ from heatkp.checking.check import judge, write_check
 from heatkp.checking.drawing import SIDE, draw, region
 from heatkp.checking.held_out import HeldOut, independent_groups
 from heatkp.data.drawn import drawn_sample
+from heatkp.data.images import ImageFile
 from heatkp.data.samples import Sample
 from heatkp.skeletons import SKELETONS
 from tests.conftest import heatkp
@@ -52,7 +53,7 @@ def test_page_and_tables(held, tmp_path):
 
 
 def test_an_image_that_cannot_be_read_is_left_out(held, tmp_path):
-    held.samples[4] = replace(held.samples[4], image=lambda: None, file=tmp_path / "gone.png")
+    held.samples[4] = replace(held.samples[4], image=ImageFile(tmp_path / "gone.png"))
     page, *_ = write_check(judge(held), tmp_path, "run", count=1)
     assert "data:image/webp" not in page.read_text(encoding="utf-8")
 
@@ -87,7 +88,7 @@ def test_groups_of_errors():
 def test_command(tiny_run, tmp_path):
     done = heatkp("data", "check", tiny_run, "--out", tmp_path / "check")
     assert done.exit_code == 0, done.output
-    assert "constant shift" in done.output and "full" in done.output
+    assert "constant shift" in done.output and "headings" in done.output
     assert (tmp_path / "check" / "check.html").is_file()
     assert json.loads((tmp_path / "check" / "check.json").read_text())["samples"] == 12
 
