@@ -208,6 +208,8 @@ class LabelWriter:
         beside: whether label files are found by where images lie, so that images have to be in
             the folder (copied or linked), under names that differ also without extension.
         read_from: the file or folder in the set's folder to read, where it is not the folder.
+        predictions_read: whether what it writes of predictions (`LabelSet.scored`) is read as
+            labels at once; not where a tool keeps them apart until a person has accepted them.
     """
 
     name: str
@@ -218,6 +220,7 @@ class LabelWriter:
     place: Callable[[ToPlace], str] = field(default=in_images, repr=False)
     beside: bool = False
     read_from: str = ""
+    predictions_read: bool = True
 
 
 def label_writer(
@@ -229,6 +232,7 @@ def label_writer(
     place: Callable[[ToPlace], str] = in_images,
     beside: bool = False,
     read_from: str = "",
+    predictions_read: bool = True,
 ) -> Callable[[W], W]:
     """Makes a function known as the writer of that format; arguments as in `LabelWriter`.
 
@@ -236,7 +240,9 @@ def label_writer(
     """
 
     def register(function: W) -> W:
-        made = LabelWriter(name, what, function, holds, digits, place, beside, read_from)
+        made = LabelWriter(
+            name, what, function, holds, digits, place, beside, read_from, predictions_read
+        )
         LABEL_WRITERS.register(name, made, f"{function.__module__}.{function.__qualname__}")
         return function
 
