@@ -57,6 +57,15 @@ def data_folder() -> Path:
 
 
 @pytest.fixture(scope="session")
+def formats_folder(data_folder: Path) -> Path:
+    """Tiny samples of many tools' formats, beside the data."""
+    folder = data_folder.parent / "formats"
+    if not folder.is_dir():
+        pytest.skip("there are no samples of formats beside HEATKP_DATA")
+    return folder
+
+
+@pytest.fixture(scope="session")
 def weights_folder() -> Path:
     return _folder("HEATKP_WEIGHTS")
 
