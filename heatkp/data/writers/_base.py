@@ -41,6 +41,7 @@ class Holds(Flag):
     labelled without `OUTSIDE`; objects of which a point is not labelled are left out without
     `MISSING`, those of which none is without `BARE`, those to be ignored without `IGNORED`;
     images without an object without `EMPTY`. Without `SEVERAL` an image has one object at most.
+    With `SPLITS` every image has a split (`train`, where the labels say nothing) or none has.
     """
 
     NAMES = auto()
