@@ -69,16 +69,30 @@ def test_the_format_of_what_is_read_is_kept(faces, tmp_path):
     assert read(tmp_path / "c").samples[0].file.is_file()
 
 
-def test_split_merge_and_subset(faces, tmp_path):
-    parts = tmp_path / "parts"
-    told = succeeds("data", "split", faces, "--val", "0.4", "--test", "0.2", "--out", parts)
-    assert "train: 3 objects" in told.replace("2 objects", "3 objects")
-    assert sorted(p.name for p in parts.iterdir()) == ["test", "train", "val"]
-    succeeds("data", "merge", *sorted(parts.iterdir()), "--to", "csv", "--out", tmp_path / "all")
+@pytest.mark.parametrize("name", ["coco", "csv"])
+def test_split_and_merge(faces, tmp_path, name):
+    """Into one set, where the format holds splits, and into a folder a part."""
+    out = tmp_path / "parts"
+    told = succeeds("data", "split", faces, "--val", "0.34", "--test", "0.17", "--to", name,
+                    "--out", out)  # fmt: skip
+    assert "samples: 3 train, 2 val, 1 test" in told
+    if name == "coco":
+        labels = read(out)
+        assert sorted(s.split for s in labels.samples) == [*["test"], *["train"] * 3, *["val"] * 2]
+        parts = sorted((out / "annotations").iterdir())
+        succeeds("data", "split", out, "--own", "--to", "csv", "--out", tmp_path / "own")
+        counts = {p.name: len(read(p).samples) for p in (tmp_path / "own").iterdir()}
+        assert counts == {"train": 3, "val": 2, "test": 1}
+    else:
+        parts = sorted(out.iterdir())
+        assert [p.name for p in parts] == ["test", "train", "val"]
+    succeeds("data", "merge", *parts, "--to", "csv", "--out", tmp_path / "all")
     merged = read(tmp_path / "all" / "labels.csv")
-    assert len(merged.samples) == 6
-    ids = {s.file.read_bytes() for s in merged.samples}
-    assert ids == {p.read_bytes() for p in (faces / "images").iterdir()}
+    files = [s.file.read_bytes() for s in merged.samples]
+    assert sorted(files) == sorted(p.read_bytes() for p in (faces / "images").iterdir())
+
+
+def test_subset(faces, tmp_path):
     succeeds("data", "subset", faces, "--points", "nose_tip, 0", "--fraction", "0.5",
              "--out", tmp_path / "some")  # fmt: skip
     some = read(tmp_path / "some")
