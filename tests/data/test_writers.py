@@ -389,9 +389,7 @@ def test_samples_of_real_formats(formats_folder, tmp_path, name):
         order = [back.skeleton.point_names.index(n) if n in back.skeleton.point_names else None
                  for n in labels.skeleton.point_names]  # fmt: skip
         kept = [i for i in order if i is not None]
-        expected = [
-            s.take([k for k, i in enumerate(order) if i is not None]) for s in labels.samples
-        ]
+        there = [k for k, i in enumerate(order) if i is not None]
         near = 0.5 * 10.0**-writer.digits + 2e-4
         found = [np.nan_to_num(s.take(kept).points, nan=-1e3) for s in back.samples]
         wanted = [np.nan_to_num(s.take(there).points, nan=-1e3) for s in labels.samples]
