@@ -137,7 +137,7 @@ def info(path: str, format_: str, out: str | None, orient: bool, as_json: bool) 
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
     faulty = {*found.missing, *(file for file, _ in found.unreadable)}
-    good = [s for s in labels.samples if (s.id if s.file is None else str(s.file)) not in faulty]
+    good = [s for s in labels.samples if s.image_name not in faulty]
     drawn = 0
     if good and (out or not as_json):
         from heatkp.viz.contact import contact_sheet

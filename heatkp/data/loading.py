@@ -187,7 +187,8 @@ def load_data(data: Data, chosen: bool = True, given: MemoryData | None = None) 
         loaded = KeypointData(skeleton, drawn[: data.train_count], drawn[data.train_count :])
         return _with_chosen(loaded, data, chosen)
     source = expand_path(data.path, "data.path")
-    labels = read(source, data.format, options=ImageOptions.of(data))
+    options = ImageOptions.of(data)
+    labels = read(source, data.format, options=options, y_up=data.y_up, layout=data.layout)
     return in_parts(labels, data, source, chosen=chosen)
 
 
@@ -237,7 +238,7 @@ def in_parts(
         loaded = KeypointData(skeleton, samples[:count], samples[count:], notes)
         loaded = _without(useless, loaded)
         return _with_chosen(loaded, data, chosen)
-    files = {s.file for s in samples} - {None}
+    files = {s.image_name for s in samples if s.file is not None}
     sources = set(sources_of(samples))
     if len(sources) < len(files):
         together = f"{len(files)} images are of {len(sources)} source images, by their names: "

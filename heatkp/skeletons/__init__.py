@@ -4,7 +4,7 @@ Left and right are the subject's: a frontal face's right eye is on the left of t
 """
 
 from heatkp.skeletons.faces import FACE15, FACE58, FACE68, NOSE_OF, SKELETONS, UNLABELLED
-from heatkp.skeletons.making import named, restored, select, sides_by_name, skeleton_of
+from heatkp.skeletons.making import face_points, named, restored, select, sides_by_name, skeleton_of
 from heatkp.skeletons.skeleton import Group, Skeleton
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "UNLABELLED",
     "Group",
     "Skeleton",
+    "face_points",
     "named",
     "restored",
     "select",

@@ -23,13 +23,21 @@ def sides_by_name(names: Sequence[str]) -> Sides:
     Sides(pairs=((0, 2), (4, 5)), unpaired=(3,))
     """
     found = sides.sides_by_name(names)
+    face = face_points(names)
+    if not face:
+        return found
+    pairs = (*found.pairs, *((face[a], face[b]) for a, b in FACE68.pairs))
+    return Sides(tuple(sorted(pairs)), tuple(i for i in found.unpaired if i not in face))
+
+
+def face_points(names: Sequence[str]) -> list[int]:
+    """Places of points that are called face and a number, in the order of `FACE68`; none where
+    there are not 68."""
     matches = ((i, _FACE_POINT.fullmatch(name)) for i, name in enumerate(names))
     place = {int(match[1]): i for i, match in matches if match}
     if len(place) != len(FACE68) or sorted(place) not in ([*range(68)], [*range(1, 69)]):
-        return found
-    face = [place[number] for number in sorted(place)]
-    pairs = (*found.pairs, *((face[a], face[b]) for a, b in FACE68.pairs))
-    return Sides(tuple(sorted(pairs)), tuple(i for i in found.unpaired if i not in face))
+        return []
+    return [place[number] for number in sorted(place)]
 
 
 def named(name: str, point_names: Sequence[str], lines: Sequence[Group] = ()) -> Skeleton:

@@ -227,4 +227,6 @@ def test_nesting_without_end(tmp_path):
     path = tmp_path / "deep.json"
     path.write_text("[" * 100_000)
     with pytest.raises(DataError, match="cannot be read as JSON"):
+        read(path, "coco")
+    with pytest.raises(DataError, match=r"deep\.json has no lists of images"):
         read(path)

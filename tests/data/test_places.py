@@ -36,7 +36,7 @@ def test_pictures_from_another_machine(tmp_path):
         assert [s.file for s in labels.samples] == here
         assert labels.notes[0].startswith("3 images are not where points.csv says they are")
         assert str(here[0]) in labels.notes[0]
-    for near in ("photos/{}", "images\\{}", "{}"):
+    for near in ("photos/{}", "photos\\{}", "{}"):
         labels = read(table(tmp_path, *(near.format(name) for name in names)))
         assert [s.file for s in labels.samples] == here
         assert labels.notes == ()
@@ -88,7 +88,9 @@ def test_coco_categories_without_keypoints_are_left_out(tmp_path):
 
 def test_two_coco_categories_with_keypoints(tmp_path):
     def twice(content):
-        content["categories"].append({**content["categories"][0], "id": 7, "name": "cat"})
+        other = {**content["categories"][0], "id": 7, "name": "cat", "keypoints": ["a", "b"]}
+        content["categories"].append(other)
+        content["annotations"][0].update(category_id=7, keypoints=[1, 2, 2, 3, 4, 2])
 
     with pytest.raises(DataError, match=r"2 categories \(face68, cat\).*a file for each"):
         read(coco(tmp_path / "faces", twice))

@@ -10,8 +10,10 @@ from pathlib import Path
 
 from heatkp.data.checks.placeholders import without_placeholders
 from heatkp.data.images import STORED, ImageOptions
+from heatkp.data.layouts import AUTO, with_layout
 from heatkp.data.mirroring import with_positions
 from heatkp.data.readers._base import Read, Reader, one_file, reader
+from heatkp.data.readers._upwards import turned_over
 from heatkp.data.samples import Labels
 from heatkp.errors import DataError
 from heatkp.registry import READERS
@@ -45,18 +47,32 @@ def recognise(path: Path) -> str:
 
 
 def read(
-    path: Path, format: str = "auto", strict: bool = True, options: ImageOptions = STORED
+    path: Path,
+    format: str = "auto",
+    strict: bool = True,
+    options: ImageOptions = STORED,
+    y_up: bool | None = None,
+    layout: str = AUTO,
 ) -> Labels:
     """The labels of a path in one of `READERS`' formats, or in whatever it holds.
 
-    `options` say how the images will be read. Points at placeholders such as (-1, -1) are not
-    labelled; a note counts them. Raises `DataError` for what does not fit, and `SettingsError`
-    for a format that is none. Without `strict`, samples whose image is missing are read, too: it
-    then fails when it is asked for.
+    Points at placeholders such as (-1, -1) are not labelled; a note counts them.
+
+    Args:
+        strict: without it, samples whose image is missing are read, too: it then fails when it is
+            asked for.
+        options: how the images will be read.
+        y_up: whether the file counts y from the images' lower edge; None: as its format does.
+        layout: which known layout numbered points are, see `with_layout`.
+
+    Raises `DataError` for what does not fit, and `SettingsError` for a format that is none, or a
+    layout that has another number of points.
     """
     if not path.exists():
         raise DataError(f"there is no file or folder {path}")
     chosen: Reader = READERS[recognise(path) if format == "auto" else format]
     labels = without_placeholders(chosen.read(path, strict, options), chosen.origin)
+    if y_up is not None and y_up != chosen.y_up:
+        labels = turned_over(labels, y_up, options.orient)
     labels = labels._replace(samples=[s.read_with(options) for s in labels.samples])
-    return with_positions(labels)
+    return with_positions(with_layout(labels, layout))

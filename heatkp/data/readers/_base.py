@@ -36,6 +36,8 @@ class Reader:
         unlabelled: how a file says that a point is not labelled; Markdown, empty where it cannot.
         origin: what files call the centre of the first pixel.
         of_size: whether coordinates are fractions of the image, so that it has to be there.
+        y_up: whether the format counts y from the image's lower edge; `read` gives it from the
+            upper one in any case.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Reader:
     unlabelled: str = ""
     origin: float = 0.0
     of_size: bool = False
+    y_up: bool = False
 
 
 def one_file(suffix: str, accept: Callable[[Path], bool] = lambda path: True) -> Recognise:
@@ -77,6 +80,7 @@ def reader(
     unlabelled: str = "",
     origin: float = 0.0,
     of_size: bool = False,
+    y_up: bool = False,
 ) -> Callable[[R], R]:
     """Makes a function known as the reader of that format; arguments as in `Reader`.
 
@@ -96,7 +100,17 @@ def reader(
 
     def register(function: R) -> R:
         made = Reader(
-            name, what, said, function, recogniser, priority, boxes, unlabelled, origin, of_size
+            name,
+            what,
+            said,
+            function,
+            recogniser,
+            priority,
+            boxes,
+            unlabelled,
+            origin,
+            of_size,
+            y_up,
         )
         READERS.register(name, made, f"{function.__module__}.{function.__qualname__}")
         return function

@@ -17,7 +17,7 @@ from heatkp.data.predicted import SUMMARY, made_by_predict
 from heatkp.data.samples import Visibility
 from heatkp.errors import DataError
 from heatkp.sides import Sides
-from heatkp.skeletons import FACE68, SKELETONS, Skeleton, named
+from heatkp.skeletons import SKELETONS, Skeleton, named
 from heatkp.text import printable
 
 FURTHEST = 1e6
@@ -63,19 +63,35 @@ MOST_OF_A_SOURCE = 20
 def source_images(names: Sequence[str]) -> list[str]:
     """The image that each image is from, by the images' names within the data set.
 
-    Face data sets hold several images of one image: 300-W's crops of the faces in NAME are
-    NAME_1, NAME_2 ..., and mirrored copies end in _mirror. A split that put one of them into
-    training and another into validation would measure what the network has seen. So a name
+    Data sets hold several images of one image. Roboflow calls its augmented copies
+    NAME_EXT.rf.HASH.EXT, of which NAME is left, in whatever folder. 300-W's crops of the faces in
+    NAME are NAME_1, NAME_2 ..., and mirrored copies end in _mirror. A split that put one of them
+    into training and another into validation would measure what the network has seen. So a name
     counts without its extension, without `_mirror` and then without a number of one or two
     digits after an underscore. Elsewhere images are just numbered: numbers are a part of the
     name where more than 20 follow it, where images would have more than 5 images on average,
     or where fewer than 5 images would remain, and fewer than half as many as images.
 
-    >>> photos_of(["helen/2821_1_mirror.jpg", "lfpw/image_0735.png", "helen/2821_2.jpg"])
+    >>> source_images(["helen/2821_1_mirror.jpg", "lfpw/image_0735.png", "helen/2821_2.jpg"])
     ['helen/2821', 'lfpw/image_0735', 'helen/2821']
-    >>> photos_of(["img_1.png", "img_2.png", "img_3.png"])
+    >>> source_images(["img_1.png", "img_2.png", "img_3.png"])
     ['img_1', 'img_2', 'img_3']
+    >>> source_images(["train/a_jpg.rf.8e1f0c2b4d.jpg", "train/a_jpg.rf.77ac90d1ee.jpg"])
+    ['a', 'a']
     """
+    exported = [_ROBOFLOW.fullmatch(name) for name in names]
+    others = iter(_numbered_sources([n for n, match in zip(names, exported) if match is None]))
+    return [match["name"] if match else next(others) for match in exported]
+
+
+_ROBOFLOW = re.compile(
+    r"(?:.*[/\\])?(?P<name>.+?)(?:_(?:jpe?g|png|bmp|webp|tiff?|heic|gif|avif|mpo))?"
+    r"\.rf\.[0-9A-Za-z]{8,64}\.\w+",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+def _numbered_sources(names: Sequence[str]) -> list[str]:
     stems = [without_extension(name).removesuffix("_mirror") for name in names]
     sources = [re.sub(r"_\d{1,2}\Z", "", stem) for stem in stems]
     numbers = Counter(source for source, _ in set(zip(sources, stems)))
@@ -128,11 +144,6 @@ def natural(name: str) -> list[str | tuple[int, str]]:
 def known_layout(names: Sequence[str]) -> tuple[Skeleton, list[int]] | None:
     """As `layout`, where the names tell the skeleton; None elsewhere."""
     order = list(range(len(names)))
-    if names and all(map(_is_number, names)):
-        order.sort(key=lambda i: int(names[i]))
-        numbers = [int(names[i]) for i in order]
-        if len(numbers) == len(FACE68) and numbers in ([*range(68)], [*range(1, 69)]):
-            return FACE68, order
     if len(set(names)) != len(names):
         return None
     holding = [s for s in SKELETONS.values() if set(names) <= set(s.point_names)]
@@ -153,10 +164,10 @@ def known_layout(names: Sequence[str]) -> tuple[Skeleton, list[int]] | None:
 def layout(names: Sequence[str]) -> tuple[Skeleton, list[int]]:
     """The skeleton of points with the given names, and where each of its points is in `names`.
 
-    68 numbers in a row are iBUG's mark-up (`FACE68`); the names of a known skeleton, in any
-    order, are that skeleton, some of them a part of it. Else the order is kept (numbers are put
-    in theirs, and number 3 is called "point_3"), and left-right pairs are found by name. Raises
-    `DataError` for names that are not distinct.
+    The names of a known skeleton, in any order, are that skeleton, some of them a part of it.
+    Else the order is kept (numbers are put in theirs, and number 3 is called "point_3"), and
+    left-right pairs are found by name; what numbered points are is told by their shape, see
+    `with_layout`. Raises `DataError` for names that are not distinct.
     """
     known = known_layout(names)
     if known is not None:
@@ -169,6 +180,11 @@ def layout(names: Sequence[str]) -> tuple[Skeleton, list[int]]:
         return named(f"points{len(names)}", called), order
     except ValueError as error:
         raise DataError(f"{error} (names: {', '.join(map(repr, names[:10]))} ...)") from None
+
+
+def numbered_skeleton(count: int) -> Skeleton:
+    """Points without names: point_0, point_1 ...; at least one."""
+    return layout([str(k) for k in range(count)])[0]
 
 
 def visible_where_given(

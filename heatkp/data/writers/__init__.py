@@ -33,6 +33,7 @@ from heatkp.data.writers._placing import (
     Placing,
     common_names,
     key_of,
+    of_file,
     origin_of,
 )
 from heatkp.errors import DataError, SettingsError
@@ -40,8 +41,23 @@ from heatkp.files import new_folder, require_new
 from heatkp.registry import LABEL_WRITERS
 
 __all__ = [
-    "LABEL_WRITERS", "PLACINGS", "Holds", "LabelSet", "LabelWriter", "LabelledImage", "Losses",
-    "Object", "Placed", "Placer", "Placing", "Scores", "ToPlace", "Written", "label_writer",
+    "LABEL_WRITERS",
+    "PLACINGS",
+    "Holds",
+    "LabelSet",
+    "LabelWriter",
+    "LabelledImage",
+    "Losses",
+    "Object",
+    "Origin",
+    "Placed",
+    "Placer",
+    "Placing",
+    "Scores",
+    "ToPlace",
+    "Written",
+    "label_writer",
+    "of_file",
     "write_labels",
     "write_parts",
 ]  # fmt: skip
