@@ -121,7 +121,10 @@ def held(writer, samples):
         size = np.array(FILES[sample.id.partition("#")[0]])
         if not has(Holds.OUTSIDE):
             with np.errstate(invalid="ignore"):
-                codes[((points < -0.5) | (points > size - 0.5)).any(1)] = 0
+                out = ((points < -0.5) | (points > size - 0.5)).any(1)
+            codes[out] = 0
+            if out.any() and not codes.any() and sample.box is None:
+                continue
         if not has(Holds.OCCLUSION):
             codes[codes == 1] = 2
         if sample.ignored and not has(Holds.IGNORED):
