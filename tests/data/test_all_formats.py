@@ -70,7 +70,7 @@ def here(folder: str) -> str:
 
 def require_alike(folder: Path, expected: dict, path: Path, whole: bool) -> None:
     more = MORE.get(folder.name, {})
-    skeleton, samples, notes = read(path, **more)
+    skeleton, samples, _ = read(path, **more)
     names = [list(skeleton.point_names)]
     assert expected["names"] in names or expected.get("names_alternative") in names
     samples = [s for s in samples if not (s.ignored and not (s.visibility > 0).any())]
