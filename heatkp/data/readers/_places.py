@@ -36,7 +36,7 @@ class _Listed:
         """One for all names that some file system may take for the same."""
         return unicodedata.normalize("NFC", name).casefold()
 
-    def _may_hold(self, folder: str, name: str) -> bool:
+    def _keys(self, folder: str) -> set[str]:
         names = self._names.get(folder)
         if names is None:
             try:
@@ -44,15 +44,17 @@ class _Listed:
             except (OSError, ValueError):
                 names = set()
             self._names[folder] = names
-        return self._key(name) in names
+        return names
 
     def first(self, folders: Sequence[str], forms: Iterable[str]) -> Path | None:
         """The first file, of a name in the folders in their order, then of the next name."""
         for form in forms:
+            above, name = os.path.split(form)
+            key = self._key(name)
             for folder in folders:
-                place = os.path.join(folder, form)
-                if self._may_hold(*os.path.split(place)) and os.path.isfile(place):
-                    return Path(place)
+                place = os.path.join(folder, above) if above else folder
+                if key in self._keys(place) and os.path.isfile(file := os.path.join(place, name)):
+                    return Path(file)
         return None
 
 
