@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from heatkp.api import Run, train
     from heatkp.data.loading import load_data
     from heatkp.data.samples import Sample
+    from heatkp.data.sets import read_labels
+    from heatkp.data.writers import write_labels
     from heatkp.evaluation.arrays import evaluate
     from heatkp.inference.heatmaps import Heatmaps
     from heatkp.inference.keypoints import Keypoints
@@ -39,8 +41,10 @@ _HOMES = {
     "load_data": "heatkp.data.loading",
     "load_model": "heatkp.inference.predictor",
     "plot": "heatkp.viz.plot",
+    "read_labels": "heatkp.data.sets",
     "register_head": "heatkp.registry",
     "train": "heatkp.api",
+    "write_labels": "heatkp.data.writers",
 }
 
 _ROOMS = ("heatmaps",)
@@ -60,8 +64,10 @@ __all__ = [
     "load_data",
     "load_model",
     "plot",
+    "read_labels",
     "register_head",
     "train",
+    "write_labels",
 ]
 
 

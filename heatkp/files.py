@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -86,6 +87,22 @@ def fitting(stem: str, ending: str) -> str:
     return stem + ending
 
 
+class Names:
+    """File names, each given once, also where capitals do not count; none too long."""
+
+    def __init__(self) -> None:
+        self._taken: set[str] = set()
+
+    def claim(self, stem: str, suffix: str) -> str:
+        folder, slash, own = stem.rpartition("/")
+        name, number = folder + slash + fitting(own, suffix), 1
+        while name.casefold() in self._taken:
+            number += 1
+            name = folder + slash + fitting(own, f"-{number}{suffix}")
+        self._taken.add(name.casefold())
+        return name
+
+
 @contextmanager
 def utf8_path(path: Path) -> Iterator[str]:
     """A path that OpenCV and other libraries in C++ or Rust take, while the context lasts.
@@ -126,6 +143,55 @@ class AtomicFile:
         """Leave nothing behind."""
         with suppress(OSError):
             self.part.unlink(missing_ok=True)
+
+
+def require_new(folder: Path) -> None:
+    """Raises `SettingsError` where a folder cannot be made, or holds something."""
+    with writing(folder):
+        check_folder(folder)
+        if folder.is_dir() and any(folder.iterdir()):
+            raise SettingsError(f"{folder} exists already: choose a new folder with --out")
+
+
+class AtomicFolder:
+    """A folder that is there once it is whole, where there was nothing, or an empty one.
+
+    Attributes:
+        path: what it is called then.
+        part: what to fill meanwhile, beside it; it is there already.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Raises `SettingsError` where there is something, or nothing can be made."""
+        require_new(path)
+        with writing(path):
+            self.path, self.part = path, path.with_name(f".{uuid4().hex[:12]}.part")
+            self.part.mkdir(parents=True)
+
+    def finish(self) -> None:
+        """Put it into its place. Raises `OSError`."""
+        with suppress(FileNotFoundError):
+            self.path.rmdir()
+        self.part.rename(self.path)
+
+    def discard(self) -> None:
+        """Leave nothing behind."""
+        shutil.rmtree(self.part, ignore_errors=True)
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """The `part` of an `AtomicFolder`, which then has the name `path`: whole, or not at all.
+
+    Raises `SettingsError` where there is something already, and for what the system refuses.
+    """
+    folder = AtomicFolder(path)
+    try:
+        with writing(path):
+            yield folder.part
+            folder.finish()
+    finally:
+        folder.discard()
 
 
 @contextmanager

@@ -9,7 +9,7 @@ that names can be listed at once and a broken package breaks nothing but itself.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -24,6 +24,16 @@ OWN = "heatkp"
 
 def _package(entry: EntryPoint) -> str:
     return entry.dist.name if entry.dist is not None else entry.value.partition(":")[0]
+
+
+def _unknown(kind: str, name: object, names: Sequence[str]) -> UnknownNameError:
+    close = difflib.get_close_matches(str(name), names, 1)
+    hint = f", did you mean {close[0]}?" if close else ""
+    return UnknownNameError(
+        f"there is no {kind} {name!r}{hint} Choose one of {', '.join(names)}"
+        if hint
+        else f"there is no {kind} {name!r}; choose one of {', '.join(names)}"
+    )
 
 
 class Registry(Mapping[str, T], Generic[T]):
@@ -125,14 +135,7 @@ class Registry(Mapping[str, T], Generic[T]):
 
     def unknown(self, name: object, also: Iterable[str] = ()) -> UnknownNameError:
         """The error for a name that is none, with those that are (`also` first) and the closest."""
-        names = [*also, *self]
-        close = difflib.get_close_matches(str(name), names, 1)
-        hint = f", did you mean {close[0]}?" if close else ""
-        return UnknownNameError(
-            f"there is no {self.kind} {name!r}{hint} Choose one of {', '.join(names)}"
-            if hint
-            else f"there is no {self.kind} {name!r}; choose one of {', '.join(names)}"
-        )
+        return _unknown(self.kind, name, [*also, *self])
 
     def load_all(self) -> tuple[dict[str, T], list[str]]:
         """All that can be loaded, by name, and a message for each that cannot."""
@@ -150,6 +153,40 @@ class Registry(Mapping[str, T], Generic[T]):
         return self.load_all()[0]
 
 
+class Registries(Mapping[str, Any]):
+    """Several registries as one: of two extensions of one name, the first registry's counts."""
+
+    def __init__(self, first: Registry[Any], *others: Registry[Any]) -> None:
+        self.kind, self._all = first.kind, (first, *others)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(dict.fromkeys(name for registry in self._all for name in registry))
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+    def __contains__(self, name: object) -> bool:
+        return any(name in registry for registry in self._all)
+
+    def __getitem__(self, name: str) -> Any:
+        """As a `Registry`'s. Raises `UnknownNameError` and `ExtensionError`."""
+        owner = next((registry for registry in self._all if name in registry), None)
+        if owner is None:
+            raise self.unknown(name)
+        return owner[name]
+
+    def unknown(self, name: object, also: Iterable[str] = ()) -> UnknownNameError:
+        """The error for a name that is none, with those that are."""
+        return _unknown(self.kind, name, [*also, *self])
+
+    def usable(self) -> dict[str, Any]:
+        """All that can be loaded, by name."""
+        found: dict[str, Any] = {}
+        for registry in reversed(self._all):
+            found.update(registry.usable())
+        return {name: found[name] for name in self if name in found}
+
+
 HEADS: Registry[Any] = Registry("head", "heatkp.models.heads", "heatkp.heads")
 DECODERS: Registry[Any] = Registry("decoder", "heatkp.heatmaps.decoders", "heatkp.decoders")
 RUNTIMES: Registry[Any] = Registry("runtime", "heatkp.engine.runtimes", "heatkp.runtimes")
@@ -158,6 +195,11 @@ WRITERS: Registry[Any] = Registry("table format", "heatkp.inference.writers", "h
 FIGURES: Registry[Any] = Registry("figure", "heatkp.viz.run_figures", "heatkp.figures")
 METRICS: Registry[Any] = Registry("metric", "heatkp.evaluation.metrics", "heatkp.metrics")
 READERS: Registry[Any] = Registry("format", "heatkp.data.readers", "heatkp.readers")
+LABEL_WRITERS: Registry[Any] = Registry(
+    "format of labels", "heatkp.data.writers", "heatkp.label_writers"
+)
+PREDICTION_FORMATS = Registries(WRITERS, LABEL_WRITERS)
+"""What `heatkp predict --format` names: tables, and every format of label sets."""
 
 
 def named(registry: Registry[Any]) -> Callable[[Any], Any]:

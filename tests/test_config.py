@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from heatkp.config import (
     Settings,
     assign,
+    conditions,
     expand_path,
     ignored,
     load_settings,
     parse_settings,
     read_yaml,
 )
-from heatkp.config.ignored import RULES
 from heatkp.errors import SettingsError
 
 CONFIGS = sorted(
@@ -119,7 +119,7 @@ REGRESSION = {"name": "regression"}
 
 
 @pytest.mark.parametrize(
-    ("values", "wanted"),
+    ("values", "expected"),
     [
         ({"head": {"name": "kl"}, "model": {"pooling": "flatten"}}, "model.pooling"),
         ({"model": {"hidden": [8], "bias_spread": 0.1}}, "model.hidden, model.bias_spread"),
@@ -169,13 +169,13 @@ def test_settings_that_count_for_nothing(values, expected):
     assert ignored(parse_settings(yaml.safe_load(parse_settings(values).to_yaml()))) == found
 
 
-def test_rules_are_of_settings():
-    dumped = Settings().model_dump()
-    for rule in RULES:
-        for name in rule.names.split():
-            section, key = name.split(".")
-            assert key in dumped[section]
-        assert rule.why.format(Settings())
+def test_conditions_can_be_said():
+    """Each in one of the fields, with words that settings fill."""
+    sections = [field.annotation for field in Settings.model_fields.values()]
+    fields = [field for section in sections for field in section.model_fields.values()]
+    found = {c for field in fields for c in field.metadata if isinstance(c, conditions.CountsWhere)}
+    assert found == {c for c in vars(conditions).values() if isinstance(c, conditions.CountsWhere)}
+    assert all(c.otherwise.format(Settings()) for c in found)
 
 
 @given(st.text(max_size=40))

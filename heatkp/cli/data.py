@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from heatkp.cli.common import png
+from heatkp.cli.data_sets import COMMANDS
 from heatkp.cli.options import NameOption
 from heatkp.registry import READERS
 
@@ -35,6 +36,10 @@ Examples:
 @click.group()
 def data() -> None:
     """Make data sets and look into them."""
+
+
+for _command in COMMANDS:
+    data.add_command(_command)
 
 
 @data.command(epilog=EXAMPLES)
@@ -132,7 +137,7 @@ def info(path: str, format_: str, out: str | None, orient: bool, as_json: bool) 
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
     faulty = {*found.missing, *(file for file, _ in found.unreadable)}
-    good = [s for s in labels.samples if (s.id if s.file is None else str(s.file)) not in faulty]
+    good = [s for s in labels.samples if s.image_name not in faulty]
     drawn = 0
     if good and (out or not as_json):
         from heatkp.viz.contact import contact_sheet

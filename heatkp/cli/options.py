@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from heatkp.registry import Registry
+from heatkp.registry import Registries, Registry
 
 
 class NameOption(click.Option):
@@ -20,7 +20,7 @@ class NameOption(click.Option):
     def __init__(
         self,
         *arguments: Any,
-        registry: Registry[Any],
+        registry: Registry[Any] | Registries,
         also: Sequence[str] | None = None,
         **options: Any,
     ) -> None:

@@ -11,7 +11,7 @@ import click
 from heatkp.cli.common import parse_box
 from heatkp.cli.options import NameOption, device_option
 from heatkp.files import writing
-from heatkp.registry import DETECTORS, WRITERS
+from heatkp.registry import DETECTORS, PREDICTION_FORMATS
 
 if TYPE_CHECKING:
     from heatkp.inference.batches import Boxes
@@ -24,7 +24,7 @@ Examples:
   heatkp predict holidays/ 'more/**/*.png' clip.mp4 --format csv --format coco --out found
   heatkp predict me.jpg --box 210,80,420,330 --model runs/kl-1
   heatkp predict faces/ --boxes labels.xml --passes 2 --flip-test
-  heatkp predict me.jpg --format json --out - | jq '.images[].faces[].points[30]'
+  heatkp predict me.jpg --format json --out - | jq '.images[].objects[].points[30]'
 """
 DEFAULT = "predictions"
 
@@ -59,8 +59,9 @@ DEFAULT = "predictions"
 @click.option("--out", metavar="FOLDER",
               help=f"A new folder, or - for standard output.  [default: {DEFAULT}, or "
               f"{DEFAULT}-2 ...]")  # fmt: skip
-@click.option("--format", "formats", cls=NameOption, registry=WRITERS, also=(), multiple=True,
-              help="Tables to write: {names}; may be repeated.  [default: json]")  # fmt: skip
+@click.option("--format", "formats", cls=NameOption, registry=PREDICTION_FORMATS, also=(),
+              multiple=True, help="Tables and label sets to write: {names}; may be repeated.  "
+              "[default: json]")  # fmt: skip
 @click.option("--no-images", "--no-pictures", "no_images", is_flag=True,
               help="Write no copies with the points drawn.")  # fmt: skip
 @click.option("--every", type=click.IntRange(1), default=1, show_default=True,
@@ -176,7 +177,7 @@ def _free_folder(out: str | None) -> Path:
     """The folder to make. Raises `SettingsError` where there is something already."""
     import os
 
-    from heatkp.inference.saving import require_new_folder
+    from heatkp.files import require_new
 
     if out is None:
         number, folder = 1, Path(DEFAULT)
@@ -185,7 +186,7 @@ def _free_folder(out: str | None) -> Path:
             folder = Path(f"{DEFAULT}-{number}")
     else:
         folder = Path(out)
-    require_new_folder(folder)
+    require_new(folder)
     return folder
 
 

@@ -113,13 +113,14 @@ def tell(console: Console, summary: Summary, folder: Path | None, formats: Seque
     _list(console, "without a box, left out", summary.without_box, SHOWN)
     several = "of several pages, of which the first was looked at"
     _list(console, several, summary.first_page, SHOWN)
-    if summary.turned and any(WRITERS[name].trains for name in formats):
+    if summary.turned and any(n in WRITERS and WRITERS[n].trains for n in formats):
         say(
             console,
             f"images that are stored turned (EXIF): {summary.turned}; points are of the upright "
             "image: train on these tables with data.orient=true",
         )
     _list(console, "could not be used", [f"{f.name}: {f.reason}" for f in summary.failures], MOST)
+    _list(console, "notes on what was written", summary.notes, SHOWN)
     if folder is not None:
         names = [path.name + "/" * path.is_dir() for path in summary.written]
         say(console, f"Written to {folder}: {', '.join(names)}")

@@ -6,8 +6,11 @@ Unknown keys, wrong types and impossible combinations raise `SettingsError` with
 
 from __future__ import annotations
 
-from heatkp.config.ignored import ignored
+from heatkp.config.augmentation import Augmentation
+from heatkp.config.conditions import ignored
+from heatkp.config.data import MEMORY, Data, Intensity
 from heatkp.config.keywords import SHORT, with_keywords
+from heatkp.config.model import Head, Model
 from heatkp.config.reading import (
     assign,
     expand_path,
@@ -17,19 +20,9 @@ from heatkp.config.reading import (
     put,
     read_yaml,
 )
-from heatkp.config.sections import (
-    MEMORY,
-    Augmentation,
-    Data,
-    Head,
-    Intensity,
-    Model,
-    NotNegative,
-    Optimiser,
-    Section,
-    Settings,
-    Trainer,
-)
+from heatkp.config.section import NotNegative, Section
+from heatkp.config.settings import Settings
+from heatkp.config.training import Optimiser, Trainer
 from heatkp.config.values import encoder_name
 
 __all__ = [

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from heatkp.config.reading import assign, put
-from heatkp.config.sections import Settings
+from heatkp.config.settings import Settings
 from heatkp.errors import SettingsError
 
 SHORT = {

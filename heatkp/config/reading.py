@@ -11,7 +11,10 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from heatkp.config.sections import MEMORY, Head, Section, Settings
+from heatkp.config.data import MEMORY
+from heatkp.config.model import Head
+from heatkp.config.section import Section
+from heatkp.config.settings import Settings
 from heatkp.errors import SettingsError, UnknownNameError
 from heatkp.registry import HEADS, READERS
 from heatkp.text import existing, storable

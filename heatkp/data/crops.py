@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from itertools import chain, groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -163,7 +164,8 @@ class CropSource:
             status = s.file.stat()
             box = None if s.box is None else [float(v) for v in s.box]
             file = [str(s.file.resolve()), status.st_size, status.st_mtime_ns]
-            seen.append([*file, box, repr(s.options)])
+            part = [s.image_part] if s.image_part else []
+            seen.append([*file, *part, box, repr(s.options)])
         return hashlib.sha256(json.dumps(seen).encode()).hexdigest()[:24]
 
     def prepare(self, progress: Callable[[int], None] = lambda done: None) -> str | None:
@@ -219,13 +221,14 @@ class CropSource:
             os.utime(place)
 
     def _decoded(self) -> Iterator[Crop]:
-        def load(sample: Sample) -> Crop:
-            return crop_image(sample, self.framing, self.reach)
+        def load_all(samples: list[Sample]) -> list[Crop]:
+            return [crop_image(sample, self.framing, self.reach) for sample in samples]
 
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             # In portions, so that not all images are in memory before the first is written.
             for start in range(0, len(self.samples), 64):
-                yield from pool.map(load, self.samples[start : start + 64])
+                runs = pool.map(load_all, _runs(self.samples[start : start + 64]))
+                yield from chain.from_iterable(runs)
 
     def _fill(self, folder: Path, progress: Callable[[int], None]) -> bool:
         """Write all crops; False where they would take too much room."""
@@ -248,6 +251,14 @@ class CropSource:
             sizes=np.asarray(sizes, np.int64),
         )
         return True
+
+
+def _runs(samples: Sequence[Sample]) -> Iterator[list[Sample]]:
+    """Samples one by one; those of one video after each other together, for it is read in
+    order."""
+    for file, run in groupby(samples, lambda s: s.file if s.image_part else None):
+        together = list(run)
+        yield from [together] if file is not None else ([sample] for sample in together)
 
 
 def _why(error: Exception) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,7 @@ from heatkp.data.intensity import levels
 from heatkp.errors import DataError
 
 Image = npt.NDArray[np.uint8]
+S = TypeVar("S", bound="ImageSource")
 
 
 @dataclass(frozen=True)
@@ -45,11 +47,34 @@ STORED = ImageOptions()
 
 
 @dataclass(frozen=True)
-class ImageFile:
-    """An image that is read when it is called, as `read_image` reads it."""
+class ImageSource(ABC):
+    """An image that is read when it is called, and can go to a worker process until then.
+
+    Attributes:
+        path: the file that holds it.
+        options: how it is read.
+    """
 
     path: Path
     options: ImageOptions = STORED
+
+    @property
+    def part(self) -> str:
+        """Which image of the file it is, in words; empty where a file is one image."""
+        return ""
+
+    @abstractmethod
+    def __call__(self) -> Image:
+        """RGB, uint8 (H, W, 3). Raises `DataError`."""
+
+    def read_with(self: S, options: ImageOptions) -> S:
+        """The same image, read in another way."""
+        return replace(self, options=options)
+
+
+@dataclass(frozen=True)
+class ImageFile(ImageSource):
+    """An image file, read as `read_image` does."""
 
     def __call__(self) -> Image:
         return read_image(self.path, self.options.orient, self.options.intensity)

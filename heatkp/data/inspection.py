@@ -141,23 +141,19 @@ def _look(sample: Sample) -> _Decoded:
     """Decode an image: its (W, H), a hash of its bytes, or what is wrong."""
     try:
         image = sample.image()
-        content = np.ascontiguousarray(image).data if sample.file is None else None
-        digest = hashlib.sha256(content or sample.file.read_bytes()).digest()  # type: ignore[union-attr]
+        whole = sample.file is not None and not sample.image_part
+        content = sample.file.read_bytes() if whole else np.ascontiguousarray(image).data  # type: ignore[union-attr]
+        digest = hashlib.sha256(content).digest()
     except (DataError, OSError, cv2.error) as error:
         return _Decoded(None, b"", str(error))
     return _Decoded((image.shape[1], image.shape[0]), digest, "")
-
-
-def _name(sample: Sample) -> str:
-    """What tells a sample's image from others: its file, or the sample itself."""
-    return sample.id if sample.file is None else str(sample.file)
 
 
 def _look_at_all(
     samples: Sequence[Sample], progress: Callable[[int, int], None]
 ) -> dict[str, _Decoded]:
     """Every existing image once, by name, in several threads."""
-    todo = {_name(s): s for s in samples if s.file is None or os.path.isfile(s.file)}
+    todo = {s.image_name: s for s in samples if s.file is None or os.path.isfile(s.file)}
     seen: dict[str, _Decoded] = {}
     pool = ThreadPoolExecutor(os.cpu_count())
     try:
@@ -174,7 +170,7 @@ def _related(a: Sample, b: Sample, seen: dict[str, _Decoded]) -> bool:
     together."""
     if a.source_image is not None and a.source_image == b.source_image:
         return True
-    return seen[_name(a)].digest == seen[_name(b)].digest
+    return seen[a.image_name].digest == seen[b.image_name].digest
 
 
 def _spread(values: Iterable[float]) -> Spread | None:
@@ -258,11 +254,11 @@ def inspect(
             continue
         if s.box is not None and (s.box[2:] > s.box[:2]).all():
             faces.append((known, s.box.astype(np.float64)))
-        looked_at = seen.get(_name(s))
+        looked_at = seen.get(s.image_name)
         if looked_at is not None and looked_at.size is not None:
             in_image.append(_outside(known, image_box(*looked_at.size)))
     size_of, lengths = _lengths(skeleton, samples)
-    names = dict.fromkeys(map(_name, samples))
+    names = dict.fromkeys(s.image_name for s in samples)
     pairs = find_near_duplicates(samples, progress=progress)
     told = [p for p in pairs if not _related(samples[p.first], samples[p.second], seen)]
     groups = groups_of(told, len(samples))

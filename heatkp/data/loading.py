@@ -9,13 +9,12 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from heatkp.config import MEMORY, Data, expand_path
 from heatkp.data.checks import crowded_notes, require_meaningful
 from heatkp.data.checks.boxes import find_useless_boxes
 from heatkp.data.depth import depth_notes
+from heatkp.data.grouping import joined, sources_of
 from heatkp.data.images import ImageOptions
 from heatkp.data.mirroring import left_out_note
 from heatkp.data.near_duplicates import without_near_duplicates
@@ -29,24 +28,15 @@ def _natural(person: str) -> tuple[int, str]:
     return len(person), person
 
 
-def _sources(samples: list[Sample]) -> list[str]:
-    return [s.id if s.source_image is None else s.source_image for s in samples]
-
-
 def _persons(samples: list[Sample]) -> list[str]:
     """Whom each sample shows, under one name for all who are in one image with each other."""
-    sources = _sources(samples)
+    sources = sources_of(samples)
     names = [p if s.person is None else s.person for s, p in zip(samples, sources)]
-    # Each sample joins a person, a node, and an image, another.
-    nodes: dict[tuple[str, str], int] = {}
-    people = [nodes.setdefault(("person", name), len(nodes)) for name in names]
-    files = [nodes.setdefault(("image", source), len(nodes)) for source in sources]
-    links = coo_array((np.ones(len(names)), (people, files)), shape=(len(nodes), len(nodes)))
-    groups = connected_components(links, directed=False)[1][people]
+    groups = joined(names, sources)
     called: dict[int, str] = {}
-    for group, name in sorted(zip(groups.tolist(), names), key=lambda pair: _natural(pair[1])):
+    for group, name in sorted(zip(groups, names), key=lambda pair: _natural(pair[1])):
         called.setdefault(group, name)
-    return [called[group] for group in groups.tolist()]
+    return [called[group] for group in groups]
 
 
 def split(samples: list[Sample], data: Data) -> tuple[list[Sample], list[Sample]]:
@@ -66,7 +56,7 @@ def split(samples: list[Sample], data: Data) -> tuple[list[Sample], list[Sample]
         distinct = sorted(set(of), key=_natural)
         chosen = set(distinct[len(distinct) - round(data.validation * len(distinct)) :])
     else:
-        of = _sources(samples)
+        of = sources_of(samples)
         distinct = list(dict.fromkeys(of))
         order = np.random.default_rng(data.split_seed).permutation(len(distinct))
         chosen = {distinct[i] for i in order[: round(data.validation * len(distinct))]}
@@ -248,8 +238,8 @@ def in_parts(
         loaded = KeypointData(skeleton, samples[:count], samples[count:], notes)
         loaded = _without(useless, loaded)
         return _with_chosen(loaded, data, chosen)
-    files = {s.file for s in samples} - {None}
-    sources = set(_sources(samples))
+    files = {s.image_name for s in samples if s.file is not None}
+    sources = set(sources_of(samples))
     if len(sources) < len(files):
         together = f"{len(files)} images are of {len(sources)} source images, by their names: "
         notes = (*notes, together + "those of one source image are on one side of the split")

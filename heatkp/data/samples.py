@@ -13,7 +13,15 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from heatkp.data.images import STORED, Image, ImageFile, ImageOptions, as_rgb, read_image
+from heatkp.data.images import (
+    STORED,
+    Image,
+    ImageFile,
+    ImageOptions,
+    ImageSource,
+    as_rgb,
+    read_image,
+)
 from heatkp.data.inputs import ImageLike, as_image
 from heatkp.errors import DataError
 from heatkp.skeletons import Skeleton
@@ -52,7 +60,8 @@ class Sample:
         person: who is shown, for splits that keep a person on one side.
         source_image: the image that the sample is from, where several are from one; splits never
             part them. None: an image of its own.
-        file: the file that the image is read from, or None for an image made in memory.
+        file: the file that the image is read from, or None for an image made in memory. Files
+            that hold several images (videos, HDF5) have an `ImageSource` for `image`.
         box_from_points: whether the box was made of the points, whatever the labels gave.
         given_box: the labels' own box then, or None.
         declared_size: width and height of the image in pixels as the labels give them, or None.
@@ -174,6 +183,19 @@ class Sample:
         """The box that the labels gave, whichever the sample is framed by."""
         return self.given_box if self.box_from_points else self.box
 
+    @property
+    def image_part(self) -> str:
+        """Which image of its file it is; empty where a file is one image."""
+        return self.image.part if isinstance(self.image, ImageSource) else ""
+
+    @property
+    def image_name(self) -> str:
+        """What tells the image from others: its file, and which of the file's images it is; the
+        sample's id where there is no file."""
+        if self.file is None:
+            return self.id
+        return f"{self.file}, {self.image_part}" if self.image_part else str(self.file)
+
     def rgb(self) -> Image:
         """The image as networks see it, uint8 (H, W, 3). Raises `DataError`."""
         image = self.image()
@@ -182,9 +204,13 @@ class Sample:
 
     def read_with(self, options: ImageOptions) -> Sample:
         """The sample with its image, of a file or an array, read in another way."""
-        if options == self.options and isinstance(self.image, ImageFile):
+        image = self.image
+        if options == self.options and isinstance(image, ImageSource):
             return self
-        image = self.image if self.file is None else ImageFile(self.file, options)
+        if isinstance(image, ImageSource):
+            image = image.read_with(options)
+        elif self.file is not None:
+            image = ImageFile(self.file, options)
         return replace(self, image=image, options=options)
 
     def take(self, indices: Sequence[int]) -> Sample:

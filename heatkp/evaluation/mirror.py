@@ -26,7 +26,7 @@ def mirror_pairs(samples: Sequence[Sample]) -> list[tuple[int, int]]:
     """
     places: dict[Path, int] = {}
     for place, sample in enumerate(samples):
-        if sample.file is None:
+        if sample.file is None or sample.image_part:
             continue
         if sample.file in places:
             raise DataError(f"{sample.file} has two entries: mirrored copies need one a file")

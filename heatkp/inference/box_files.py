@@ -45,7 +45,7 @@ class BoxFile:
         self._upright = upright or _of_upright_images(path)
         self._boxes: dict[Path, list[npt.NDArray[np.float64]]] = {}
         for sample in labels.samples:
-            if sample.file is None or sample.box is None:
+            if sample.file is None or sample.image_part or sample.box is None:
                 continue
             file = Path(os.path.abspath(sample.file))
             self._boxes.setdefault(file, []).append(sample.box.astype(np.float64))

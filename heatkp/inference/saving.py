@@ -12,13 +12,14 @@ from typing import Any
 import heatkp
 from heatkp.data.predicted import MADE_BY, SUMMARY
 from heatkp.errors import DataError, HeatkpError, SettingsError
-from heatkp.files import check_folder, write_text, writing
+from heatkp.files import require_new, write_text, writing
 from heatkp.inference.batches import Boxes, Prediction, predictions
 from heatkp.inference.detectors import create_detector
 from heatkp.inference.drawing import DrawnImages
 from heatkp.inference.predictor import Predictor
 from heatkp.inference.sources import Failure, FoundSources, find_sources, read_images
-from heatkp.inference.writers import WRITERS, About, Writer
+from heatkp.inference.writers import About, Writer, create_writer, prints
+from heatkp.registry import WRITERS
 from heatkp.text import json_text, name_to_text
 
 
@@ -36,6 +37,7 @@ class Summary:
         passed_over: other files in folders, by extension.
         complete: False where it was stopped before the end.
         written: files and folders.
+        notes: one line for each kind of thing that a format cannot hold.
     """
 
     failures: list[Failure]
@@ -49,6 +51,7 @@ class Summary:
     passed_over: dict[str, int] = field(default_factory=dict)
     complete: bool = False
     written: list[Path] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 def save_predictions(
@@ -75,7 +78,7 @@ def save_predictions(
     Args:
         images: files, folders, patterns, or what `find_sources` made of them.
         out: a folder, made where there is none; None prints one table on standard output.
-        formats: names of `WRITERS`, a table each.
+        formats: names of tables (`WRITERS`) and of label sets (`LABEL_WRITERS`), one each.
         boxes: `faces`, `image`, or a function that gives an image's boxes (N, 4) as edges in its
             pixels. None: `faces` for a model of faces in boxes, else `image`.
         drawn: whether to write copies with the points drawn, too.
@@ -100,7 +103,7 @@ def save_predictions(
         require_one_table(formats)
         drawn = False
     else:
-        require_new_folder(folder)
+        require_new(folder)
     predictor.engine.check(passes or 1, flip_test)
     if not isinstance(images, FoundSources):
         paths = [images] if isinstance(images, str | PathLike) else images
@@ -131,7 +134,7 @@ def save_predictions(
             # One by one, so that a failure leaves those before it to be discarded.
             for name in formats:
                 about = About(model, predictor.skeleton, record)
-                writers.append(WRITERS[name](folder, about))
+                writers.append(create_writer(name, folder, about))
             if drawn and folder is not None:
                 writers.append(DrawnImages(folder))
             start, known = time.perf_counter(), set(summary.failures)
@@ -149,6 +152,7 @@ def save_predictions(
             summary.seconds = time.perf_counter() - start
             for writer in writers:
                 summary.written += writer.finish(summary.failures, not stopped)
+                summary.notes += getattr(writer, "notes", ())
             summary.complete = not stopped
             if folder is not None:
                 _write_summary(folder, model, record, summary)
@@ -168,20 +172,12 @@ def require_sources(found: FoundSources) -> None:
 
 def require_one_table(formats: Sequence[str]) -> None:
     """Raises `SettingsError` where standard output cannot take these formats."""
-    if len(formats) != 1 or not WRITERS[formats[0]].pipes:
-        able = ", ".join(name for name, writer in WRITERS.usable().items() if writer.pipes)
+    if len(formats) != 1 or not prints(formats[0]):
+        able = ", ".join(filter(prints, WRITERS.usable()))
         raise SettingsError(
             f"--out - prints a single table: choose one --format of {able}, or name a folder "
             "with --out"
         )
-
-
-def require_new_folder(folder: Path) -> None:
-    """Raises `SettingsError` where a folder cannot be made, or holds something."""
-    with writing(folder):
-        check_folder(folder)
-        if folder.is_dir() and any(folder.iterdir()):
-            raise SettingsError(f"{folder} exists already: choose a new folder with --out")
 
 
 def _record(
@@ -236,6 +232,7 @@ def _write_summary(folder: Path, model: str, record: dict[str, Any], summary: Su
         "without_box": list(map(name_to_text, summary.without_box)),
         "first_page_only": list(map(name_to_text, summary.first_page)),
         "passed_over": summary.passed_over,
+        "notes": summary.notes,
         "errors": [failure.as_dict() for failure in summary.failures],
     }
     write_text(folder / SUMMARY, json_text(values, indent=1) + "\n")

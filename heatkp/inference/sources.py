@@ -18,9 +18,9 @@ from heatkp.data.images import STORED, Image, ImageOptions, read_stored
 from heatkp.data.predicted import made_by_predict
 from heatkp.data.readers._common import walk
 from heatkp.data.readers.pts import SUFFIXES
+from heatkp.data.video_reading import VIDEOS, named_as_video
 from heatkp.errors import DataError, HeatkpError
 from heatkp.inference import videos
-from heatkp.inference.videos import VIDEOS, named_as_video
 from heatkp.text import name_to_text, one_line, printable
 
 IMAGES = (

@@ -19,20 +19,10 @@ from heatkp.data.samples import Image, as_rgb
 from heatkp.errors import DataError
 from heatkp.files import utf8_path
 
-VIDEOS = (
-    ".mp4", ".m4v", ".mov", ".qt", ".avi", ".divx", ".mkv", ".webm", ".wmv", ".asf", ".flv",
-    ".f4v", ".ts", ".mts", ".m2ts", ".m2t", ".3gp", ".3g2", ".mpg", ".mpeg", ".mpe", ".mpv",
-    ".m1v", ".m2v", ".vob", ".ogv", ".ogm", ".mxf", ".dv", ".y4m", ".rm", ".rmvb", ".mjpeg",
-    ".mjpg", ".nut", ".wtv", ".amv", ".ivf", ".h264", ".264", ".h265", ".265", ".hevc", ".insv",
-)  # fmt: skip
-"""Extensions that are looked for in folders; files with others are tried where they are named."""
 JPEGS = (".mjpeg", ".mjpg")
 """Videos that are JPEG images, one after the other."""
 ANIMATIONS = (".gif", ".apng", ".png", ".webp", ".avif")
 """Extensions of images that may hold several frames in time."""
-_ASF = b"\x30\x26\xb2\x75"
-_PACKET = b"\x47"
-"""With which each packet of an MPEG stream begins, in some files after a time of four bytes."""
 _HEAD = 4096
 """Bytes at a file's beginning that tell what it is."""
 _NO_TEXT = bytes(set(range(32)) - set(b"\b\t\n\v\f\r\x1a\x1b"))
@@ -57,26 +47,6 @@ class Frame(NamedTuple):
     number: int
     time: float
     rate: float
-
-
-def named_as_video(path: Path) -> bool:
-    """Whether a file's extension is a video's, and its first bytes do not say otherwise.
-
-    `.ts` and `.mts` are also TypeScript's, `.asf` the IMM Face Database's labels.
-    """
-    suffix = path.suffix.lower()
-    if suffix not in VIDEOS:
-        return False
-    if suffix not in (".ts", ".mts", ".m2ts", ".m2t", ".asf"):
-        return True
-    try:
-        with path.open("rb") as file:
-            head = file.read(200)
-    except OSError:  # said where it is read
-        return True
-    if suffix == ".asf":
-        return head.startswith(_ASF)
-    return any(head[i : i + 1] == head[j : j + 1] == _PACKET for i, j in ((0, 188), (4, 196)))
 
 
 def _head(path: Path) -> bytes:

@@ -255,7 +255,7 @@ def score(found: npt.ArrayLike, labels: Labels, worst: int = 5) -> dict[str, Any
         "worst": [
             {
                 "entry": int(some[i]),
-                "file": samples[i].id if samples[i].file is None else str(samples[i].file),
+                "file": samples[i].image_name,
                 "mae": float(per_image[i]),
             }
             for i in order

@@ -8,7 +8,7 @@ import pytest
 
 from heatkp import runs
 from heatkp.models import build_model
-from tests.cli.test_predict import pictures, run
+from tests.cli.test_predict import inputs, run
 from tests.conftest import box_of, imglab_text, write_image
 from tests.data.test_box_checks import GOOD, OUTSIDE, coco
 from tests.inference.test_sources import video
@@ -37,7 +37,7 @@ def test_typed_boxes(boxed, tmp_path):
     out = tmp_path / "out"
     text = run(image, "--model", boxed, "--out", out, "--box=100,10,130,40", "--box=5,5,40,40",
                code=1)  # fmt: skip
-    assert len(pictures(out)["a.png"]["objects"]) == 1 and "1 of its 2 boxes" in text
+    assert len(inputs(out)["a.png"]["objects"]) == 1 and "1 of its 2 boxes" in text
     assert "outside the image, which is 64x48" in failures(out)["a.png"]
 
 
@@ -55,7 +55,7 @@ def test_a_file_of_boxes(boxed, tmp_path):
     (data / "labels.json").write_text(json.dumps(content))
     out = tmp_path / "out"
     text = run(data, "--model", boxed, "--out", out, "--boxes", data / "labels.json", code=1)
-    assert {n: len(p["objects"]) for n, p in pictures(out).items()} == {"00.png": 1, "02.png": 1}
+    assert {n: len(p["objects"]) for n, p in inputs(out).items()} == {"00.png": 1, "02.png": 1}
     assert set(failures(out)) == {"01.png", "02.png"}
     assert "1 entries of" in text and "03#3" in text
 
@@ -68,7 +68,7 @@ def test_imglab_boxes(boxed, tmp_path):
     out = tmp_path / "out"
     run(tmp_path / "a.png", tmp_path / "b.png", "--model", boxed, "--out", out, "--boxes",
         tmp_path / "labels.xml", code=1)  # fmt: skip
-    assert list(pictures(out)) == ["b.png"] and list(failures(out)) == ["a.png"]
+    assert list(inputs(out)) == ["b.png"] and list(failures(out)) == ["a.png"]
 
 
 @pytest.mark.parametrize("box", [[20, 15, 50, 40], [0.3, 0.3, 0.5, 0.5]])
@@ -85,5 +85,5 @@ def test_a_video_is_told_once(boxed, tmp_path):
     clip = video(tmp_path / "clip.avi")
     out = tmp_path / "out"
     run(clip, "--model", boxed, "--out", out, "--box=900,10,930,40", code=1)
-    assert list(failures(out)) == ["clip.avi"] and pictures(out) == {}
+    assert list(failures(out)) == ["clip.avi"] and inputs(out) == {}
     assert len(json.loads((out / "summary.json").read_text())["errors"]) == 1

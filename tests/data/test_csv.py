@@ -292,4 +292,4 @@ def test_junk(tmp_path_factory, content):
 
 def test_real_table_of_another_kind(data_folder):
     with pytest.raises(DataError, match=r"CollectedData\.csv has no columns of coordinates"):
-        read(data_folder / "mirror_mouse")
+        read(data_folder / "mirror_mouse", "csv")

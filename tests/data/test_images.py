@@ -23,7 +23,7 @@ from heatkp.data.transforms import Framing
 from heatkp.errors import DataError
 from heatkp.evaluation.measure import InferenceOptions, predict_samples
 from heatkp.heatmaps import Decoded
-from heatkp.inference.batches import answers
+from heatkp.inference.batches import predictions
 from heatkp.inference.keypoints import Keypoints
 from heatkp.inference.predictor import Predictor
 from heatkp.inference.sources import find_sources, read_images
@@ -90,7 +90,7 @@ def places(kinds, folder, intensity):
             Settings(data=data.model_copy(update={"cache": cache}), augmentation=STILL), loaded
         )
         module.preload()
-        assert (module.train_set.photos._place is None) == (cache == "none")
+        assert (module.train_set.crops._place is None) == (cache == "none")
         found[f"training, cache {cache[:4]}"] = of_dataset(module.train_set, module.val_set)
     every = [*loaded.train, *loaded.val]
     model, run = watched(data)
@@ -107,7 +107,7 @@ def places(kinds, folder, intensity):
     pictures = [p for p in read_images(sources, options=predictor.image_options)]
     # Of a GIF file, which counts as a video there, the first frame.
     pictures = [p for p in pictures if p.frame in (None, 0)]
-    list(answers(predictor, pictures))
+    list(predictions(predictor, pictures))
     named = [names[picture.file.name] for picture in pictures]
     found["prediction, command"] = dict(zip(named, model.seen, strict=True))
     assert len(named) == len(kinds) >= len(still)

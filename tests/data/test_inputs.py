@@ -16,9 +16,9 @@ from heatkp.data.inputs import as_image
 from heatkp.errors import DataError
 from heatkp.inference.keypoints import Keypoints
 from heatkp.skeletons import Skeleton
-from tests.inference.fakes import picture, predictor
+from tests.inference.fakes import input_image, predictor
 
-IMAGE, POINTS, BOXES = picture([(60, 70, 50)], (120, 130))
+IMAGE, POINTS, BOXES = input_image([(60, 70, 50)], (120, 130))
 BATCH = np.stack([IMAGE, IMAGE[:, ::-1]])
 
 

@@ -25,7 +25,7 @@ def test_all_numbers(tmp_path):
     found = inspect(labels, "imglab", "x.xml", lambda *counts: done.append(counts))
     assert done == [(i, 4) for i in range(1, 5)] + [(i, 7) for i in range(1, 8)]
     assert (found.path, found.format) == ("x.xml", "imglab")
-    assert (found.images, found.samples, found.photos, found.persons) == (6, 7, 4, 0)
+    assert (found.images, found.samples, found.sources, found.persons) == (6, 7, 4, 0)
     assert (found.layout, found.points) == ("points3", 3)
     assert (found.visible, found.occluded, found.not_labelled) == (15, 0, 6)
     assert found.unlabelled_samples == 1
@@ -87,7 +87,7 @@ def test_pictures_in_memory():
         made("a", 0, [[-0.5, 9.5], [29.6, 0]], [2, 2], person="y"),
     ]
     found = inspect(Labels(eyes, samples, ("a note",)))
-    assert (found.images, found.samples, found.photos, found.persons) == (2, 3, 2, 2)
+    assert (found.images, found.samples, found.sources, found.persons) == (2, 3, 2, 2)
     assert (found.visible, found.occluded, found.not_labelled) == (3, 2, 1)
     assert found.image_width == Spread(30, 30, 30) and found.image_height == Spread(10, 10, 10)
     assert (found.boxes, found.flat_boxes) == (1, 1)
@@ -123,7 +123,7 @@ def test_real_faces(data_folder):
     labels = read(data_folder / "ibug" / "labels_ibug_300W_train.xml", strict=False)
     samples = labels.samples[::5]
     found = inspect(Labels(labels.skeleton, samples))
-    assert (found.images, found.samples, found.photos) == (346, 346, 342)
+    assert (found.images, found.samples, found.sources) == (346, 346, 342)
     assert labels.skeleton is FACE68 and found.visible == 346 * 68
     assert found.image_width == Spread(170, 439.5, 607)
     assert found.box_width == Spread(90, 224, 298)

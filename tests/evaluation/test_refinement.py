@@ -10,14 +10,14 @@ from heatkp.data.dataset import KeypointDataset
 from heatkp.data.samples import Sample
 from heatkp.evaluation.evaluate import predict_dataset
 from tests.conftest import TINY, heatkp
-from tests.inference.fakes import picture, predictor
+from tests.inference.fakes import input_image, predictor
 
 
 def samples_off(count):
     """Samples whose boxes are shifted and scaled by a fifth."""
     made = []
     for i in range(count):
-        image, points, boxes = picture([(70 + 9 * i, 80, 60)])
+        image, points, boxes = input_image([(70 + 9 * i, 80, 60)])
         box = boxes[0] + 60 * np.array([0.2, -0.2, 0.4, 0.0]) * (1 if i % 2 else -1)
         visibility = np.array([2, 2, 0 if i == 1 else 2], np.uint8)
         made.append(

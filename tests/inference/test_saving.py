@@ -48,13 +48,13 @@ def test_it_writes_what_the_command_writes(predictor, tiny_run, photos, tmp_path
     for summary in summaries:
         del summary["seconds"]
     assert summaries[0] == summaries[1]
-    assert (done.inputs, done.objects, done.complete, told) == (3, 3, True, [1, 2, 3])
+    assert (done.images, done.objects, done.complete, told) == (3, 3, True, [1, 2, 3])
     assert {path.name for path in done.written} == {p.name for p in ours.iterdir()}
 
 
 def test_stopped(predictor, photos, tmp_path):
     done = save_predictions(predictor, photos, tmp_path / "o", batch_size=1, stop=lambda: True)
-    assert (done.inputs, done.complete) == (1, False)
+    assert (done.images, done.complete) == (1, False)
     assert json.loads((tmp_path / "o" / "summary.json").read_text())["complete"] is False
 
 
@@ -66,7 +66,7 @@ def test_boxes_from_a_function(predictor, photos, tmp_path):
         predictor, [photos / "b.png", photos / "c.png"], tmp_path / "o", boxes=boxes,
         boxes_from="mine", drawn=False,
     )  # fmt: skip
-    assert (done.inputs, done.objects, done.without_box) == (1, 1, ["b.png"])
+    assert (done.images, done.objects, done.without_box) == (1, 1, ["b.png"])
     summary = json.loads((tmp_path / "o" / "summary.json").read_text())
     assert summary["options"]["boxes"] == "mine" and not (tmp_path / "o" / "images").exists()
 

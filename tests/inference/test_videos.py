@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, features
 
+from heatkp.data.video_reading import named_as_video
 from heatkp.errors import DataError
 from heatkp.inference import videos
 from heatkp.inference.sources import (
@@ -130,10 +131,10 @@ def test_names_of_other_kinds_of_files(tmp_path):
     script, labels = tmp_path / "a.ts", tmp_path / "b.asf"
     script.write_text("export const x = 1;\n" * 20)
     labels.write_text("# labels of 58 points\n58\n")
-    assert not videos.named_as_video(script) and not videos.named_as_video(labels)
-    assert videos.named_as_video(clip(tmp_path / "c.ts"))
-    assert videos.named_as_video(clip(tmp_path / "d.asf"))
-    assert videos.named_as_video(tmp_path / "gone.ts")  # whoever reads it says so
+    assert not named_as_video(script) and not named_as_video(labels)
+    assert named_as_video(clip(tmp_path / "c.ts"))
+    assert named_as_video(clip(tmp_path / "d.asf"))
+    assert named_as_video(tmp_path / "gone.ts")  # whoever reads it says so
     found = find_sources([str(tmp_path)])
     assert [s.name for s in found.sources] == ["c.ts", "d.asf"]
     assert {suffix: n for suffix, (n, _) in found.passed_over.items()} == {".ts": 1}

@@ -86,7 +86,7 @@ def test_data_that_a_trials_own_settings_leave_nothing_of(search, monkeypatch):
     assert len(found.study.trials) == 2
 
 
-@pytest.mark.parametrize("fault", ["no folder", "a damaged image"])
+@pytest.mark.parametrize("failure", ["no folder", "a damaged image"])
 def test_data_that_no_trial_can_use_end_the_sweep(search, monkeypatch, tmp_path, failure):
     folder = tmp_path / "faces"
     if failure != "no folder":

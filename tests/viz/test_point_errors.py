@@ -7,14 +7,14 @@ import pytest
 
 from heatkp import coordinates as co
 from heatkp.evaluation.metrics import Errors
-from heatkp.viz import worst
+from heatkp.viz import point_errors
 
 
 def test_largest_first():
     values = [2.0, np.nan, 5.0, 1.0, 5.0]
-    assert worst.largest(values) == [2, 4, 0, 3]
-    assert worst.largest(values, 1) == [2]
-    assert worst.largest([np.nan], 3) == []
+    assert point_errors.largest(values) == [2, 4, 0, 3]
+    assert point_errors.largest(values, 1) == [2]
+    assert point_errors.largest([np.nan], 3) == []
 
 
 def summary(*points):
@@ -29,7 +29,7 @@ def summary(*points):
 def test_points_are_ranked_by_the_length():
     """Those without it come last, those that are not labelled not at all."""
     given = summary(("a", 1.0, 0.03), ("b", 9.0, None), ("c", 2.0, 0.05), ("d", None, None))
-    rows = worst.ranked(given, "own")
+    rows = point_errors.ranked(given, "own")
     assert [r[0] for r in rows] == ["2 c", "0 a", "1 b"]
     assert [r[1] for r in rows] == [2.0, 1.0, 9.0]
     np.testing.assert_allclose([r[2] for r in rows], [5, 3, np.nan])
@@ -37,10 +37,10 @@ def test_points_are_ranked_by_the_length():
 
 def test_points_are_ranked_by_pixels_without_a_length():
     given = summary(("a", 1.0, None), ("b", 9.0, None), ("c", 2.0, None))
-    rows = worst.ranked(given, None)
+    rows = point_errors.ranked(given, None)
     assert [r[:2] for r in rows] == [("1 b", 9.0), ("2 c", 2.0), ("0 a", 1.0)]
     assert all(np.isnan(r[2]) for r in rows)
-    equal = worst.ranked(summary(("a", 1.0, 0.0), ("b", 2.0, None)), "own")
+    equal = point_errors.ranked(summary(("a", 1.0, 0.0), ("b", 2.0, None)), "own")
     assert [r[0] for r in equal] == ["0 a", "1 b"]
 
 
@@ -53,7 +53,7 @@ def test_the_mean_object_by_hand():
     labelled = np.array([[True, True, False], [True, False, False]])
     matrices = np.stack([co.scaling(2, 2)] * 2)
     errors = Errors(image_points, truth, matrices, labelled, np.full((2, 4), np.nan), (200, 200))
-    points, radii = worst.mean_face(errors)
+    points, radii = point_errors.mean_face(errors)
     np.testing.assert_allclose(points, [[30, 40], [60, 20], [np.nan] * 2])
     np.testing.assert_allclose(radii, [15, 10, np.nan])
 
@@ -73,4 +73,4 @@ def test_the_mean_object_by_hand():
     ],
 )
 def test_circles_are_enlarged_to_a_fiftieth_of_the_object(radius, factor):
-    assert worst.enlargement(np.array([0.0, radius, np.nan, 99.0]), 100.0) == factor
+    assert point_errors.enlargement(np.array([0.0, radius, np.nan, 99.0]), 100.0) == factor

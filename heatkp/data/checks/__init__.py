@@ -94,7 +94,7 @@ def require_meaningful(
 
 def crowded_notes(samples: Sequence[Sample]) -> tuple[str, ...]:
     """A line where whole images, which a network is to see, show several objects."""
-    counts = Counter(s.file for s in samples if s.file is not None)
+    counts = Counter(s.image_name for s in samples if s.file is not None)
     crowded = sum(count > 1 for count in counts.values())
     if not crowded:
         return ()

@@ -199,14 +199,14 @@ def _coinciding(samples: Sequence[Sample], skeleton: Skeleton) -> list[Finding]:
 
 def _repeated(samples: Sequence[Sample]) -> list[Finding]:
     """Samples with the very points of another of the same image."""
-    counts = Counter(s.file for s in samples if s.file is not None)
+    counts = Counter(s.image_name for s in samples if s.file is not None)
     seen: dict[tuple[str, bytes], str] = {}
     twice = []
     for sample in samples:
-        if sample.file is None or counts[sample.file] < 2 or not (sample.visibility > 0).any():
+        if counts[sample.image_name] < 2 or not (sample.visibility > 0).any():
             continue
         known = np.where(sample.visibility[:, None] > 0, sample.points, np.float32(np.nan))
-        key = str(sample.file), known.tobytes()
+        key = sample.image_name, known.tobytes()
         if key in seen:
             twice.append((seen[key], sample.id))
         seen.setdefault(key, sample.id)

@@ -13,6 +13,7 @@ from PIL import Image as PillowImage
 from heatkp.data.checks.finding import Finding, spread_evenly
 from heatkp.data.exif import orientation
 from heatkp.data.samples import Sample
+from heatkp.data.video_reading import named_as_video, video_size
 from heatkp.errors import DataError
 
 ON_ITS_SIDE = 5
@@ -32,14 +33,19 @@ class Header(NamedTuple):
 
 
 def read_header(path: Path) -> Header | None:
-    """None for what Pillow does not know, and for TIFF files on their side, of which versions of
-    Pillow give the one size or the other."""
+    """Of an image file or a video. None for what Pillow does not know, and for TIFF files on their
+    side, of which versions of Pillow give the one size or the other."""
+    if named_as_video(path):
+        size = video_size(path)
+        return None if size is None else Header(size, 1)
     limit, PillowImage.MAX_IMAGE_PIXELS = PillowImage.MAX_IMAGE_PIXELS, None
     try:
         with PillowImage.open(path) as file:
             if file.format == "TIFF" and file.getexif().get(0x0112, 1) >= ON_ITS_SIDE:
                 return None
             size = file.size
+            if min(size) < 1:  # of what Pillow knows by name only, such as HDF5
+                return None
     except Exception:  # whatever Pillow makes of it, for another library reads the pixels
         return None
     finally:

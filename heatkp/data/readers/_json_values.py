@@ -5,12 +5,47 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from heatkp.data.readers._common import FURTHEST
 from heatkp.errors import DataError
+
+
+def load_json(source: Path, expected: str) -> Any:
+    """What a JSON file holds. Raises `DataError`; `expected` says what such a file has."""
+    try:
+        return json.loads(source.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"{source} cannot be read as JSON ({error}); {expected}") from None
+
+
+def objects_in(value: Any, place: str) -> list[dict[str, Any]]:
+    """A list of JSON objects; an empty one for null. Raises `DataError` for anything else."""
+    if value is None:
+        return []
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+        raise DataError(f"{place} is {shown(value)}; expected a list of JSON objects")
+    return value
+
+
+def pixel(value: Any, place: str) -> float:
+    """A coordinate. Raises `DataError` for what is no finite number, or one beyond `FURTHEST`."""
+    whole = isinstance(value, int | float) and not isinstance(value, bool)
+    if not whole or not abs(value) <= FURTHEST:
+        raise DataError(f"{place} is {shown(value)}; expected a number")
+    return float(value)
+
+
+def size_in(width: Any, height: Any) -> tuple[int, int] | None:
+    """Width and height in pixels; None where either is none."""
+    sides = (width, height)
+    if all(type(side) in (int, float) and 1 <= side <= FURTHEST for side in sides):
+        return round(width), round(height)
+    return None
 
 
 def shown(value: Any) -> str:

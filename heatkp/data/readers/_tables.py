@@ -54,7 +54,7 @@ def read_table(source: Path) -> tuple[list[str], Iterator[Row]]:
     return header.cells[:named], checked()
 
 
-def _decoded(content: bytes) -> str:
+def decoded(content: bytes) -> str:
     """Text as UTF-8, or as Excel saves it: UTF-16 with a mark, or Western Europe's code page."""
     if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return content.decode("utf-16")
@@ -73,7 +73,7 @@ def _delimiter(text: str) -> str:
 
 def _rows(source: Path) -> Iterator[Row]:
     try:
-        text = _decoded(source.read_bytes())
+        text = decoded(source.read_bytes())
         skipped, delimiter = 0, _delimiter(text)
         if text[:4].lower() == "sep=":  # for Excel
             skipped, delimiter = 1, text[4:5]

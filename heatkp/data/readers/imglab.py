@@ -10,12 +10,10 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
-from xml.etree.ElementTree import Element, ParseError
+from xml.etree.ElementTree import Element
 
 import numpy as np
 import numpy.typing as npt
-from defusedxml import DefusedXmlException
-from defusedxml.ElementTree import parse
 
 from heatkp.data.images import STORED, ImageOptions
 from heatkp.data.readers._base import reader
@@ -31,6 +29,7 @@ from heatkp.data.readers._common import (
     without_extension,
 )
 from heatkp.data.readers._places import locate
+from heatkp.data.readers._xml import xml_root
 from heatkp.data.samples import Labels, Sample, read_image
 from heatkp.errors import DataError
 from heatkp.skeletons import UNLABELLED
@@ -45,22 +44,6 @@ class _Box(NamedTuple):
     parts: dict[str, tuple[float, float]]
     size: tuple[int, int] | None
     ignored: bool = False
-
-
-def _root(source: Path) -> Element:
-    try:
-        root = parse(source, forbid_dtd=True, forbid_entities=True, forbid_external=True).getroot()
-    except DefusedXmlException as error:
-        raise DataError(
-            f"{source} has a document type or entities ({type(error).__name__}), which imglab "
-            "does not write and which can do harm; remove its <!DOCTYPE ...>"
-        ) from None
-    except (OSError, ParseError, ValueError, LookupError) as error:
-        raise DataError(f"{source} is not well-formed XML: {error}") from None
-    if root is None or root.tag != "dataset":
-        found = "nothing" if root is None else f"<{root.tag}>"
-        raise DataError(f"{source} is not imglab's: it holds {found}, expected <dataset>")
-    return root
 
 
 def _numbers(element: Element, keys: tuple[str, ...], place: str) -> list[float]:
@@ -106,7 +89,7 @@ def _boxes(source: Path, notes: list[str]) -> Iterator[_Box]:
     Those to be ignored have no parts; one of them that is no box at all is left out.
     """
     ignored, unusable, empty = [], [], 0
-    for i, image in enumerate(_root(source).findall("images/image"), 1):
+    for i, image in enumerate(xml_root(source, "dataset", "imglab").findall("images/image"), 1):
         name = image.get("file")
         if not name:
             raise DataError(f"{source}: image {i} has no file name")

@@ -13,11 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
-from heatkp.files import AtomicFile, fitting
+from heatkp.files import AtomicFile, Names
 from heatkp.inference.keypoints import Keypoints
 from heatkp.inference.sources import Failure, InputImage
 from heatkp.skeletons import Skeleton
 from heatkp.text import name_to_text, printable
+
+__all__ = [
+    "About", "BaseWriter", "Names", "TextFile", "Writer", "path_from", "rounded",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -130,19 +134,3 @@ def path_from(folder: Path | None, input_image: InputImage) -> str:
         path = input_image.file.as_posix()
     path = name_to_text(path)
     return path if input_image.frame is None else f"{path}/{input_image.frame:06d}"
-
-
-class Names:
-    """File names, each given once, also where capitals do not count; none too long."""
-
-    def __init__(self) -> None:
-        self._taken: set[str] = set()
-
-    def claim(self, stem: str, suffix: str) -> str:
-        folder, slash, own = stem.rpartition("/")
-        name, number = folder + slash + fitting(own, suffix), 1
-        while name.casefold() in self._taken:
-            number += 1
-            name = folder + slash + fitting(own, f"-{number}{suffix}")
-        self._taken.add(name.casefold())
-        return name

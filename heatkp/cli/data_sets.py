@@ -1,0 +1,190 @@
+"""`heatkp data convert`, `split`, `merge` and `subset`: label sets into other label sets."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from heatkp.cli.options import NameOption
+from heatkp.registry import LABEL_WRITERS, READERS
+
+if TYPE_CHECKING:
+    from heatkp.data.samples import Labels
+    from heatkp.data.writers import Written
+
+CONVERT = """\b
+Examples:
+  heatkp data convert labels.xml --to coco --out labels-coco
+  heatkp data convert found/coco.json --to imglab --out found-dlib --images link
+"""
+SPLIT = """\b
+Examples:
+  heatkp data split faces/ --out faces-split
+  heatkp data split faces/ --val 0.1 --test 0.1 --seed 7 --to csv --out faces-split
+  heatkp data split faces.yaml --own --to coco --out faces-split
+"""
+MERGE = """\b
+Examples:
+  heatkp data merge monday/ tuesday.xml --to coco --out week
+"""
+SUBSET = """\b
+Examples:
+  heatkp data subset faces/ --names 'helen/*' --out helen
+  heatkp data subset faces/ --points nose_tip,30,31 --fraction 0.1 --out small
+"""
+Command = Callable[..., Any]
+
+
+def _places(command: Command) -> Command:
+    """Options that all these commands share."""
+    for option in reversed((
+        click.option("--to", cls=NameOption, registry=LABEL_WRITERS, also=(),
+                     help="Format to write: {names}.  [default: that of FROM, or coco]"),
+        click.option("--out", required=True, metavar="FOLDER",
+                     help="A new folder; it is there whole, or not at all."),
+        click.option("--from", "format_", cls=NameOption, registry=READERS, also=("auto",),
+                     default="auto",
+                     help="How FROM is written: {names}.  [default: what the files tell]"),
+        click.option("--images", "placing", type=click.Choice(["copy", "link", "refer"]),
+                     default="copy", show_default=True,
+                     help="Copy images into FOLDER, link them there, or let labels name them "
+                     "where they are. Frames of videos are written as PNG files."),
+        click.option("--orient", is_flag=True,
+                     help="The labels are of images turned upright as EXIF entries say "
+                     "(data.orient); images that are stored turned are copied upright."),
+        click.option("--keep-first", is_flag=True,
+                     help="Of several objects in an image, keep the first, where the format holds "
+                     "one."),
+    )):  # fmt: skip
+        command = option(command)
+    return command
+
+
+def _format(to: str | None, source: str, given: str) -> str:
+    """The format to write: that of what is read, where it can be written, unless it is named."""
+    from heatkp.data.readers import recognise
+
+    if to is not None:
+        return to
+    own = recognise(Path(source)) if given == "auto" else given
+    return own if own in LABEL_WRITERS else "coco"
+
+
+def _read(source: str, format_: str, orient: bool) -> Labels:
+    from heatkp.data.sets import read_labels
+
+    return read_labels(source, format_, orient=orient)
+
+
+def _tell(notes: Iterable[str], written: Iterable[tuple[str, Written]], format_: str) -> None:
+    from heatkp.cli.console import PlainConsole, say
+
+    console = PlainConsole()
+    for note in dict.fromkeys(notes):
+        say(console, note)
+    for part, done in written:
+        before = f"{part}: " if part else ""
+        for note in done.notes:
+            say(console, before + note)
+        counts = f"{done.objects} objects in {done.images} images"
+        say(console, f"{before}{counts}, {format_}: {done.path}")
+
+
+def _write(labels: Labels, to: str, out: str, placing: Any, keep_first: bool) -> None:
+    from heatkp.data.writers import write_labels
+
+    done = write_labels(labels, out, to, images=placing, first_only=keep_first)
+    _tell(labels.notes, [("", done)], to)
+
+
+@click.command(epilog=CONVERT)
+@click.argument("source", metavar="FROM", type=click.Path())
+@_places
+def convert(
+    source: str, to: str | None, out: str, format_: str, placing: str, orient: bool,
+    keep_first: bool,
+) -> None:  # fmt: skip
+    """Write the labels in FROM, and their images, in another format.
+
+    What the format cannot hold is counted and said; nothing else is lost. Decimals are kept as far
+    as the format has them.
+    """
+    labels = _read(source, format_, orient)
+    _write(labels, _format(to, source, format_), out, placing, keep_first)
+
+
+@click.command(epilog=SPLIT)
+@click.argument("source", metavar="FROM", type=click.Path())
+@_places
+@click.option("--val", type=click.FloatRange(0, 1), default=0.2, show_default=True,
+              help="Fraction for validation.")  # fmt: skip
+@click.option("--test", type=click.FloatRange(0, 1), default=0.0, show_default=True,
+              help="Fraction for a test.")  # fmt: skip
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--own", is_flag=True, help="Take the parts that the labels themselves name.")
+def split(
+    source: str, to: str | None, out: str, format_: str, placing: Any, orient: bool,
+    keep_first: bool, val: float, test: float, seed: int, own: bool,
+) -> None:  # fmt: skip
+    """Divide the labels in FROM into train, val and test.
+
+    Samples of one source image, person or video stay together. Formats that hold splits get one
+    set, for the others there is a folder a part.
+    """
+    from heatkp.data.sets import PARTS, split_labels
+    from heatkp.data.writers import write_parts
+
+    labels = _read(source, format_, orient)
+    if not own:
+        fractions = {"train": 1 - val - test, "val": val, "test": test}
+        labels = split_labels(labels, fractions, seed)
+    to = _format(to, source, format_)
+    done = write_parts(labels, out, to, images=placing, first_only=keep_first)
+    counts = Counter(sample.split for sample in labels.samples)
+    parts = ", ".join(f"{counts[name]} {name}" for name in PARTS if counts[name])
+    _tell([*labels.notes, f"samples: {parts}"], done.items(), to)
+
+
+@click.command(epilog=MERGE)
+@click.argument("sources", metavar="FROM...", nargs=-1, required=True, type=click.Path())
+@_places
+def merge(
+    sources: tuple[str, ...], to: str | None, out: str, format_: str, placing: str, orient: bool,
+    keep_first: bool,
+) -> None:  # fmt: skip
+    """Join the labels of several sets whose points have the same names, in whatever order."""
+    from heatkp.data.sets import merge_labels
+
+    labels = merge_labels([_read(source, format_, orient) for source in sources])
+    _write(labels, _format(to, sources[0], format_), out, placing, keep_first)
+
+
+@click.command(epilog=SUBSET)
+@click.argument("source", metavar="FROM", type=click.Path())
+@_places
+@click.option("--names", multiple=True, metavar="PATTERN",
+              help="Samples whose id, or whose image's name (or FOLDER/NAME), fits: '*' stands for "
+              "any text; may be repeated.")  # fmt: skip
+@click.option("--points", metavar="LIST",
+              help="Points to keep, in this order, by name or number: left_eye,3,4.")  # fmt: skip
+@click.option("--fraction", type=click.FloatRange(0, 1, min_open=True), default=1.0,
+              show_default=True, help="Of the samples, at random.")  # fmt: skip
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+def subset(
+    source: str, to: str | None, out: str, format_: str, placing: str, orient: bool,
+    keep_first: bool, names: tuple[str, ...], points: str | None, fraction: float, seed: int,
+) -> None:  # fmt: skip
+    """Take some of the samples in FROM, or some of their points."""
+    from heatkp.data.sets import subset_labels
+
+    chosen = None if points is None else [part.strip() for part in points.split(",")]
+    labels = _read(source, format_, orient)
+    labels = subset_labels(labels, names=names, points=chosen, fraction=fraction, seed=seed)
+    _write(labels, _format(to, source, format_), out, placing, keep_first)
+
+
+COMMANDS = (convert, split, merge, subset)

@@ -1,0 +1,42 @@
+"""All sections together."""
+
+from __future__ import annotations
+
+import yaml
+from pydantic import Field, model_validator
+
+from heatkp.config.augmentation import Augmentation
+from heatkp.config.data import Data
+from heatkp.config.model import Head, Model
+from heatkp.config.section import Section
+from heatkp.config.training import Optimiser, Trainer
+
+
+class Settings(Section):
+    """A whole run."""
+
+    data: Data = Field(default_factory=Data)
+    augmentation: Augmentation = Field(default_factory=Augmentation)
+    model: Model = Field(default_factory=Model)
+    head: Head = Field(default_factory=Head)
+    optimiser: Optimiser = Field(default_factory=Optimiser)
+    trainer: Trainer = Field(default_factory=Trainer)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Settings:
+        if self.augmentation.box_jitter and self.data.crop != "box":
+            raise ValueError(
+                "augmentation.box_jitter moves the edges of boxes, but data.crop: image uses "
+                "none: set data.crop: box, or leave it out"
+            )
+        if self.trainer.early_stopping and not self.data.validates:
+            key = "val_count" if self.data.path is None else "validation"
+            raise ValueError(
+                f"trainer.early_stopping watches the validation error, and data.{key}: 0 leaves "
+                "none: leave it out, or keep samples for validation"
+            )
+        return self
+
+    def to_yaml(self) -> str:
+        """The settings in full, in the form that `load_settings` reads."""
+        return yaml.safe_dump(self.model_dump(), sort_keys=False)

@@ -1,0 +1,61 @@
+"""The sections `optimiser` and `trainer`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from heatkp.config.conditions import ANIMATED, SGD, VALIDATED
+from heatkp.config.section import Count, NotNegative, Positive, Section
+from heatkp.config.values import number_as_text
+
+
+class Optimiser(Section):
+    """How weights change."""
+
+    name: Literal["adam", "adamw", "sgd"] = "adamw"
+    lr: Positive = 3e-3
+    weight_decay: NotNegative = 1e-4
+    momentum: Annotated[float, Field(ge=0.0, lt=1.0), SGD] = 0.9
+    """For SGD."""
+    schedule: Literal["constant", "cosine", "onecycle"] = "onecycle"
+    warmup_epochs: NotNegative = 0.0
+    """Epochs over which the rate grows from zero; onecycle has its own rise."""
+    clip: NotNegative = 0.0
+    """Largest norm of the gradient; 0 leaves it alone."""
+    accumulate: Count = 1
+    """Batches per step."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Optimiser:
+        if self.schedule == "onecycle" and self.warmup_epochs:
+            raise ValueError("onecycle warms up by itself: leave out warmup_epochs, or use cosine")
+        return self
+
+
+class Trainer(Section):
+    """How long, how often, how exactly."""
+
+    epochs: Count = 8
+    """Passes over the training samples. `heatkp train --resume RUN --epochs N` trains a run
+    further, also one that is finished: with its optimiser as it was, the best weights of all
+    epochs, and the learning rates and `head.sigma` that a run of N epochs has from there on."""
+    batch_size: Count = 8
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    precision: Annotated[Literal["32", "bf16"], BeforeValidator(number_as_text)] = "32"
+    ema: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.99
+    """Decay of the moving average of the weights; 0 keeps none."""
+    early_stopping: Annotated[int, Field(ge=0)] = 0
+    """Stop after so many epochs without a better validation error; 0: never."""
+    validate_every: Annotated[Count, VALIDATED] = 1
+    """A validation after each so many epochs. It must divide `epochs`, so that the last one is
+    validated."""
+    animation_every: Annotated[int, Field(ge=0)] = 0
+    """Steps between the frames of `settling.gif`, which shows a few validation faces while
+    training goes on; 0 draws none. A long run takes every so many of them: at most 120."""
+    animation_faces: Annotated[int, Field(ge=1, le=8), ANIMATED] = 4
+    deterministic: bool = False
+    threads: Annotated[int, Field(ge=0)] = 0
+    """Threads that torch may use; 0 leaves torch's own choice."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"

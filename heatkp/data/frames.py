@@ -1,0 +1,111 @@
+"""Images that are one of many in a file: frames of videos, and images that HDF5 files hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from heatkp.data.decoding import Undecodable, decode
+from heatkp.data.images import Image, ImageSource, as_rgb, as_uint8_rgb
+from heatkp.data.video_reading import video_frame
+from heatkp.errors import DataError
+
+if TYPE_CHECKING:
+    import h5py
+
+_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+
+
+@dataclass(frozen=True)
+class VideoFrame(ImageSource):
+    """A frame of a video, counted from 0; videos are turned as they say, whatever the options."""
+
+    number: int = 0
+
+    @property
+    def part(self) -> str:
+        return f"frame {self.number}"
+
+    def __call__(self) -> Image:
+        return video_frame(self.path, self.number).copy()
+
+
+@dataclass(frozen=True)
+class StoredImage(ImageSource):
+    """An image within an HDF5 file, as stored: neither tool that writes such turns it.
+
+    Attributes:
+        dataset: its place: bytes of an image file in each row, or pixels (N, H, W, C).
+        index: the row.
+        bgr: whether red and blue were exchanged when it was stored.
+        channels_first: whether pixels are (N, C, W, H), as SLEAP has it.
+    """
+
+    dataset: str = ""
+    index: int = 0
+    bgr: bool = False
+    channels_first: bool = False
+
+    @property
+    def part(self) -> str:
+        return f"{self.dataset}[{self.index}]"
+
+    def __call__(self) -> Image:
+        place = f"image {self.part} of {self.path}"
+        with open_hdf5(self.path) as file:
+            stored = np.asarray(file[self.dataset][self.index])
+        if stored.ndim > 1:
+            pixels = stored.T if self.channels_first else stored
+            return np.array(as_rgb(_of_levels(pixels), self.options.intensity))
+        try:
+            found = decode(stored.tobytes())
+            image = as_uint8_rgb(found.values, found.alpha, self.options.intensity, found.inverted)
+        except (Undecodable, MemoryError) as error:
+            raise DataError(f"{place} cannot be read ({error})") from None
+        return np.ascontiguousarray(image[:, :, ::-1]) if self.bgr else image
+
+
+def _of_levels(pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Pixels as whole numbers; those from 0 to 1, as some tools store them, in 256 levels."""
+    if pixels.dtype.kind != "f":
+        return pixels
+    scale = 255.0 if np.nanmax(pixels, initial=0) <= 1 else 1.0
+    return np.clip(np.rint(np.nan_to_num(pixels) * scale), 0, 255).astype(np.uint8)
+
+
+def begins_as_hdf5(path: Path) -> bool:
+    """Whether a file's first bytes are those of an HDF5 file."""
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_SIGNATURE)) == _SIGNATURE
+    except OSError:
+        return False
+
+
+@contextmanager
+def open_hdf5(path: Path) -> Iterator[h5py.File]:
+    """An HDF5 file, opened for reading; for as short as possible, for it is not shared by forks.
+
+    Raises `DataError` where h5py is not installed, and for whatever goes wrong within: damaged
+    files make h5py raise errors of many kinds.
+    """
+    try:
+        import h5py
+    except ImportError:
+        raise DataError(
+            f"{path} is an HDF5 file, which needs h5py: pip install 'heatkp[sleap]'"
+        ) from None
+    try:
+        with h5py.File(path, "r") as file:
+            yield file
+    except DataError:
+        raise
+    except Exception as error:
+        why = str(error).replace("\n", " ") or type(error).__name__
+        raise DataError(f"{path} cannot be read as HDF5 ({why}): damaged, or cut off") from None
