@@ -154,7 +154,7 @@ def chosen_split(
     validation samples of a run that kept none."""
     for name, loaded in zip(names, models):
         own = loaded.settings.data
-        none = not (own.val_count if own.path is None and data is None else own.validation)
+        none = not (own.val_count if own.drawn and data is None else own.validation)
         if none and split is None and data is not None:
             split = "all"
         if none and split in (None, "val"):
