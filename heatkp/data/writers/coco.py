@@ -1,4 +1,4 @@
-"""COCO keypoints: `annotations.json` beside a folder of images.
+"""COCO keypoints: `annotations.json`, or `annotations/SPLIT.json`, beside a folder of images.
 
 As https://cocodataset.org/#format-data: keypoints are pixels with centres on integers; boxes are
 x, y, width, height from the image's edge. Beside what COCO knows: `flip_idx` of a category (each
@@ -64,27 +64,32 @@ def _annotation(found: Object, number: int, image: int) -> dict[str, Any]:
 
 @label_writer(
     "coco",
-    "COCO keypoints: `annotations.json` and a folder of images",
+    "COCO keypoints: `annotations.json`, or a file for each split, and a folder of images",
     holds=Holds.NAMES | Holds.PAIRS | Holds.LINES | Holds.OCCLUSION | Holds.OUTSIDE | Holds.MISSING
-    | Holds.BARE | Holds.EMPTY | Holds.SEVERAL | Holds.BOXES | Holds.PERSONS | Holds.SCORES,
-    read_from="annotations.json",
+    | Holds.BARE | Holds.EMPTY | Holds.SEVERAL | Holds.IGNORED | Holds.BOXES | Holds.PERSONS
+    | Holds.SPLITS | Holds.SCORES,
 )  # fmt: skip
 def write_coco(labels: LabelSet, folder: Path) -> list[str]:
-    """One category, ids from 1; objects without a box get the extent of their points."""
-    images: list[dict[str, Any]] = []
-    annotations: list[dict[str, Any]] = []
-    boxed = 0
+    """One category, ids from 1; objects without a box get the extent of their points.
+
+    Of a set with splits `annotations/train.json` and so on, with ids that differ between them.
+    """
+    parts: dict[str | None, dict[str, Any]] = {}
+    objects = boxed = 0
     for number, image in enumerate(labels.images, 1):
+        category = coco_category(labels.skeleton)
+        empty = {"images": [], "annotations": [], "categories": [category]}
+        content = parts.setdefault(image.split, empty)
         width, height = image.size
-        images.append({"id": number, "file_name": image.name, "width": width, "height": height})
+        entry = {"id": number, "file_name": image.name, "width": width, "height": height}
+        content["images"].append(entry)
         for found in image.objects:
+            objects += 1
             boxed += found.box is None and found.extent is not None
-            annotations.append(_annotation(found, len(annotations) + 1, number))
-    content = {
-        "images": images,
-        "annotations": annotations,
-        "categories": [coco_category(labels.skeleton)],
-    }
-    (folder / "annotations.json").write_text(json_text(content), encoding="utf-8")
+            content["annotations"].append(_annotation(found, objects, number))
+    for split, content in parts.items():
+        place = folder / ("annotations.json" if split is None else f"annotations/{split}.json")
+        place.parent.mkdir(exist_ok=True)
+        place.write_text(json_text(content), encoding="utf-8")
     note = "objects without a box, which get the extent of their points (COCO asks for boxes)"
     return [f"{note}: {boxed}"] * bool(boxed)
