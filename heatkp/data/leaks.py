@@ -29,7 +29,7 @@ class Leak(NamedTuple):
         return (
             f"{len(self.samples)} of {of} {self.part} samples show an image that training sees, "
             f"too, {self.how}, such as {self.samples[0]} and {self.seen[0]}: errors will look "
-            "smaller than they are; take another split, such as data.split=random"
+            "smaller than they are; leave them out, or split anew (data.split=random)"
         )
 
 

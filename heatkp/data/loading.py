@@ -136,11 +136,11 @@ def load_data(data: Data, chosen: bool = True, given: MemoryData | None = None) 
     return in_parts(found.labels, data, found.source, chosen=chosen, told=found.told)
 
 
-def load_whole(data: Data) -> KeypointData:
+def load_whole(data: Data, chosen: bool = False) -> KeypointData:
     """All samples of `data.path`, undivided, as the part `test`; else as `load_data`."""
     data = data.model_copy(update={"split": "random", "folds": 0, "fold": 0})
     labels, told, source = read_given(data)
-    return in_parts(labels, data, source, chosen=False, told=["test"] * len(told))
+    return in_parts(labels, data, source, chosen=chosen, told=["test"] * len(told))
 
 
 def _drawn(data: Data) -> KeypointData:
