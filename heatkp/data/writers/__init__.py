@@ -114,6 +114,12 @@ def _require_single(writer: LabelWriter, groups: Sequence[_Group], first_only: b
     )
 
 
+def _unassigned(writer: LabelWriter, groups: Sequence[_Group]) -> int:
+    """How many images are in no part of a split that others are in, where the format tells."""
+    without = sum(group.first.split is None for group in groups)
+    return without if Holds.SPLITS in writer.holds and without < len(groups) else 0
+
+
 def write_labels(
     labels: Labels,
     out: str | PathLike[str],
@@ -154,18 +160,23 @@ def write_labels(
     names = common_names([g.origin.file for g in groups if g.origin.file is not None])
     with new_folder(target) as folder:
         placer = Placer(folder, target, writer, images)
+        unassigned = _unassigned(writer, groups)
         entries = []
         for group in groups:
             sample, file = group.first, group.origin.file
             name = sample.id or "image" if file is None else names[file]
-            split, video, frame = sample.split, sample.video, sample.frame
+            split = sample.split or ("train" if unassigned else None)
+            video, frame = sample.video, sample.frame
             placed = placer.place(group.origin, name, split, video, frame)
             objects = tuple(group.objects)
             entries.append(
                 LabelledImage(placed.name, placed.size, objects, split, video, frame, placed.file)
             )
         told = LabelSet(labels.skeleton, entries, target.name, scores is not None)
-        notes = [*losses.notes(), *placer.notes(), *writer.write(told, folder)]
+        notes = [*losses.notes(), *placer.notes()]
+        if unassigned:
+            notes.append(f"images in no part of the split, put into train: {unassigned}")
+        notes += writer.write(told, folder)
     count = sum(len(entry.objects) for entry in entries)
     return Written(target / writer.read_from, len(entries), count, tuple(notes))
 

@@ -41,6 +41,7 @@ class Holds(Flag):
     labelled without `OUTSIDE`; objects of which a point is not labelled are left out without
     `MISSING`, those of which none is without `BARE`, those to be ignored without `IGNORED`;
     images without an object without `EMPTY`. Without `SEVERAL` an image has one object at most.
+    With `SPLITS` every image has a split (`train`, where the labels say nothing) or none has.
     """
 
     NAMES = auto()
@@ -208,6 +209,8 @@ class LabelWriter:
         beside: whether label files are found by where images lie, so that images have to be in
             the folder (copied or linked), under names that differ also without extension.
         read_from: the file or folder in the set's folder to read, where it is not the folder.
+        predictions_read: whether what it writes of predictions (`LabelSet.scored`) is read as
+            labels at once; not where a tool keeps them apart until a person has accepted them.
     """
 
     name: str
@@ -218,6 +221,7 @@ class LabelWriter:
     place: Callable[[ToPlace], str] = field(default=in_images, repr=False)
     beside: bool = False
     read_from: str = ""
+    predictions_read: bool = True
 
 
 def label_writer(
@@ -229,6 +233,7 @@ def label_writer(
     place: Callable[[ToPlace], str] = in_images,
     beside: bool = False,
     read_from: str = "",
+    predictions_read: bool = True,
 ) -> Callable[[W], W]:
     """Makes a function known as the writer of that format; arguments as in `LabelWriter`.
 
@@ -236,7 +241,9 @@ def label_writer(
     """
 
     def register(function: W) -> W:
-        made = LabelWriter(name, what, function, holds, digits, place, beside, read_from)
+        made = LabelWriter(
+            name, what, function, holds, digits, place, beside, read_from, predictions_read
+        )
         LABEL_WRITERS.register(name, made, f"{function.__module__}.{function.__qualname__}")
         return function
 
@@ -256,6 +263,12 @@ def rounded(value: float, digits: int = 6) -> float | int:
     """A number as label files hold it: whole ones without a point, no negative zero."""
     kept = round(float(value), digits) + 0.0
     return int(kept) if kept.is_integer() else kept
+
+
+def numbers(values: npt.ArrayLike, digits: int = 6) -> list[float | int]:
+    """`rounded` of many."""
+    kept = (np.asarray(values, np.float64).ravel().round(digits) + 0.0).tolist()
+    return [int(v) if v.is_integer() else v for v in kept]
 
 
 def text_of(value: float, digits: int = 6) -> str:

@@ -53,6 +53,9 @@ class Losses:
                 out = np.asarray(((found.points < -0.5) | (found.points > edges)).any(1))
             self.add("points outside their image, not labelled now", int(out.sum()))
             found = found.without(out)
+            if out.any() and not found.labelled.any() and found.box is None:
+                self.add("objects outside their image, left out")
+                return None
         labelled = found.labelled
         if not labelled.any() and len(labelled) and lacks(Holds.BARE):
             self.add("objects without a labelled point, left out")

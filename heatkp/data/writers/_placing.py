@@ -37,7 +37,8 @@ class Origin(NamedTuple):
     """Where an image comes from.
 
     Attributes:
-        file: its own, as it is stored; None for frames of videos and what is in memory.
+        file: its own, as it is stored; None for what is in memory or one image of several in a
+            file, as frames of videos are.
         size: width and height of the image as points refer to it; None where only `pixels` tell.
         turned: whether points refer to the upright image and the file is stored turned (EXIF).
         pixels: gives the image as points refer to it.
@@ -51,24 +52,21 @@ class Origin(NamedTuple):
 
 def key_of(sample: Sample) -> object:
     """Equal for samples of one image."""
+    if sample.file is not None:
+        return sample.image_name
     if sample.frame is not None and sample.video is not None:
         return sample.video, sample.frame
-    if sample.file is not None:
-        return sample.file
     return id(sample.image.image if isinstance(sample.image, InMemory) else sample.image)
 
 
 def origin_of(sample: Sample) -> Origin:
     """Where a sample's image comes from; its size by the file's header. Raises `DataError` for
     a file that does not exist."""
-    if sample.file is None:
+    if sample.file is None or sample.image_part:
         return Origin(None, None, False, sample.rgb)
     if not sample.file.is_file():
         raise DataError(f"the image {sample.file} does not exist; put it there")
-    header = read_header(sample.file)
-    if header is None and sample.frame is not None:  # a video, or a file of many images
-        return Origin(None, None, False, sample.rgb)
-    return of_file(sample.file, header, sample.options.orient, sample.rgb)
+    return of_file(sample.file, read_header(sample.file), sample.options.orient, sample.rgb)
 
 
 def of_file(
