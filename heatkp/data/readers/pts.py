@@ -33,6 +33,7 @@ from heatkp.data.readers._common import (
     walk,
     without_extension,
 )
+from heatkp.data.readers._splits import folder_splits
 from heatkp.data.samples import Labels, Sample, read_image
 from heatkp.errors import DataError
 
@@ -146,7 +147,8 @@ def _recognise(path: Path) -> bool:
 def read_pts(path: Path, strict: bool = True, options: ImageOptions = STORED) -> Labels:
     """All .pts files in a folder and the folders below it, by name; or a single one.
 
-    The samples have no boxes, for the format has none. Raises `DataError` for what does not
+    The samples have no boxes, for the format has none; folders named as those of 300-W tell the
+    part of the split. Raises `DataError` for what does not
     fit, for files that disagree in their number of points, and where `strict` for a file
     without an image beside it.
     """
@@ -168,8 +170,12 @@ def read_pts(path: Path, strict: bool = True, options: ImageOptions = STORED) ->
             )
     skeleton, _ = layout([str(k) for k in range(len(faces[0]))])
     samples = []
-    for identity, origin, face, (_, source) in zip(
-        distinct(map(without_extension, names)), source_images(names), faces, pairs
+    for identity, origin, split, face, (_, source) in zip(
+        distinct(map(without_extension, names)),
+        source_images(names),
+        folder_splits(names),
+        faces,
+        pairs,
     ):
         points, visibility = visible_where_given(face)
         samples.append(
@@ -179,6 +185,7 @@ def read_pts(path: Path, strict: bool = True, options: ImageOptions = STORED) ->
                 points=points,
                 visibility=visibility,
                 source_image=origin,
+                split=split,
                 file=source,
             )
         )
