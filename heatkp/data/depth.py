@@ -46,7 +46,8 @@ def _way(intensity: Intensity) -> str:
 
 def depth_notes(samples: Sequence[Sample]) -> tuple[str, ...]:
     """A line where images are deeper than 8 bits, and one where files hold several images."""
-    options = {s.file: s.options for s in samples if s.file is not None}
+    own = [s for s in samples if not s.image_part]  # parts of files are not told of
+    options = {s.file: s.options for s in own if s.file is not None}
     looked = _some(list(options), LOOKED_AT)
     heads = [(file, head) for file in looked if (head := file_depth(file)) is not None]
     deep = [file for file, head in heads if head.bits > 8]

@@ -44,6 +44,8 @@ def read_header(path: Path) -> Header | None:
             if file.format == "TIFF" and file.getexif().get(0x0112, 1) >= ON_ITS_SIDE:
                 return None
             size = file.size
+            if min(size) < 1:  # of what Pillow knows by name only, such as HDF5
+                return None
     except Exception:  # whatever Pillow makes of it, for another library reads the pixels
         return None
     finally:
