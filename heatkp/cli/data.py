@@ -177,6 +177,12 @@ def _overview(found: Inspection) -> Table:
     ]
     if found.persons:
         rows.append(("persons", found.persons, "named in the labels"))
+    if found.videos:
+        rows.append(("videos", found.videos, "whose frames the images are"))
+    rows += [
+        (f"  {part}", count, "samples in that part of the labels' own split")
+        for part, count in found.splits.items()
+    ]
     rows += [
         ("points", found.points, f"of each, in the layout {found.layout}"),
         ("  visible", found.visible, "labelled points, of all samples"),
@@ -253,4 +259,6 @@ def _list_failures(console: Console, found: Inspection, most: int = 10) -> None:
     section("groups of samples that show one image under other names (leave them out of training "
             "where one of them validates with data.leave_out_lookalikes=true):",
             [some(group) for group in found.near_duplicates], most)  # fmt: skip
+    for leak in found.leaks:
+        say(console, f"warning: {leak.note(found.splits[leak.part])}")
     section("notes on the labels:", list(found.notes))

@@ -14,10 +14,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from heatkp.config import PARTS
 from heatkp.coordinates import image_box
 from heatkp.data.checks import label_notes
 from heatkp.data.checks.boxes import box_notes
 from heatkp.data.depth import depth_notes
+from heatkp.data.leaks import Leak, copy_leaks, source_leaks
 from heatkp.data.mirroring import mirroring_note
 from heatkp.data.near_duplicates import find_near_duplicates, groups_of, label_gap
 from heatkp.data.samples import Labels, Sample, Visibility
@@ -70,7 +72,9 @@ class Inspection:
     Attributes:
         images: different images, by file.
         images: groups that a split keeps together.
-        persons: persons that are named.
+        persons, videos: persons and videos that are named.
+        splits: samples in each part of the labels' own split; empty where they name none.
+        leaks: samples of its `val` and `test` whose image is in its `train`, too.
         layout, points: the skeleton's name and number of points.
         pairs, midline, unpaired: names of points that change places in a mirrored image, that
             stay, and of which that is not known; `mirroring`: the same in words, with what told.
@@ -96,6 +100,9 @@ class Inspection:
     samples: int
     sources: int
     persons: int
+    videos: int
+    splits: dict[str, int]
+    leaks: tuple[Leak, ...]
     layout: str
     points: int
     pairs: tuple[tuple[str, str], ...]
@@ -128,7 +135,7 @@ class Inspection:
 
     def as_dict(self) -> dict[str, Any]:
         """The same as dictionaries and lists, for JSON."""
-        return asdict(self)
+        return {**asdict(self), "leaks": [leak._asdict() for leak in self.leaks]}
 
 
 class _Decoded(NamedTuple):
@@ -220,6 +227,23 @@ def _lengths(skeleton: Skeleton, samples: Sequence[Sample]) -> tuple[str, list[f
     return "points-diagonal", [float(np.hypot(*extent)) for extent in extents]
 
 
+def split_counts(samples: Sequence[Sample]) -> dict[str, int]:
+    """Samples in each part of the labels' own split, in the usual order."""
+    counts = Counter(s.split for s in samples if s.split is not None)
+    return {part: counts[part] for part in sorted(counts, key=lambda p: (*PARTS, p).index(p))}
+
+
+def _leaks(samples: Sequence[Sample], alike: Sequence[tuple[int, int]]) -> tuple[Leak, ...]:
+    """Held-back samples whose image is trained on, by names, and the others by what they show."""
+    parts = {part: [s for s in samples if s.split == part] for part in PARTS}
+    named = source_leaks(parts)
+    told = {(leak.part, name) for leak in named for name in leak.samples}
+    others = [
+        pair for pair in alike if not {(samples[i].split, samples[i].id) for i in pair} & told
+    ]
+    return (*named, *copy_leaks(samples, others))
+
+
 def inspect(
     labels: Labels,
     format: str = "",
@@ -269,6 +293,9 @@ def inspect(
         samples=len(samples),
         sources=len({s.id if s.source_image is None else s.source_image for s in samples}),
         persons=len({s.person for s in samples} - {None}),
+        videos=len({s.video for s in samples} - {None}),
+        splits=split_counts(samples),
+        leaks=_leaks(samples, [(p.first, p.second) for p in pairs]),
         layout=skeleton.name,
         points=len(skeleton),
         pairs=tuple((names_of[a], names_of[b]) for a, b in skeleton.pairs),
