@@ -146,6 +146,7 @@ def test_types_form_no_cycle_within_a_folder(root):
         ["data", "merge"],
         ["data", "subset"],
         ["data", "check"],
+        ["data", "suggest"],
         ["viz-heatmaps"],
         ["viz"],
         ["viz", "run"],

@@ -19,12 +19,12 @@ class Choice(NamedTuple):
     """An image that was chosen.
 
     Attributes:
-        index: its place among the images.
+        place: its number among the images.
         apart: how far it is from the nearest one that was chosen before, 1 being the middle
             distance of images; NaN for the first.
     """
 
-    index: int
+    place: int
     apart: float
 
 

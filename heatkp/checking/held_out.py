@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,8 +11,9 @@ import numpy.typing as npt
 
 from heatkp.checking.shift import learnable
 from heatkp.data.grouping import joined, sources_of
+from heatkp.data.matching import places
 from heatkp.data.samples import KeypointData, Sample
-from heatkp.errors import DataError
+from heatkp.errors import CheckpointError, DataError
 from heatkp.evaluation.measure import (
     InferenceOptions,
     Progress,
@@ -21,10 +23,13 @@ from heatkp.evaluation.measure import (
     predict_samples,
     require_validation,
 )
-from heatkp.runs import Loaded
+from heatkp.evaluation.out_of_fold import load_out_of_fold
+from heatkp.runs import Loaded, fold_runs, is_folds
 from heatkp.skeletons import Skeleton
 
 Array = npt.NDArray[np.float64]
+PREDICTIONS = "out_of_fold.npz"
+"""What folds leave of all samples."""
 BLOCK = 50
 """Frames of a video that count as one when errors are asked for: neighbours are alike."""
 
@@ -97,27 +102,67 @@ def held_out(
         runs: folders of runs, or of folds (`heatkp train --folds`), that find the same points.
         data: other labelled data instead, none of which they were trained on.
         every: also what they were trained on.
+        options: how they predict; what folds found is as it was measured then.
 
     Raises:
         CheckpointError, DataError, SettingsError: as `heatkp.evaluation.measure.measure` does.
     """
     options = options or InferenceOptions()
-    models = open_runs(runs, options)
+    names = [name for run in runs for name in _opened(run, data)]
+    models = open_runs(names, options)
     skeleton, collected = models[0].skeleton, _Found()
     notes: dict[str, None] = {}
-    for name, loaded in zip(runs, models):
-        split = "all" if every or data is not None else "val"
-        loaded_data = _data(name, loaded, data, split)
-        notes.update(dict.fromkeys(loaded_data.notes))
-        samples = [s for s in loaded_data.part(split) if (s.visibility > 0).any()]
-        errors = predict_samples(loaded, samples, options, progress)
-        train = {s.id for s in loaded_data.train} if data is None else set()
-        collected.add(samples, errors.image_points, train)
+    for name, loaded in zip(names, models):
+        folds = Path(name).parent
+        kept = data is None and is_folds(folds)
+        split = "all" if every or kept or data is not None else "val"
+        known = _data(name, loaded, data, split)
+        notes.update(dict.fromkeys(known.notes))
+        samples = [s for s in known.part(split) if (s.visibility > 0).any()]
+        if kept:
+            samples, points, note = _of_folds(folds / PREDICTIONS, samples, skeleton)
+            notes.update(dict.fromkeys(note))
+        else:
+            points = predict_samples(loaded, samples, options, progress).image_points
+        trained = {s.id for s in known.train} if data is None and not kept else set()
+        collected.add(samples, points, trained)
     if not collected.samples:
         raise DataError(f"no sample of {', '.join(runs)} has a labelled point: nothing to check")
     learned = max(learnable(loaded.settings.augmentation.model_dump()) for loaded in models)
     made = collected.together(skeleton, learned, list(notes))
     return made._replace(notes=(*made.notes, *_caveat(made)))
+
+
+def _opened(run: str, data: str | None) -> list[str]:
+    """The runs to open for one that is named. Of folds it is the first, which knows their data and
+    points; all of them where they have other data to look at."""
+    if not is_folds(run):
+        return [run]
+    found = [str(path) for path in fold_runs(Path(run))]
+    if data is None and not (Path(run) / PREDICTIONS).is_file():
+        raise CheckpointError(
+            f"{run} has no predictions yet: go on with heatkp train --resume {run}"
+        )
+    if not found:
+        raise CheckpointError(f"{run} holds no run of a fold: train them with heatkp train --folds")
+    return found if data is not None else found[:1]
+
+
+def _of_folds(
+    path: Path, samples: Sequence[Sample], skeleton: Skeleton
+) -> tuple[list[Sample], Array, list[str]]:
+    """The samples that folds predicted, with what they found, in the order of a skeleton's points;
+    and a note of others. Labels are those of the samples, which may be corrected ones."""
+    arrays = load_out_of_fold(path)
+    order = places(skeleton.point_names, arrays["point_names"].tolist())
+    if order is None:
+        raise DataError(f"{path} holds other points than its runs find: train the folds anew")
+    where = {name: i for i, name in enumerate(arrays["ids"].tolist())}
+    kept = [s for s in samples if s.id in where]
+    points = arrays["predictions"][[where[s.id] for s in kept]][:, order]
+    lacking = len(samples) - len(kept)
+    note = f"samples that no fold predicted, for they were added since: {lacking}"
+    return kept, points, [note] * bool(lacking)
 
 
 def _data(name: str, loaded: Loaded, data: str | None, split: str) -> KeypointData:

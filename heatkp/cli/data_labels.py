@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from heatkp.cli.common import or_newest, progress_bar, target_path
-from heatkp.cli.options import device_option
+from heatkp.cli.options import NameOption, device_option
+from heatkp.registry import LABEL_WRITERS
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -103,4 +104,82 @@ def findings_table(checked: Checked, most: int = SHOWN) -> Table:
     return table
 
 
-COMMANDS = (check,)
+SUGGEST = """\b
+Examples:
+  heatkp data suggest runs/kl-1 images/ -n 30
+  heatkp data suggest runs/kl-1 clip.mp4 --every 5 --to cvat --out next
+  heatkp data suggest runs/kl-1 --with runs/kl-2 --with runs/kl-3 'clips/*.mp4' --to labelme
+"""
+
+
+@click.command(epilog=SUGGEST)
+@click.argument("run", type=click.Path())
+@click.argument("inputs", nargs=-1, required=True, metavar="IMAGES...")
+@click.option("-n", "--count", type=click.IntRange(1), default=50, show_default=True,
+              help="Images to suggest.")  # fmt: skip
+@click.option("--to", "formats", cls=NameOption, registry=LABEL_WRITERS, also=(), multiple=True,
+              help="Label sets to write, to be corrected: {names}; may be repeated.  "
+              "[default: coco]")  # fmt: skip
+@click.option("--out", default="suggestions", show_default=True, metavar="FOLDER",
+              help="A new folder.")  # fmt: skip
+@click.option("--with", "others", multiple=True, type=click.Path(), metavar="RUN",
+              help="Another run that finds the same points: where they differ is doubt; may be "
+              "repeated.")  # fmt: skip
+@click.option("--boxes", "where", metavar="HOW",
+              help="Where the objects are, as of heatkp predict: `faces`, `image`, or a FILE with "
+              "boxes.  [default: auto]")  # fmt: skip
+@click.option("--every", type=click.IntRange(1), default=1, show_default=True,
+              help="Of videos, look at every so many frames.")  # fmt: skip
+@click.option("--gap", type=click.IntRange(0), default=10, show_default=True,
+              help="Of videos, frames looked at that lie between two suggested ones at least.",
+              )  # fmt: skip
+@click.option("--batch-size", type=click.IntRange(1), default=16, show_default=True)
+@device_option
+def suggest(
+    run: str, inputs: tuple[str, ...], count: int, formats: tuple[str, ...], out: str,
+    others: tuple[str, ...], where: str | None, every: int, gap: int, batch_size: int, device: str,
+) -> None:  # fmt: skip
+    """Choose images, or frames of videos, to label next.
+
+    Those that RUN is in doubt about: low scores, wide maps, another answer on the mirrored image,
+    of other runs, or in the frames beside; and that are unlike each other. Images that RUN's data
+    has labels for are left out. FOLDER gets suggestions.csv, with each reason's figure, and label
+    sets with the images and predictions, to be corrected in a labelling tool.
+    """
+    from heatkp.checking import suggesting
+    from heatkp.checking.looking import REASONS
+    from heatkp.cli.console import PlainConsole, say
+    from heatkp.cli.predict import Options, asked
+    from heatkp.inference.predictor import load_model
+    from heatkp.inference.saving import require_sources
+    from heatkp.inference.sources import find_sources, image_count
+
+    console = PlainConsole()
+    found = find_sources(inputs)
+    require_sources(found)
+    request = asked(found, Options(run, where, batch_size=batch_size, device=device))
+    members = [load_model(other, device) for other in others]
+    total = sum(image_count(source, every) for source in found.sources)
+    with progress_bar(console, "looking") as progress:
+        done = suggesting.suggest(
+            [request.predictor, *members], found, out, formats or ("coco",), count=count,
+            boxes=request.boxes, every=every, gap=gap, batch_size=batch_size, model=run,
+            progress=lambda number: progress(number, total),
+        )  # fmt: skip
+    for note in (*request.notes, *done.notes):
+        say(console, note)
+    for failure in done.failures:
+        say(console, f"could not be used: {failure.name}: {failure.reason}")
+    left = [f"{done.labelled} labelled already"] * bool(done.labelled)
+    left += [f"{done.empty} without an object"] * bool(done.empty)
+    say(
+        console,
+        f"{len(done.suggestions)} of {done.images} images suggested"
+        + f" ({', '.join(left)}, left out)" * bool(left),
+    )
+    for one in done.suggestions[:SHOWN]:
+        say(console, f"  {one.looked.name}: {REASONS.get(one.reason, '')}")
+    say(console, f"Written to {out}: {', '.join(path.name for path in done.written)}")
+
+
+COMMANDS = (check, suggest)

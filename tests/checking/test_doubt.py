@@ -19,7 +19,7 @@ def test_choices_are_distinct_and_keep_their_gap(seed, total, count, gap):
     videos = [["a", "b"][i] for i in rng.integers(0, 2, total)]
     chosen = choose(rng.random(total), rng.random((total, 3)), count, videos,
                     frames.tolist(), gap)  # fmt: skip
-    places = [c.index for c in chosen]
+    places = [c.place for c in chosen]
     assert len(set(places)) == len(places) <= min(count, total)
     assert bool(places) == bool(total)
     for one in "ab":
@@ -32,15 +32,15 @@ def test_without_a_gap_all_are_chosen(seed, total):
     rng = np.random.default_rng(seed)
     doubt = rng.random(total)
     chosen = choose(doubt, rng.random((total, 2)), total)
-    assert sorted(c.index for c in chosen) == list(range(total))
-    assert chosen[0].index == doubt.argmax() and np.isnan(chosen[0].apart)
+    assert sorted(c.place for c in chosen) == list(range(total))
+    assert chosen[0].place == doubt.argmax() and np.isnan(chosen[0].apart)
 
 
 def test_fifty_alike_are_not_chosen():
     rng = np.random.default_rng(0)
     where = np.concatenate([rng.normal(0, 0.001, (50, 2)), rng.normal(0, 5, (10, 2))])
     doubt = np.concatenate([np.full(50, 1.0), np.full(10, 0.3)])
-    chosen = [c.index for c in choose(doubt, where, 8)]
+    chosen = [c.place for c in choose(doubt, where, 8)]
     assert chosen[0] < 50
     assert sum(i < 50 for i in chosen) <= 2
 
