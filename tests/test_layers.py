@@ -16,6 +16,7 @@ ORDER = [
     {"engine"},
     {"runs", "evaluation"},
     {"inference", "viz", "kaggle"},
+    {"checking"},
     {"training"},
     {"sweeps", "api"},
     {"cli"},
