@@ -15,7 +15,6 @@ from heatkp.errors import DataError, ExtensionError, SettingsError, UnknownNameE
 from heatkp.skeletons import Skeleton
 from tests.conftest import heatkp, write_image, write_imm
 
-
 COCO = '{"images": [], "annotations": []}'
 
 
