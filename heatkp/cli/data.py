@@ -175,7 +175,8 @@ def info(
         known = f"{len(found.pairs)} pairs and {len(found.midline)} points on the midline"
         say(console, found.mirroring or f"mirrored images: {known}, by the layout {found.layout}")
         way = {True: "upright", False: "upside down", None: "not known"}[found.upright]
-        say(console, f"way up: {way}; {found.orientation}")
+        look = "; look at the contact sheet, --y-up turns labels over" * (found.upright is None)
+        say(console, f"way up: {way}, {found.orientation}{look}")
     if found.enlarged:
         console.print(_enlarged(found))
     _list_failures(console, found)

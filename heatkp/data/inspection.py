@@ -282,10 +282,9 @@ def inspect(
         if looked_at is not None and looked_at.size is not None:
             in_image.append(_outside(known, image_box(*looked_at.size)))
     size_of, lengths = _lengths(skeleton, samples)
-    extent = [
-        d.size if (d := seen.get(s.image_name)) and d.size else (np.nan,) * 2 for s in samples
-    ]
-    way = orientation(samples, skeleton, np.array(extent, np.float64).reshape(-1, 2))
+    known_sizes = {name: d.size for name, d in seen.items() if d.size is not None}
+    each = [known_sizes.get(s.image_name, (np.nan, np.nan)) for s in samples]
+    way = orientation(samples, skeleton, np.array(each, np.float64).reshape(-1, 2))
     names = dict.fromkeys(s.image_name for s in samples)
     pairs = find_near_duplicates(samples, progress=progress)
     told = [p for p in pairs if not _related(samples[p.first], samples[p.second], seen)]

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-import numpy as np
-
 from heatkp.data.checks.finding import Finding, spread_evenly
 from heatkp.data.samples import Sample
 from heatkp.skeletons import Skeleton
@@ -26,14 +24,10 @@ def stuck_findings(samples: Sequence[Sample], skeleton: Skeleton) -> list[Findin
     for k, name in enumerate(skeleton.point_names):
         labelled = [s for s in some if s.visibility[k] > 0]
         places = Counter((float(s.points[k, 0]), float(s.points[k, 1])) for s in labelled)
-        ((place, count),) = places.most_common(1) or [((np.nan, np.nan), 0)]
+        ((place, count),) = places.most_common(1) or [((0.0, 0.0), 0)]
         if count < max(FEWEST, SAME * len(labelled)):
             continue
-        images = {
-            s.image_name
-            for s in labelled
-            if np.array_equal(s.points[k], np.array(place, np.float32))
-        }
+        images = {s.image_name for s in labelled if (*s.points[k].tolist(),) == place}
         if len(images) >= FEWEST:
             found.append((count, name, *place, len(labelled)))
     if not found:

@@ -78,17 +78,55 @@ def _swaps(points: npt.NDArray[np.complex128]) -> Iterator[Swap]:
             yield Swap(first, second, tuple(int(i) for i in found))
 
 
-def find_swaps(samples: Sequence[Sample], limit: int = COMPARED) -> list[Swap]:
-    """Two points each that look exchanged in some samples, those of most samples first."""
+def _compared(
+    samples: Sequence[Sample], limit: int
+) -> tuple[list[int], npt.NDArray[np.complex128]] | None:
+    """Places of samples, and their points (N, K), NaN where not labelled; None for too few."""
     places = [i for i, s in enumerate(samples) if (s.visibility > 0).sum() >= OTHERS + 2]
     places = [places[i] for i in spread_evenly(len(places), limit)]
     if len(places) < FEWEST:
-        return []
+        return None
     points = np.stack([samples[i].points for i in places]).astype(np.float64)
     points[np.stack([samples[i].visibility == 0 for i in places])] = np.nan
-    z = points[:, :, 0] + 1j * points[:, :, 1]
-    found = [Swap(a, b, tuple(places[i] for i in own)) for a, b, own in _swaps(z)]
+    return places, points[:, :, 0] + 1j * points[:, :, 1]
+
+
+def find_swaps(samples: Sequence[Sample], limit: int = COMPARED) -> list[Swap]:
+    """Two points each that look exchanged in some samples, those of most samples first."""
+    compared = _compared(samples, limit)
+    if compared is None:
+        return []
+    places, points = compared
+    found = [Swap(a, b, tuple(places[i] for i in own)) for a, b, own in _swaps(points)]
     return sorted(found, key=lambda swap: -len(swap.samples))
+
+
+def _left_over(
+    points: npt.NDArray[np.complex128], mean: npt.NDArray[np.complex128]
+) -> npt.NDArray[np.float64]:
+    """Mean squared distance (N,) of the points from a shape that they are laid over."""
+    known = np.isfinite(points) & np.isfinite(mean)
+    n = np.maximum(known.sum(1, keepdims=True), 1)
+    a, m = np.where(known, points, 0), np.where(known, mean, 0)
+    a = np.where(known, a - a.sum(1, keepdims=True) / n, 0)
+    m = np.where(known, m - m.sum(1, keepdims=True) / n, 0)
+    product = abs((m * a.conj()).sum(1)) ** 2 / np.maximum((abs(a) ** 2).sum(1), 1e-12)
+    return np.asarray(((abs(m) ** 2).sum(1) - product) / n[:, 0])
+
+
+def find_exchanged_sides(
+    samples: Sequence[Sample], skeleton: Skeleton, limit: int = COMPARED
+) -> list[int]:
+    """Places of samples that fit the mean shape much better with all left and right points
+    exchanged."""
+    compared = _compared(samples, limit)
+    if compared is None or len(skeleton.pairs) < 2:
+        return []
+    places, points = compared
+    mean = middle_shape(points)
+    own, crossed = (_left_over(p, mean) for p in (points, points[:, skeleton.flip]))
+    found = np.flatnonzero(crossed < CLOSER * own)
+    return [places[i] for i in found] if len(found) <= MOST * len(places) else []
 
 
 def _where(samples: Sequence[Sample], places: Sequence[int]) -> str:
@@ -123,18 +161,24 @@ def swap_findings(
     """A line for each group of samples in which two points, or several pairs of them, look
     exchanged; `limit` as in `find_swaps`."""
     names, findings = skeleton.point_names, []
-    paired = {frozenset(pair) for pair in skeleton.pairs}
-    groups = _together(find_swaps(samples, limit or COMPARED))
+    limit = limit or COMPARED
+    flipped = find_exchanged_sides(samples, skeleton, limit)
+    if flipped:
+        findings.append(
+            Finding(
+                f"left and right look exchanged in {len(flipped)} of {len(samples)} samples, "
+                f"{_where(samples, flipped)}: they are, or these are seen from the other side"
+            )
+        )
+    groups = _together([s for s in find_swaps(samples, limit) if not {*s.samples} <= {*flipped}])
     for swaps in groups[:SHOWN]:
         a, b = names[swaps[0].first], names[swaps[0].second]
         more = f" (and {len(swaps) - 1} more pairs)" if len(swaps) > 1 else ""
         places = sorted({i for swap in swaps for i in swap.samples})
-        sides = all(frozenset((s.first, s.second)) in paired for s in swaps) and len(swaps) > 1
-        why = ": left and right are exchanged, or it is seen from behind" if sides else ""
         findings.append(
             Finding(
                 f"{a} and {b}{more} look exchanged in {len(places)} of {len(samples)} samples, "
-                f"{_where(samples, places)}{why}"
+                f"{_where(samples, places)}"
             )
         )
     hidden = len(groups) - SHOWN
