@@ -11,15 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
+from heatkp.config import PARTS
 from heatkp.data.grouping import together
 from heatkp.data.images import ImageOptions
 from heatkp.data.readers import read
 from heatkp.data.readers._common import distinct
 from heatkp.data.samples import Labels, Sample
 from heatkp.errors import DataError, SettingsError
-
-PARTS = ("train", "val", "test")
-"""What the parts of a split are called."""
 
 
 def read_labels(

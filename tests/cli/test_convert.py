@@ -9,6 +9,7 @@ import pytest
 
 from heatkp.data.readers import read
 from heatkp.data.writers import LABEL_WRITERS, Holds
+from heatkp.errors import DataError
 from heatkp.registry import PREDICTION_FORMATS, WRITERS
 from tests.conftest import heatkp
 
@@ -116,6 +117,18 @@ def test_refusals(faces, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def accept_in_label_studio(path):
+    """Accept each task's prediction, as its button does: a copy of it becomes the annotation."""
+    tasks = json.loads(path.read_text())
+    for task in tasks:
+        assert task["annotations"] == [] and 0 < task["predictions"][0]["score"] <= 1
+        task["annotations"] = [{"result": task["predictions"][0]["result"]}]
+    path.write_text(json.dumps(tasks))
+
+
+ACCEPT = {"label_studio": accept_in_label_studio}
+
+
 def test_predictions_are_label_sets(faces, tmp_path):
     """What the model finds opens as labels, in every format that is not also a table."""
     formats = [name for name in LABEL_WRITERS if name not in WRITERS]
@@ -127,7 +140,9 @@ def test_predictions_are_label_sets(faces, tmp_path):
     for name in formats:
         writer = LABEL_WRITERS[name]
         if not writer.predictions_read:
-            continue
+            with pytest.raises(DataError):
+                read(tmp_path / "found" / name / writer.read_from, name)
+            ACCEPT[name](tmp_path / "found" / name / writer.read_from)
         labels = read(tmp_path / "found" / name / writer.read_from, name)
         assert len(labels.samples) == 6
         order = [labels.skeleton.point_names.index(n) for n in

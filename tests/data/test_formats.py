@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import numpy as np
@@ -58,6 +59,9 @@ def test_the_order_in_which_folders_are_recognised(tmp_path):
     with pytest.raises(DataError, match=r"2 COCO files .*: give the path of one") as caught:
         recognise(folder)
     assert all(f"({name})" in str(caught.value) for name in READERS)
+
+
+COCO = json.dumps({"images": [], "annotations": [], "categories": []})
 
 
 def _one_point(path, strict, options):

@@ -12,10 +12,9 @@ one side.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Sequence
-from itertools import pairwise
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -270,46 +269,3 @@ def read_coco(path: Path, strict: bool = True, options: ImageOptions = STORED) -
         sample for file, own, t in zip(files, images, triples) for sample in _samples(file, own, t)
     ]
     return Labels(skeleton, samples, (*(n for file in files for n in file.notes), *notes))
-
-
-def coco_dictionary(
-    skeleton: Skeleton, samples: Iterable[Sample], files: Iterable[tuple[str, int, int]]
-) -> dict[str, Any]:
-    """What `json.dump` writes so that `read_coco` reads the samples back.
-
-    Args:
-        files: name, width and height of each sample's image, in the samples' order.
-    """
-    images, notes = [], []
-    for number, (sample, (name, width, height)) in enumerate(zip(samples, files)):
-        images.append({"id": number, "file_name": name, "width": width, "height": height})
-        labelled = sample.visibility > 0
-        points = np.where(labelled[:, None], sample.points, 0.0)
-        triples = np.column_stack([points.round(3), sample.visibility])
-        box = sample.box
-        if box is None:
-            low, high = points[labelled].min(0), points[labelled].max(0)
-            box = np.concatenate([low, high])
-        x0, y0, x1, y1 = (float(v) for v in box)
-        bbox = [round(v, 3) for v in (x0 + 0.5, y0 + 0.5, x1 - x0, y1 - y0)]
-        notes.append(
-            {
-                "id": number,
-                "image_id": number,
-                "category_id": 1,
-                "keypoints": [int(v) if v == int(v) else float(v) for v in triples.ravel()],
-                "num_keypoints": int(labelled.sum()),
-                "bbox": bbox,
-                "area": round(bbox[2] * bbox[3], 3),
-                "iscrowd": 0,
-                "person": sample.person,
-            }
-        )
-    edges = [[a + 1, b + 1] for run in skeleton.lines for a, b in pairwise(run)]
-    category = {
-        "id": 1,
-        "name": skeleton.name,
-        "keypoints": list(skeleton.point_names),
-        "skeleton": edges,
-    }
-    return {"images": images, "annotations": notes, "categories": [category]}
