@@ -33,6 +33,12 @@ Examples:
 @click.option(
     "--data", type=click.Path(), help="Folder or file of labelled images; none: drawn faces."
 )
+@click.option(
+    "--y-up/--no-y-up",
+    default=None,
+    help="The labels count y upwards from the images' lower edge, as tpsDig does.  [default: as "
+    "their format does]",
+)
 @click.option("--epochs", type=int, help="Passes over the training samples.")
 @click.option("--batch-size", type=int, help="Samples per step.")
 @click.option("--lr", type=float, help="Largest learning rate.")
