@@ -163,8 +163,11 @@ class AtomicFolder:
 
     def __init__(self, path: Path) -> None:
         """Raises `SettingsError` where there is something, or nothing can be made."""
+        path = Path(os.path.abspath(path))
         require_new(path)
         with writing(path):
+            if path == path.parent or (path.exists() and path.samefile(os.curdir)):
+                raise SettingsError(f"{path} exists already: choose a new folder with --out")
             self.path, self.part = path, path.with_name(f".{uuid4().hex[:12]}.part")
             self.part.mkdir(parents=True)
 

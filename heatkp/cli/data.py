@@ -52,44 +52,25 @@ for _command in COMMANDS:
               show_default=True, help="Layout of the labels.")  # fmt: skip
 def synth(out: str, count: int, size: int, seed: int, skeleton: str) -> None:
     """Draw faces with exact labels: PNG files and COCO keypoints in a new folder OUT."""
-    import json
-    import shutil
+    from dataclasses import replace
 
-    import cv2
     from rich.progress import track
 
     from heatkp.cli.console import PlainConsole
     from heatkp.data.drawn import drawn_sample
-    from heatkp.data.readers.coco import coco_dictionary
-    from heatkp.errors import SettingsError
-    from heatkp.files import reason, utf8_path
+    from heatkp.data.samples import Labels
+    from heatkp.data.writers import write_labels
+    from heatkp.files import require_new
     from heatkp.skeletons import SKELETONS
 
-    target = Path(out)
-    if target.exists():
-        raise SettingsError(f"{target} exists already: choose a new folder")
-    part = target.with_name(target.name + ".part")
-    try:
-        part.mkdir(parents=True)
-        (part / "images").mkdir()
-    except OSError as error:
-        raise SettingsError(f"cannot make the folder {part}: {reason(error)}") from None
+    target, layout = Path(out), SKELETONS[skeleton]
+    require_new(target)  # before minutes of drawing
     console = PlainConsole()
-    try:
-        samples, files = [], []
-        for index in track(range(count), "drawing", console=console, transient=True):
-            sample = drawn_sample(seed, index, SKELETONS[skeleton], size)
-            name = f"images/{index:06d}.png"
-            with utf8_path(part / name) as path:
-                if not cv2.imwrite(path, sample.image()[:, :, ::-1]):
-                    raise SettingsError(f"cannot write {part / name}: is the disk full?")
-            samples.append(sample)
-            files.append((name, size, size))
-        content = coco_dictionary(SKELETONS[skeleton], samples, files)
-        (part / "annotations.json").write_text(json.dumps(content), encoding="utf-8")
-        part.rename(target)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+    samples = [
+        replace(drawn_sample(seed, index, layout, size), id=f"{index:06d}")
+        for index in track(range(count), "drawing", console=console, transient=True)
+    ]
+    write_labels(Labels(layout, samples), target, "coco")
     console.print(f"{count} faces in {target}; train with: heatkp train --data {target}",
                   highlight=False, soft_wrap=True)  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -82,13 +83,15 @@ def _read(source: str, format_: str, orient: bool) -> Labels:
 def _tell(notes: Iterable[str], written: Iterable[tuple[str, Written]], format_: str) -> None:
     from heatkp.cli.console import PlainConsole, say
 
-    console, done = PlainConsole(), list(written)
-    for note in dict.fromkeys([*notes, *(n for _, w in done for n in w.notes)]):
+    console = PlainConsole()
+    for note in dict.fromkeys(notes):
         say(console, note)
-    for part, one in done:
-        what = f"{part}: " if part else ""
-        counts = f"{one.objects} objects in {one.images} images"
-        say(console, f"{what}{counts}, {format_}: {one.path}")
+    for part, done in written:
+        before = f"{part}: " if part else ""
+        for note in done.notes:
+            say(console, before + note)
+        counts = f"{done.objects} objects in {done.images} images"
+        say(console, f"{before}{counts}, {format_}: {done.path}")
 
 
 def _write(labels: Labels, to: str, out: str, placing: Any, keep_first: bool) -> None:
@@ -132,7 +135,7 @@ def split(
     Samples of one source image, person or video stay together. Formats that hold splits get one
     set, for the others there is a folder a part.
     """
-    from heatkp.data.sets import split_labels
+    from heatkp.data.sets import PARTS, split_labels
     from heatkp.data.writers import write_parts
 
     labels = _read(source, format_, orient)
@@ -141,7 +144,9 @@ def split(
         labels = split_labels(labels, fractions, seed)
     to = _format(to, source, format_)
     done = write_parts(labels, out, to, images=placing, first_only=keep_first)
-    _tell(labels.notes, done.items(), to)
+    counts = Counter(sample.split for sample in labels.samples)
+    parts = ", ".join(f"{counts[name]} {name}" for name in PARTS if counts[name])
+    _tell([*labels.notes, f"samples: {parts}"], done.items(), to)
 
 
 @click.command(epilog=MERGE)
@@ -162,8 +167,8 @@ def merge(
 @click.argument("source", metavar="FROM", type=click.Path())
 @_places
 @click.option("--names", multiple=True, metavar="PATTERN",
-              help="Samples whose id, or whose image's name or path, fits: '*' stands for any "
-              "text; may be repeated.")  # fmt: skip
+              help="Samples whose id, or whose image's name (or FOLDER/NAME), fits: '*' stands for "
+              "any text; may be repeated.")  # fmt: skip
 @click.option("--points", metavar="LIST",
               help="Points to keep, in this order, by name or number: left_eye,3,4.")  # fmt: skip
 @click.option("--fraction", type=click.FloatRange(0, 1, min_open=True), default=1.0,

@@ -11,15 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
+from heatkp.config import PARTS
 from heatkp.data.grouping import together
 from heatkp.data.images import ImageOptions
 from heatkp.data.readers import read
 from heatkp.data.readers._common import distinct
 from heatkp.data.samples import Labels, Sample
 from heatkp.errors import DataError, SettingsError
-
-PARTS = ("train", "val", "test")
-"""What the parts of a split are called."""
 
 
 def read_labels(
@@ -174,8 +172,8 @@ def subset_labels(
     """Some of the samples, some of their points.
 
     Args:
-        names: patterns (`*`, `?`, `[...]`), of which one fits a sample's id or its file's path or
-            name; none: all samples.
+        names: patterns (`*`, `?`, `[...]`), of which one fits a sample's id or its file's name,
+            with its last folders where the pattern has any; none: all samples.
         points: numbers or names, in the order that they are to have; None: all.
         fraction: of the samples; those of one source image, person or video stay together.
 
@@ -215,9 +213,11 @@ def _first(labels: Labels) -> str:
 
 
 def _fits(sample: Sample, pattern: str) -> bool:
+    """Whether a pattern fits a sample's id, or the end of its file's path: so many folders with
+    the name as the pattern has."""
     texts = [sample.id]
     if sample.file is not None:
-        texts += [sample.file.name, sample.file.as_posix()]
+        texts.append("/".join(sample.file.parts[-pattern.count("/") - 1 :]))
     return any(fnmatchcase(text, pattern) for text in texts)
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from heatkp.data.readers import read
 from heatkp.data.writers import LABEL_WRITERS, Holds
+from heatkp.errors import DataError
 from heatkp.registry import PREDICTION_FORMATS, WRITERS
 from tests.conftest import heatkp
 
@@ -69,16 +70,30 @@ def test_the_format_of_what_is_read_is_kept(faces, tmp_path):
     assert read(tmp_path / "c").samples[0].file.is_file()
 
 
-def test_split_merge_and_subset(faces, tmp_path):
-    parts = tmp_path / "parts"
-    told = succeeds("data", "split", faces, "--val", "0.4", "--test", "0.2", "--out", parts)
-    assert "train: 3 objects" in told.replace("2 objects", "3 objects")
-    assert sorted(p.name for p in parts.iterdir()) == ["test", "train", "val"]
-    succeeds("data", "merge", *sorted(parts.iterdir()), "--to", "csv", "--out", tmp_path / "all")
+@pytest.mark.parametrize("name", ["coco", "csv"])
+def test_split_and_merge(faces, tmp_path, name):
+    """Into one set, where the format holds splits, and into a folder a part."""
+    out = tmp_path / "parts"
+    told = succeeds("data", "split", faces, "--val", "0.34", "--test", "0.17", "--to", name,
+                    "--out", out)  # fmt: skip
+    assert "samples: 3 train, 2 val, 1 test" in told
+    if name == "coco":
+        labels = read(out)
+        assert sorted(s.split for s in labels.samples) == [*["test"], *["train"] * 3, *["val"] * 2]
+        parts = sorted((out / "annotations").iterdir())
+        succeeds("data", "split", out, "--own", "--to", "csv", "--out", tmp_path / "own")
+        counts = {p.name: len(read(p).samples) for p in (tmp_path / "own").iterdir()}
+        assert counts == {"train": 3, "val": 2, "test": 1}
+    else:
+        parts = sorted(out.iterdir())
+        assert [p.name for p in parts] == ["test", "train", "val"]
+    succeeds("data", "merge", *parts, "--to", "csv", "--out", tmp_path / "all")
     merged = read(tmp_path / "all" / "labels.csv")
-    assert len(merged.samples) == 6
-    ids = {s.file.read_bytes() for s in merged.samples}
-    assert ids == {p.read_bytes() for p in (faces / "images").iterdir()}
+    files = [s.file.read_bytes() for s in merged.samples]
+    assert sorted(files) == sorted(p.read_bytes() for p in (faces / "images").iterdir())
+
+
+def test_subset(faces, tmp_path):
     succeeds("data", "subset", faces, "--points", "nose_tip, 0", "--fraction", "0.5",
              "--out", tmp_path / "some")  # fmt: skip
     some = read(tmp_path / "some")
@@ -102,6 +117,18 @@ def test_refusals(faces, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def accept_in_label_studio(path):
+    """Accept each task's prediction, as its button does: a copy of it becomes the annotation."""
+    tasks = json.loads(path.read_text())
+    for task in tasks:
+        assert task["annotations"] == [] and 0 < task["predictions"][0]["score"] <= 1
+        task["annotations"] = [{"result": task["predictions"][0]["result"]}]
+    path.write_text(json.dumps(tasks))
+
+
+ACCEPT = {"label_studio": accept_in_label_studio}
+
+
 def test_predictions_are_label_sets(faces, tmp_path):
     """What the model finds opens as labels, in every format that is not also a table."""
     formats = [name for name in LABEL_WRITERS if name not in WRITERS]
@@ -113,7 +140,9 @@ def test_predictions_are_label_sets(faces, tmp_path):
     for name in formats:
         writer = LABEL_WRITERS[name]
         if not writer.predictions_read:
-            continue
+            with pytest.raises(DataError):
+                read(tmp_path / "found" / name / writer.read_from, name)
+            ACCEPT[name](tmp_path / "found" / name / writer.read_from)
         labels = read(tmp_path / "found" / name / writer.read_from, name)
         assert len(labels.samples) == 6
         order = [labels.skeleton.point_names.index(n) for n in

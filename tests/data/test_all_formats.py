@@ -25,8 +25,8 @@ FORMATS = {
     "deeplabcut_multi": "deeplabcut",
     "deeplabcut_single": "deeplabcut",
     "isbi_cephalometric": "isbi",
-    "label_studio": "labelstudio",
-    "label_studio_min": "labelstudio",
+    "label_studio": "label_studio",
+    "label_studio_min": "label_studio",
     "labelme": "labelme",
     "lightning_pose": "lightning_pose",
     "lsp_mat": "lsp",
@@ -63,6 +63,8 @@ FILES = {
 """A single file of a sample, to be read alike; it may hold a part of the samples."""
 MORE = {"morpho_csv_y_up": {"y_up": True}}
 """What a user has to say."""
+UNORDERED = ("labelme",)
+"""Formats whose files have the points in no order."""
 SPLITS = {"valid": "val"}
 
 
@@ -76,6 +78,10 @@ def require_alike(folder: Path, expected: dict, path: Path, whole: bool) -> None
     more = MORE.get(folder.name, {})
     skeleton, samples, _ = read(path, **more)
     names = [list(skeleton.point_names)]
+    if folder.name in UNORDERED:
+        order = [names[0].index(name) for name in expected["names"]]
+        skeleton, samples = skeleton.subset(order), [s.take(order) for s in samples]
+        names = [list(skeleton.point_names)]
     assert expected["names"] in names or expected.get("names_alternative") in names
     samples = [s for s in samples if not (s.ignored and not (s.visibility > 0).any())]
     told = expected["samples"]

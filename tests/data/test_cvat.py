@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import cv2
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -157,6 +159,20 @@ def test_videos(tmp_path):
     }
     assert labels.samples[2].points[0].tolist() == [6.5, 4.5]
     assert any("interpolated" in note and note.endswith("1") for note in labels.notes)
+
+
+def test_frames_of_the_video_itself(tmp_path):
+    shapes = "".join(skeleton(points("nose", (5, 5)), frame=f) for f in (0, 2))
+    track = f'<track id="4" label="mouse">{shapes}</track>'
+    path = write(tmp_path, track, meta="<source>mouse.avi</source>", there=())
+    film = cv2.VideoWriter(
+        str(tmp_path / "mouse.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 9, (64, 48)
+    )
+    for level in (0, 100, 200):
+        film.write(np.full((48, 64, 3), level, np.uint8))
+    film.release()
+    means = [s.rgb().mean() for s in read(path).samples]
+    assert np.allclose(means, [0, 200], atol=4)
 
 
 def test_without_points(tmp_path):

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import errno
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,8 +13,9 @@ from heatkp.coordinates import normalise
 from heatkp.data.drawn import drawn_sample
 from heatkp.data.loading import load_data, split
 from heatkp.data.readers import read, recognise
-from heatkp.data.readers.coco import coco_dictionary
 from heatkp.data.readers.imm import parse_asf
+from heatkp.data.samples import Labels
+from heatkp.data.writers import write_labels
 from heatkp.errors import DataError, SettingsError
 from heatkp.skeletons import FACE58, FACE68
 from tests.conftest import heatkp, write_imm
@@ -184,15 +187,20 @@ def test_coco_round_trip(tmp_path):
 
 def test_synth_refuses_an_existing_folder(tmp_path):
     (tmp_path / "faces").mkdir()
+    (tmp_path / "faces" / "a.txt").touch()
     for out in (tmp_path / "faces", ".", "/"):
         result = heatkp("data", "synth", out, "--n", 1)
         assert result.exit_code == 2 and "exists already" in result.output
+    assert [p.name for p in (tmp_path / "faces").iterdir()] == ["a.txt"]
 
 
-def test_synth_notices_pictures_that_were_not_written(tmp_path, monkeypatch):
-    monkeypatch.setattr("cv2.imwrite", lambda *_: False)
+def test_synth_notices_images_that_were_not_written(tmp_path, monkeypatch):
+    def full(path, content):
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(Path, "write_bytes", full)
     result = heatkp("data", "synth", tmp_path / "faces", "--n", 1, "--size", 64)
-    assert result.exit_code == 2 and "disk full" in result.output
+    assert result.exit_code == 2 and "disk is full" in result.output
     assert not list(tmp_path.iterdir())
 
 
@@ -246,10 +254,11 @@ def test_coco_knows_other_skeletons(tmp_path):
     assert np.isnan(samples[0].points[2]).all()
 
 
-def test_coco_writes_unlabelled_points_as_zero():
+def test_coco_writes_unlabelled_points_as_zero(tmp_path):
     sample = drawn_sample(0, 0, FACE68).take([0, 1])
     sample.visibility[1] = 0
-    content = coco_dictionary(FACE68.subset([0, 1]), [sample], [("a.png", 128, 128)])
+    write_labels(Labels(FACE68.subset([0, 1]), [sample]), tmp_path / "out", "coco")
+    content = json.loads((tmp_path / "out" / "annotations.json").read_text())
     assert content["annotations"][0]["keypoints"][3:] == [0, 0, 0]
 
 

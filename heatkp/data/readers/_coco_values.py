@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy.typing as npt
 
 from heatkp.data.images import ImageFile
 from heatkp.data.readers._common import known_layout, numbered_skeleton
+from heatkp.data.readers._flip import flipped
 from heatkp.data.readers._json_values import identity_of, numbers_in, shown
 from heatkp.data.samples import Visibility
 from heatkp.errors import DataError
@@ -44,25 +46,9 @@ def skeleton_of(category: Mapping[str, Any], count: int | None, source: object) 
             skeleton = replace(skeleton, lines=_lines(category.get("skeleton"), count))
         else:
             skeleton = named(name, names, _lines(category.get("skeleton"), len(names)))
-        return _flipped(skeleton, category.get("flip_idx"))
+        return flipped(skeleton, category.get("flip_idx"))
     except (ValueError, TypeError) as error:
         raise DataError(f"{source}: category {name!r}: {error}") from None
-
-
-def _flipped(skeleton: Skeleton, order: Any) -> Skeleton:
-    """With the pairs of Ultralytics' `flip_idx`, each point's counterpart, where it is given."""
-    if order is None:
-        return skeleton
-    places = list(range(len(skeleton)))
-    whole = isinstance(order, list) and all(type(i) is int for i in order)
-    if not whole or sorted(order) != places or any(order[order[i]] != i for i in places):
-        raise ValueError(
-            f"flip_idx must hold each number from 0 to {len(skeleton) - 1} once, and two points "
-            "each other's"
-        )
-    known = {frozenset(pair): pair for pair in skeleton.pairs}  # which is the left one
-    pairs = [known.get(frozenset((i, order[i])), (i, order[i])) for i in places if i < order[i]]
-    return replace(skeleton.with_pairs(pairs), sides_from="flip_idx")
 
 
 def _lines(edges: Any, count: int) -> tuple[tuple[int, int], ...]:
@@ -100,7 +86,7 @@ def triples_of(value: Any, k: int, place: str) -> npt.NDArray[np.float64]:
         isinstance(value, list) and not value
     ):  # tools leave them out where only a box was drawn
         return np.zeros((k, 3))
-    numbers = numbers_in(value)
+    numbers = numbers_in(np.frombuffer(value) if isinstance(value, array) else value)
     if numbers is None or numbers.ndim > 2:
         raise DataError(
             f"{place}: 'keypoints' is {shown(value)}, which is no list of numbers x, y, v"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from xml.etree.ElementTree import Element, ParseError
 
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
+from heatkp.data.frames import VideoFrame
 from heatkp.data.readers._objects import Found
 from heatkp.errors import DataError
 
@@ -100,10 +101,17 @@ def frame_name(index: int) -> str:
     return f"frame_{index:06d}"
 
 
+def _videos(source: Path, video: str | None) -> list[Path]:
+    """Where the file of a video may be."""
+    name = PurePosixPath((video or "").replace("\\", "/")).name
+    return [source.parent / name, source.parent / "images" / name] if name else []
+
+
 def with_frames(
     found: Sequence[Found], source: Path, video: str | None, strict: bool
 ) -> list[Found]:
-    """Objects in frames of a video with the images of these frames.
+    """Objects in frames of a video with the images of these frames, or else with those of the
+    video itself, where it is there.
 
     Raises `DataError` where `strict` and there are none.
     """
@@ -114,16 +122,19 @@ def with_frames(
         for file in sorted(folder.glob("[fF][rR][aA][mM][eE]_*")):
             images.setdefault(file.stem.lower(), file)
     missing = [one for one in found if one.more and "frame" in one.more and one.image not in images]
-    if strict and missing:
+    moving = next((f for f in _videos(source, video) if f.is_file()), None)
+    if strict and missing and moving is None:
         raise DataError(
             f"{source}: {len(missing)} objects are in frames of {video or 'a video'} of which "
-            f"there are no images ({missing[0].image}): export it with images (in CVAT: Save "
-            "images)"
+            f"there are no images ({missing[0].image}): put the video beside it, or export it with "
+            "images (in CVAT: Save images)"
         )
     absent = source.parent / "images"
-    return [
-        replace(one, file=images.get(one.image, absent / f"{one.image}.PNG"))
-        if one.more and "frame" in one.more
-        else one
-        for one in found
-    ]
+    done = []
+    for one in found:
+        if one.more and "frame" in one.more:
+            image = images.get(one.image, absent / f"{one.image}.PNG")
+            within = None if moving is None else VideoFrame(moving, number=one.more["frame"])
+            one = replace(one, file=image, embedded=within)
+        done.append(one)
+    return done

@@ -5,47 +5,46 @@ from __future__ import annotations
 import base64
 import binascii
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from heatkp.data.decoding import Undecodable, decode
-from heatkp.data.images import Image, as_uint8_rgb
+from heatkp.data.images import Image, ImageSource, as_uint8_rgb
 from heatkp.data.readers._json_values import load_json
 from heatkp.errors import DataError
 
 
-def from_base64(text: str, place: str) -> Image:
-    """An image file in base64, also as a data URL, as RGB uint8 (H, W, 3). Raises `DataError`."""
-    if text.startswith("data:"):
-        text = text.partition(",")[2]
-    try:
-        found = decode(base64.b64decode(text))
-        return as_uint8_rgb(found.values, found.alpha, "range", found.inverted)
-    except (binascii.Error, ValueError, Undecodable, MemoryError) as error:
-        raise DataError(f"{place} is not an image that can be read ({error})") from None
-
-
 @dataclass(frozen=True)
-class Embedded:
-    """An image that stands in a label file; decoded when it is called."""
+class EmbeddedImage(ImageSource):
+    """An image in a JSON file, which is decoded when it is called.
 
-    text: str = field(repr=False)
-    place: str
+    Attributes:
+        place: which image of the file it is: a key, where it holds just one.
+        text: the image in base64, also as a data URL; None: the file is read when the image is
+            asked for, so that images of many files are not kept in memory.
+    """
+
+    place: str = ""
+    text: str | None = field(default=None, repr=False)
+
+    @property
+    def part(self) -> str:
+        return self.place
 
     def __call__(self) -> Image:
-        return from_base64(self.text, self.place)
+        text = self.text if self.text is not None else self._held()
+        if text.startswith("data:"):
+            text = text.partition(",")[2]
+        try:
+            found = decode(base64.b64decode(text))
+            intensity = self.options.intensity
+            return as_uint8_rgb(found.values, found.alpha, intensity, found.inverted)
+        except (binascii.Error, ValueError, Undecodable, MemoryError) as error:
+            raise DataError(
+                f"{self.path}: {self.place} is not an image that can be read ({error})"
+            ) from None
 
-
-@dataclass(frozen=True)
-class EmbeddedFile:
-    """An image in the JSON file that describes it, under a key; the file is read when it is
-    called, so that images of many files are not kept in memory."""
-
-    source: Path
-    key: str
-
-    def __call__(self) -> Image:
-        content = load_json(self.source, f"expected {self.key!r}")
-        text = content.get(self.key) if isinstance(content, dict) else None
+    def _held(self) -> str:
+        content = load_json(self.path, f"expected {self.place!r}")
+        text = content.get(self.place) if isinstance(content, dict) else None
         if not isinstance(text, str):
-            raise DataError(f"{self.source}: {self.key!r} is not there any more")
-        return from_base64(text, f"{self.source}: {self.key!r}")
+            raise DataError(f"{self.path}: {self.place!r} is not there any more")
+        return text

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from heatkp.data.images import ImageSource
 from heatkp.data.readers._common import (
     distinct,
     layout,
@@ -18,7 +19,7 @@ from heatkp.data.readers._common import (
     without_extension,
 )
 from heatkp.data.readers._places import locate
-from heatkp.data.samples import Image, Labels, Sample, read_image
+from heatkp.data.samples import Labels, Sample, read_image
 from heatkp.errors import DataError
 from heatkp.skeletons import Skeleton
 
@@ -37,7 +38,7 @@ class Found:
         points: by name; one that is not labelled is not there.
         box: edges in pixels, centres on integers.
         file: the image's file where it is known; it is looked for by name elsewhere.
-        embedded: gives the image where there is no file of it.
+        embedded: the image within another file, where there is no file of its own.
         alone: whether nothing ties its points to each other but that they are in one image.
         called: what the sample's id is made of, instead of the image's name.
         more: further attributes of the sample.
@@ -49,7 +50,7 @@ class Found:
     points: Mapping[str, Point]
     box: Edges | None = None
     file: Path | None = None
-    embedded: Callable[[], Image] | None = None
+    embedded: ImageSource | None = None
     alone: bool = False
     called: str | None = None
     more: Mapping[str, Any] | None = None
@@ -211,7 +212,7 @@ def labels_of(
             **(one.more or {}),
         )
         if one.embedded is not None and not file.is_file():
-            sample = replace(sample, image=one.embedded, file=None)
+            sample = replace(sample, image=one.embedded, file=one.embedded.path)
         samples.append(sample)
     return Labels(skeleton, samples, (*notes, *others, *located))
 

@@ -11,10 +11,10 @@ one side.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from itertools import pairwise
+from array import array
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -106,14 +106,13 @@ def _points_of(file: _File, images: Sequence[Image]) -> npt.NDArray[np.float32]:
     triples = np.zeros((count, k, 3), np.float32)
     for start in range(0, count, BLOCK):
         notes = file.annotations[start : start + BLOCK]
-        block = np.zeros((len(notes), k, 3))
-        for i, note in enumerate(notes):
-            given = note.pop("keypoints", None)  # pop: their memory is needed
-            if isinstance(given, np.ndarray) and given.shape in ((3 * k,), (k, 3)):
-                block[i] = given.reshape(k, 3)
-            else:
-                place = f"{file.place(start + i)} of {images[start + i].name}"
-                block[i] = triples_of(given, k, place)
+        lists = [note.pop("keypoints", None) for note in notes]  # pop: their memory is needed
+        if all(type(given) is array and len(given) == 3 * k for given in lists):
+            block = np.frombuffer(b"".join(lists)).reshape(-1, k, 3)
+        else:
+            places = (f"{file.place(start + i)} of {images[start + i].name}"
+                      for i in range(len(lists)))  # fmt: skip
+            block = np.stack([triples_of(g, k, place) for g, place in zip(lists, places)])
         bad = np.flatnonzero(~np.isin(block[:, :, 2], list(Visibility)).all(1))
         if len(bad):
             place = f"{file.place(start + int(bad[0]))} of {images[start + int(bad[0])].name}"
@@ -270,46 +269,3 @@ def read_coco(path: Path, strict: bool = True, options: ImageOptions = STORED) -
         sample for file, own, t in zip(files, images, triples) for sample in _samples(file, own, t)
     ]
     return Labels(skeleton, samples, (*(n for file in files for n in file.notes), *notes))
-
-
-def coco_dictionary(
-    skeleton: Skeleton, samples: Iterable[Sample], files: Iterable[tuple[str, int, int]]
-) -> dict[str, Any]:
-    """What `json.dump` writes so that `read_coco` reads the samples back.
-
-    Args:
-        files: name, width and height of each sample's image, in the samples' order.
-    """
-    images, notes = [], []
-    for number, (sample, (name, width, height)) in enumerate(zip(samples, files)):
-        images.append({"id": number, "file_name": name, "width": width, "height": height})
-        labelled = sample.visibility > 0
-        points = np.where(labelled[:, None], sample.points, 0.0)
-        triples = np.column_stack([points.round(3), sample.visibility])
-        box = sample.box
-        if box is None:
-            low, high = points[labelled].min(0), points[labelled].max(0)
-            box = np.concatenate([low, high])
-        x0, y0, x1, y1 = (float(v) for v in box)
-        bbox = [round(v, 3) for v in (x0 + 0.5, y0 + 0.5, x1 - x0, y1 - y0)]
-        notes.append(
-            {
-                "id": number,
-                "image_id": number,
-                "category_id": 1,
-                "keypoints": [int(v) if v == int(v) else float(v) for v in triples.ravel()],
-                "num_keypoints": int(labelled.sum()),
-                "bbox": bbox,
-                "area": round(bbox[2] * bbox[3], 3),
-                "iscrowd": 0,
-                "person": sample.person,
-            }
-        )
-    edges = [[a + 1, b + 1] for run in skeleton.lines for a, b in pairwise(run)]
-    category = {
-        "id": 1,
-        "name": skeleton.name,
-        "keypoints": list(skeleton.point_names),
-        "skeleton": edges,
-    }
-    return {"images": images, "annotations": notes, "categories": [category]}

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 from heatkp.data.images import STORED, ImageOptions
 from heatkp.data.readers._base import reader
-from heatkp.data.readers._embedded import Embedded
+from heatkp.data.readers._embedded import EmbeddedImage
 from heatkp.data.readers._json_values import load_json, objects_in, shown
 from heatkp.data.readers._label_studio import (
     image_in,
@@ -141,7 +141,7 @@ def _region(item: dict[str, Any], tag: str) -> dict[str, Any]:
     return {**sizes, "value": item, "type": kind, "from_name": tag, "id": ""}
 
 
-def _found(annotation: _Annotation, counts: _Counts, short: bool) -> Iterator[Found]:
+def _found(annotation: _Annotation, source: Path, counts: _Counts, short: bool) -> Iterator[Found]:
     """The objects of an annotation."""
     place, data, items = annotation
     marks, frames, size, turned = read_regions(items, place, counts.shapes)
@@ -156,7 +156,9 @@ def _found(annotation: _Annotation, counts: _Counts, short: bool) -> Iterator[Fo
         return
     wanted = dict.fromkeys(str(item.get("to_name", "")) for item in items)
     url = image_in(data, wanted, place)
-    embedded = Embedded(url, f"{place}: its image") if url.startswith("data:") else None
+    embedded = None
+    if url.startswith("data:"):
+        embedded = EmbeddedImage(source, place=place.rpartition(": ")[2], text=url)
     exact = place.rpartition(": ")[2] if embedded else image_name(url)
     name = uploaded_as(exact) if "/data/upload/" in url else exact
     for one in objects:
@@ -193,7 +195,7 @@ def read_label_studio(path: Path, strict: bool = True, options: ImageOptions = S
     )
     counts = _Counts()
     annotations = (_full if full else _short)(tasks, source, counts)
-    found = [one for a in annotations for one in _found(a, counts, not full)]
+    found = [one for a in annotations for one in _found(a, source, counts, not full)]
     notes = counts.notes()
     if not found:
         why = f" ({'; '.join(notes)})" if notes else ""

@@ -22,7 +22,7 @@ from typing import Any
 from heatkp.data.images import STORED, ImageOptions
 from heatkp.data.readers._base import reader
 from heatkp.data.readers._common import natural, walk
-from heatkp.data.readers._embedded import EmbeddedFile
+from heatkp.data.readers._embedded import EmbeddedImage
 from heatkp.data.readers._json_values import load_json, objects_in, pixel, shown, size_in
 from heatkp.data.readers._objects import (
     Edges,
@@ -147,7 +147,7 @@ def _found(
     called = source.relative_to(root).as_posix()
     size = size_in(content.get("imageWidth"), content.get("imageHeight"))
     data = content.get("imageData")
-    held = EmbeddedFile(source, "imageData") if isinstance(data, str) and data else None
+    held = EmbeddedImage(source, place="imageData") if isinstance(data, str) and data else None
     for one in objects:
         yield Found(
             name, str(source), one.points, one.box, file, held, one.group is None, called,

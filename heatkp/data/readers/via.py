@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 
 from heatkp.data.images import STORED, ImageOptions
 from heatkp.data.readers._base import reader
-from heatkp.data.readers._embedded import Embedded
+from heatkp.data.readers._embedded import EmbeddedImage
 from heatkp.data.readers._json_values import load_json, pixel, shown
 from heatkp.data.readers._label_studio import image_name
 from heatkp.data.readers._objects import (
@@ -71,7 +71,7 @@ class _Image(NamedTuple):
     name: str
     place: str
     regions: list[_Region]
-    embedded: Embedded | None = None
+    embedded: EmbeddedImage | None = None
 
 
 def _object(value: Any, place: str) -> dict[str, Any]:
@@ -114,7 +114,9 @@ def _from_json(source: Path) -> tuple[list[_Image], dict[str, Any]]:
         if not isinstance(name, str) or not name:
             raise DataError(f"{place}: 'filename' is {shown(name)}; {expected}")
         data = entry.get("base64_img_data")
-        held = Embedded(data, f"{place}: its image") if isinstance(data, str) and data else None
+        held = None
+        if isinstance(data, str) and data:
+            held = EmbeddedImage(source, place=name, text=data)
         images.append(_Image(image_name(name), place, _regions(entry.get("regions"), place), held))
     regions = told.get("region") if isinstance(told, dict) else None
     return images, regions if isinstance(regions, dict) else {}

@@ -265,6 +265,12 @@ def rounded(value: float, digits: int = 6) -> float | int:
     return int(kept) if kept.is_integer() else kept
 
 
+def numbers(values: npt.ArrayLike, digits: int = 6) -> list[float | int]:
+    """`rounded` of many."""
+    kept = (np.asarray(values, np.float64).ravel().round(digits) + 0.0).tolist()
+    return [int(v) if v.is_integer() else v for v in kept]
+
+
 def text_of(value: float, digits: int = 6) -> str:
     """`rounded` as text, never with an exponent.
 

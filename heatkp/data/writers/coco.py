@@ -8,15 +8,16 @@ point's counterpart, as Ultralytics names it), `person`, `track_id`, and of pred
 
 from __future__ import annotations
 
+import json
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from heatkp.data.writers._base import Holds, LabelSet, Object, label_writer, rounded
+from heatkp.data.writers._base import Holds, LabelSet, Object, label_writer, numbers, rounded
 from heatkp.skeletons import Skeleton
-from heatkp.text import json_text
+from heatkp.text import printable
 
 
 def coco_category(skeleton: Skeleton) -> dict[str, Any]:
@@ -24,8 +25,8 @@ def coco_category(skeleton: Skeleton) -> dict[str, Any]:
     edges = [[a + 1, b + 1] for run in skeleton.lines for a, b in pairwise(run)]
     category: dict[str, Any] = {
         "id": 1,
-        "name": skeleton.name,
-        "keypoints": list(skeleton.point_names),
+        "name": printable(skeleton.name),
+        "keypoints": [printable(name) for name in skeleton.point_names],
         "skeleton": edges,
     }
     if not skeleton.unpaired:
@@ -41,24 +42,24 @@ def _annotation(found: Object, number: int, image: int) -> dict[str, Any]:
         "id": number,
         "image_id": image,
         "category_id": 1,
-        "keypoints": [rounded(v) for v in triples.ravel()],
+        "keypoints": numbers(triples),
         "num_keypoints": int(labelled.sum()),
         "iscrowd": int(sample.ignored),
     }
     if found.extent is not None:
         x0, y0, x1, y1 = found.extent
-        annotation["bbox"] = [rounded(v) for v in (x0 + 0.5, y0 + 0.5, x1 - x0, y1 - y0)]
+        annotation["bbox"] = numbers([x0 + 0.5, y0 + 0.5, x1 - x0, y1 - y0])
         annotation["area"] = rounded((x1 - x0) * (y1 - y0))
     if sample.person is not None:
-        annotation["person"] = sample.person
+        annotation["person"] = printable(sample.person)
     if sample.track is not None:
-        annotation["track_id"] = sample.track
+        annotation["track_id"] = printable(sample.track)
     if found.scores is not None:
         points_scores, score = found.scores
         if score is not None:
             annotation["score"] = rounded(score, 4)
         if points_scores is not None and np.isfinite(points_scores).all():
-            annotation["keypoint_scores"] = [rounded(v, 4) for v in points_scores]
+            annotation["keypoint_scores"] = numbers(points_scores, 4)
     return annotation
 
 
@@ -90,6 +91,6 @@ def write_coco(labels: LabelSet, folder: Path) -> list[str]:
     for split, content in parts.items():
         place = folder / ("annotations.json" if split is None else f"annotations/{split}.json")
         place.parent.mkdir(exist_ok=True)
-        place.write_text(json_text(content), encoding="utf-8")
+        place.write_text(json.dumps(content), encoding="utf-8")
     note = "objects without a box, which get the extent of their points (COCO asks for boxes)"
     return [f"{note}: {boxed}"] * bool(boxed)

@@ -146,6 +146,7 @@ def label_config(skeleton: Skeleton) -> str:
     holds=Holds.NAMES | Holds.OCCLUSION | Holds.MISSING | Holds.EMPTY | Holds.SEVERAL | Holds.BOXES
     | Holds.SCORES,
     read_from="tasks.json",
+    predictions_read=False,
 )  # fmt: skip
 def write_label_studio(labels: LabelSet, folder: Path) -> list[str]:
     """Labels are annotations; what has scores are predictions, of which a task's score is the

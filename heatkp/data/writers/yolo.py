@@ -4,7 +4,8 @@ https://docs.ultralytics.com/datasets/pose/: a line is the class, the box as x, 
 width and height, then x, y, v of each point, all but class and v as fractions of the image, so
 that half a pixel is added to centres. `data/utils.py` (verify_image_label) refuses labels below 0
 and above 1, so boxes end at the image's edge. `train` and `val` have to be there
-(check_det_dataset), and without `path` they are meant from the file's folder. `flip_idx` is left
+(check_det_dataset): where no image is for validation, val is train. Without `path` they are meant
+from the file's folder. `flip_idx` is left
 out where it is not known: then Ultralytics mirrors nothing.
 """
 
@@ -55,10 +56,10 @@ def _line(found: Object, size: tuple[int, int]) -> str | None:
 def _config(skeleton: Skeleton, splits: set[str]) -> dict[str, Any]:
     names = [printable(name) for name in skeleton.point_names]
     told: dict[str, Any] = {
-        split: f"images/{split if split in splits else next(s for s in _SPLITS if s in splits)}"
-        for split in _SPLITS
-        if split in splits or split != "test"
+        split: f"images/{split}" for split in _SPLITS if split in splits or split != "test"
     }
+    if "val" not in splits and "train" in splits:
+        told["val"] = told["train"]  # Ultralytics trains on nothing without
     told["kpt_shape"] = [len(names), 3]
     if not skeleton.unpaired:
         told["flip_idx"] = skeleton.flip.tolist()
@@ -101,10 +102,14 @@ def write_yolo(labels: LabelSet, folder: Path) -> list[str]:
             target.write_text("\n".join(lines) + "\n", encoding="utf-8")
     splits = {PurePosixPath(image.name).parts[1] for image in labels.images}
     config = _config(labels.skeleton, splits)
+    for split in ("train", "val"):
+        (folder / config[split]).mkdir(parents=True, exist_ok=True)
     text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True, default_flow_style=None)
     (folder / "data.yaml").write_text(text, encoding="utf-8")
-    without = sum(image.split not in _SPLITS for image in labels.images) if splits else 0
+    without = sum(image.split not in _SPLITS for image in labels.images)
+    alone = "train" in splits and "val" not in splits
     counts = {
+        "images of train that val has, too, for there are no others": alone * len(labels.images),
         "images of no split, which are in train": without,
         "objects left out, for they have no box in the image": lost,
         "objects without a box, which get the extent of their points": made,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import heatkp
-from heatkp.data.readers.coco import coco_dictionary
+from heatkp.data.writers.coco import coco_category
 from heatkp.inference.keypoints import Keypoints
 from heatkp.inference.sources import COORDINATES, Failure, InputImage
 from heatkp.inference.writers._base import About, BaseWriter, TextFile, path_from
@@ -47,7 +47,7 @@ class CocoTable(BaseWriter):
 
     def finish(self, failures: Sequence[Failure], complete: bool) -> list[Path]:
         images = ",\n".join(self._images)
-        categories = json_text(coco_dictionary(self._about.skeleton, [], [])["categories"])
+        categories = json_text([coco_category(self._about.skeleton)])
         self._text.write(f'\n],\n"images": [\n{images}\n],\n"categories": {categories}}}\n')
         return self._text.finish()
 
