@@ -155,20 +155,27 @@ class Sample:
         image: ImageFile,
         points: npt.NDArray[np.float32],
         visibility: npt.NDArray[np.uint8],
+        id: str,
+        box: npt.NDArray[np.float32] | None = None,
+        source_image: str | None = None,
+        declared_size: tuple[int, int] | None = None,
         **known: Any,
     ) -> Sample:
         """What `Sample(image, points, visibility, ...)` gives of an image's file, without its
-        checks: for readers of many, whose values are right. `known` are other attributes, an `id`
-        among them."""
+        checks: for readers of many, whose values are right. `known` are other attributes."""
         sample = object.__new__(cls)
         put = object.__setattr__
+        put(sample, "id", id)
+        put(sample, "box", box)
+        put(sample, "source_image", source_image)
+        put(sample, "declared_size", declared_size)
         put(sample, "image", image)
         put(sample, "file", image.path)
         put(sample, "options", image.options)
         put(sample, "points", points)
         put(sample, "visibility", visibility)
         for name, default in _DEFAULTS:
-            put(sample, name, known.get(name, default))
+            put(sample, name, known.get(name, default) if known else default)
         return sample
 
     @property
@@ -211,7 +218,10 @@ class Sample:
         return replace(self, points=self.points[indices], visibility=self.visibility[indices])
 
 
-_OF_FILE = ("image", "file", "options", "points", "visibility")
+_OF_FILE = (
+    "image", "file", "options", "points", "visibility", "id", "box", "source_image",
+    "declared_size",
+)  # fmt: skip
 _DEFAULTS = tuple((f.name, f.default) for f in fields(Sample) if f.name not in _OF_FILE)
 
 

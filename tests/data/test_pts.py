@@ -123,7 +123,7 @@ def test_folders(tmp_path):
     assert all(s.box is None and s.visibility.tolist() == [2, 2, 2] for s in samples)
     assert samples[2].image().shape == (48, 64, 3)
     assert notes == (
-        "images left out, for they have no .pts file beside them: 1",
+        "images left out, for they have no .pts file of their name: 1",
         "faces with more than one image of that name, one is used: 1",
     )
     one = read(folder / "b" / "x_1.PTS")

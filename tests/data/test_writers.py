@@ -104,7 +104,8 @@ def as_samples(folder, shot, frame):
             box = np.float32(one.box) * np.float32([width, height] * 2) - 0.5
         yield Sample(
             folder / shot.name, points, visibility=codes, box=box, id=f"{shot.name}#{i}",
-            ignored=one.ignored, person=one.person, track=one.track, split=shot.split,
+            ignored=one.ignored, person=one.person, split=shot.split,
+            track=one.track and f"{one.track}-{i}",  # in an image once
             video=shot.video, frame=None if shot.video is None else frame,
         )  # fmt: skip
 

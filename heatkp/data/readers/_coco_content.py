@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from array import array
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,9 +34,12 @@ def load(source: Path) -> dict[str, list[Entry]]:
     def annotation(value: Any, i: int) -> Entry:
         note = entry("annotations", _OF_NOTE, value, i)
         points = note.get("keypoints")
-        if points:  # as an array they take a third of the memory
-            numbers = numbers_in(points)
-            note["keypoints"] = points if numbers is None else numbers
+        if type(points) is list and points:
+            try:  # as an array they take a third of the memory
+                note["keypoints"] = array("d", points)
+            except (TypeError, OverflowError):
+                numbers = numbers_in(points)
+                note["keypoints"] = points if numbers is None else numbers
         return note
 
     try:
@@ -91,6 +95,8 @@ def count_of(annotations: Sequence[Entry]) -> int | None:
     """The number of points of the first annotation that has any."""
     for note in annotations:
         points = note.get("keypoints")
+        if isinstance(points, array):
+            return len(points) // 3 or None
         if isinstance(points, np.ndarray):
             return len(points) if points.ndim == 2 else points.size // 3 or None
     return None

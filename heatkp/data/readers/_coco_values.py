@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -85,7 +86,7 @@ def triples_of(value: Any, k: int, place: str) -> npt.NDArray[np.float64]:
         isinstance(value, list) and not value
     ):  # tools leave them out where only a box was drawn
         return np.zeros((k, 3))
-    numbers = numbers_in(value)
+    numbers = numbers_in(np.frombuffer(value) if isinstance(value, array) else value)
     if numbers is None or numbers.ndim > 2:
         raise DataError(
             f"{place}: 'keypoints' is {shown(value)}, which is no list of numbers x, y, v"

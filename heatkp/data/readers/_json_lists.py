@@ -89,10 +89,10 @@ def _elements(
     while True:
         value, place = decode(text, place)
         kept.append(convert(value, len(kept)))
-        if not text.startswith(", ", place):  # what nearly all files have
-            place = _after_space(text, place)
-            if text.startswith("]", place):
-                return kept, place + 1
-            place = _after_space(text, _expected(",", text, place))
-        else:
-            place = _after_space(text, place + 2)
+        if text.startswith(", {", place):  # what nearly all files have
+            place += 2
+            continue
+        place = _after_space(text, place)
+        if text.startswith("]", place):
+            return kept, place + 1
+        place = _after_space(text, _expected(",", text, place))

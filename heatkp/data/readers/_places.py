@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
@@ -21,6 +22,40 @@ class ImageFiles(NamedTuple):
 
     files: list[Path]
     notes: tuple[str, ...]
+
+
+class _Listed:
+    """Looks for files in folders that are listed once: to ask the disk for each of a hundred
+    thousand names in each of several folders takes long."""
+
+    def __init__(self) -> None:
+        self._names: dict[str, set[str]] = {}
+
+    @staticmethod
+    def _key(name: str) -> str:
+        """One for all names that some file system may take for the same."""
+        return unicodedata.normalize("NFC", name).casefold()
+
+    def _keys(self, folder: str) -> set[str]:
+        names = self._names.get(folder)
+        if names is None:
+            try:
+                names = set(map(self._key, os.listdir(folder or ".")))
+            except (OSError, ValueError):
+                names = set()
+            self._names[folder] = names
+        return names
+
+    def first(self, folders: Sequence[str], forms: Iterable[str]) -> Path | None:
+        """The first file, of a name in the folders in their order, then of the next name."""
+        for form in forms:
+            above, name = os.path.split(form)
+            key = self._key(name)
+            for folder in folders:
+                place = os.path.join(folder, above) if above else folder
+                if key in self._keys(place) and os.path.isfile(file := os.path.join(place, name)):
+                    return Path(file)
+        return None
 
 
 def _by_last_part(root: Path) -> dict[str, list[Path]]:
@@ -57,6 +92,7 @@ def locate(
     """
     up = source.parent.name.lower() in LABEL_FOLDERS
     roots = [source.parent, source.parent.parent] if up else [source.parent]
+    listed, near = _Listed(), [str(folder) for folder in (*roots, *folders)]
     below: dict[str, list[Path]] | None = None
     known: dict[str, Path | None] = {}
     moved: dict[str, Path] = {}
@@ -65,8 +101,7 @@ def locate(
             continue
         # On Windows folders are parted by backslashes, too.
         forms = dict.fromkeys([*spellings(name), name.replace("\\", "/")])
-        near = [folder / form for form in forms for folder in (*roots, *folders)]
-        known[name] = next((file for file in near if os.path.isfile(file)), None)
+        known[name] = listed.first(near, forms)
         if known[name] is None:
             if below is None:  # only where it is needed: there may be many files
                 below = _by_last_part(roots[-1])

@@ -79,8 +79,17 @@ def _video(image: str) -> tuple[str | None, int | None]:
     folder = path.parent.name
     if folder in ("", "..", LABEL_DATA):
         return None, None
-    number = re.search(r"([0-9]{1,9})\Z", path.stem)
-    return folder, int(number[1]) if number else None
+    return folder, frame_number(path.stem)
+
+
+def frame_number(stem: str) -> int | None:
+    """The number of a frame by its file's name, without extension; None where it has none.
+
+    >>> frame_number("img0012"), frame_number("img0012_left"), frame_number("clip-7")
+    (12, 12, 7)
+    """
+    found = re.match(r"img([0-9]{1,9})(?:_|\Z)", stem) or re.search(r"([0-9]{1,9})\Z", stem)
+    return int(found[1]) if found else None
 
 
 def _of_table(

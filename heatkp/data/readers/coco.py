@@ -11,6 +11,7 @@ one side.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -105,14 +106,13 @@ def _points_of(file: _File, images: Sequence[Image]) -> npt.NDArray[np.float32]:
     triples = np.zeros((count, k, 3), np.float32)
     for start in range(0, count, BLOCK):
         notes = file.annotations[start : start + BLOCK]
-        block = np.zeros((len(notes), k, 3))
-        for i, note in enumerate(notes):
-            given = note.pop("keypoints", None)  # pop: their memory is needed
-            if isinstance(given, np.ndarray) and given.shape in ((3 * k,), (k, 3)):
-                block[i] = given.reshape(k, 3)
-            else:
-                place = f"{file.place(start + i)} of {images[start + i].name}"
-                block[i] = triples_of(given, k, place)
+        lists = [note.pop("keypoints", None) for note in notes]  # pop: their memory is needed
+        if all(type(given) is array and len(given) == 3 * k for given in lists):
+            block = np.frombuffer(b"".join(lists)).reshape(-1, k, 3)
+        else:
+            places = (f"{file.place(start + i)} of {images[start + i].name}"
+                      for i in range(len(lists)))  # fmt: skip
+            block = np.stack([triples_of(g, k, place) for g, place in zip(lists, places)])
         bad = np.flatnonzero(~np.isin(block[:, :, 2], list(Visibility)).all(1))
         if len(bad):
             place = f"{file.place(start + int(bad[0]))} of {images[start + int(bad[0])].name}"

@@ -1,6 +1,7 @@
-"""`.pts` files, the form of the original 300-W: one for each face, beside its image.
+"""`.pts` files, the form of the original 300-W: one for each face, of the image of the same name.
 
-A file has a header, points in braces, one `x y` a line, and counts pixels from 1:
+A file has a header, points in braces, one `x y` a line, and counts pixels from 1 (dlib's XML of the
+same faces has one less). For BioID's, of the same form, that is not documented:
 
     version: 1
     n_points: 68
@@ -9,36 +10,38 @@ A file has a header, points in braces, one `x y` a line, and counts pixels from 
     ...
     }
 
-Copies that have lost header and braces are read, too.
+Copies that have lost header and braces are read, too, and `version: 1.0`. The image lies beside the
+file, or in a folder beside its own (`annot/` and `imgs/` of 300-VW, as MMPose lays it), or, where
+only one has that name, anywhere below; its name may be in other letters, as BioID's are.
 """
 
 from __future__ import annotations
 
 import re
-from functools import partial
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from heatkp.data.images import STORED, ImageOptions
+from heatkp.data.images import STORED, ImageFile, ImageOptions
 from heatkp.data.readers._base import reader
 from heatkp.data.readers._common import (
     distinct,
-    layout,
     number,
+    numbered_skeleton,
     require_files,
     source_images,
     visible_where_given,
     walk,
     without_extension,
 )
-from heatkp.data.samples import Labels, Sample, read_image
+from heatkp.data.samples import Labels, Sample
 from heatkp.errors import DataError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
 """Extensions of images, the first that is there is taken."""
-_HEADER = re.compile(r"(version|n_points)\s*:\s*(\d{1,9})", re.IGNORECASE)
+_HEADER = re.compile(r"(version|n_points)\s*:\s*(\d{1,9})(?:\.0*)?", re.IGNORECASE)
 
 
 def parse_pts(path: Path) -> npt.NDArray[np.float64]:
@@ -104,29 +107,85 @@ def write_pts(path: Path, points: npt.ArrayLike) -> None:
     path.write_text(text + "\n", encoding="utf-8")
 
 
-def _find(path: Path) -> tuple[list[tuple[Path, Path]], list[str]]:
-    """Each .pts file with its image (or the name it would have), and notes."""
-    pairs: list[tuple[Path, Path]] = []
-    several = alone = 0
-    folders = [(path.parent, sorted(p.name for p in path.parent.iterdir()))]
-    for folder, names in walk(path, predictions=False) if path.is_dir() else folders:
-        files: dict[str, list[str]] = {}
-        for name in names:
-            if Path(name).suffix.lower() in SUFFIXES:
-                files.setdefault(Path(name).stem, []).append(name)
-        labels = [n for n in names if n.lower().endswith(".pts")]
-        alone += len(files.keys() - {Path(n).stem for n in labels}) if labels else 0
-        for name in labels if path.is_dir() else [path.name]:
-            found = files.get(Path(name).stem, [])
-            several += len(found) > 1
-            found.sort(key=lambda n: SUFFIXES.index(Path(n).suffix.lower()))
-            pairs.append((folder / name, folder / (found or [Path(name).stem + ".jpg"])[0]))
+class _Images:
+    """Image files by folder and by stem, whatever its letters' case."""
+
+    def __init__(self) -> None:
+        self._folders: dict[Path, dict[str, list[Path]]] = {}
+        self._below: dict[str, list[Path]] | None = None
+
+    def of(self, folder: Path) -> dict[str, list[Path]]:
+        """Images right in a folder; the first extension of `SUFFIXES` first."""
+        if folder not in self._folders:
+            found: dict[str, list[Path]] = {}
+            for file in folder.iterdir() if folder.is_dir() else ():
+                if file.suffix.lower() in SUFFIXES and not file.name.startswith("."):
+                    found.setdefault(file.stem.casefold(), []).append(file)
+            for files in found.values():
+                files.sort(key=lambda f: (SUFFIXES.index(f.suffix.lower()), f.name))
+            self._folders[folder] = found
+        return self._folders[folder]
+
+    def below(self, root: Path) -> dict[str, list[Path]]:
+        if self._below is None:
+            self._below = {}
+            for folder, _ in walk(root, predictions=False):
+                for stem, files in self.of(folder).items():
+                    self._below.setdefault(stem, []).extend(files)
+        return self._below
+
+    def find(self, label: Path, root: Path, deep: bool) -> list[Path]:
+        """Images of a label's name: beside it, else in a folder beside its own, else below the
+        root; several in one place, none where two folders have one."""
+        stem = label.stem.casefold()
+        own = self.of(label.parent).get(stem, [])
+        exact = [file for file in own if file.stem == label.stem]
+        if own:
+            return exact or own
+        up = label.parent.parent
+        siblings = sorted(f for f in up.iterdir() if f.is_dir()) if up != label.parent else []
+        found = [files for folder in siblings if (files := self.of(folder).get(stem))]
+        if not found and deep:
+            everywhere = self.below(root).get(stem, [])
+            folders = {file.parent for file in everywhere}
+            found = [everywhere] if len(folders) == 1 else []
+        return found[0] if len(found) == 1 else []
+
+    def without(self, images: Iterable[Path]) -> int:
+        """How many images are in the folders of these, with names that none of these has."""
+        used: dict[Path, set[str]] = {}
+        for image in images:
+            used.setdefault(image.parent, set()).add(image.stem.casefold())
+        return sum(len(self.of(folder).keys() - stems) for folder, stems in used.items())
+
+
+def find_by_stem(labels: Sequence[Path], root: Path) -> tuple[list[Path], list[str]]:
+    """The image of each label file, by their names without extension, or the name it would have;
+    and notes. `root` is the folder that a user gave."""
+    known, images, several = _Images(), [], 0
+    for label in labels:
+        found = known.find(label, root, len(labels) > 1)
+        several += len({file.stem for file in found}) < len(found)
+        images.append((found or [label.with_suffix(".jpg")])[0])
     notes = []
-    if alone and path.is_dir():
-        notes.append(f"images left out, for they have no .pts file beside them: {alone}")
+    alone = known.without(images) if len(labels) > 1 else 0
+    if alone:
+        kind = labels[0].suffix.lower()
+        notes.append(f"images left out, for they have no {kind} file of their name: {alone}")
     if several:
         notes.append(f"faces with more than one image of that name, one is used: {several}")
-    return pairs, notes
+    return images, notes
+
+
+def _labels(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    return [
+        folder / name
+        for folder, names in walk(path, predictions=False)
+        for name in names
+        if name.lower().endswith(".pts")
+    ]
 
 
 def _recognise(path: Path) -> bool:
@@ -137,7 +196,8 @@ def _recognise(path: Path) -> bool:
 
 @reader(
     "pts",
-    "300-W's `.pts` files beside images, in folders of any depth, with or without header",
+    "300-W's and BioID's `.pts` files, beside images or in a folder beside theirs, at any depth, "
+    "with or without header",
     recognise=_recognise,
     files=".pts files beside images",
     priority=0.4,
@@ -146,18 +206,22 @@ def _recognise(path: Path) -> bool:
 def read_pts(path: Path, strict: bool = True, options: ImageOptions = STORED) -> Labels:
     """All .pts files in a folder and the folders below it, by name; or a single one.
 
+    Points are numbered from 0; 68 of them are `face68` where they have its shape.
+
     The samples have no boxes, for the format has none. Raises `DataError` for what does not
     fit, for files that disagree in their number of points, and where `strict` for a file
     without an image beside it.
     """
     if not path.is_dir() and path.suffix.lower() != ".pts":
         raise DataError(f"{path} is neither a folder nor a .pts file")
-    pairs, notes = _find(path)
-    if not pairs:
+    labels = _labels(path)
+    if not labels:
         raise DataError(f"{path} holds no .pts files, nor do the folders in it")
-    if strict:
-        require_files(path, [source for _, source in pairs])
     root = path if path.is_dir() else path.parent
+    images, notes = find_by_stem(labels, root)
+    if strict:
+        require_files(path, images)
+    pairs = list(zip(labels, images))
     names = [label.relative_to(root).as_posix() for label, _ in pairs]
     faces = [parse_pts(label) for label, _ in pairs]
     for face, (label, _) in zip(faces, pairs):
@@ -166,20 +230,15 @@ def read_pts(path: Path, strict: bool = True, options: ImageOptions = STORED) ->
                 f"{label} has {len(face)} points, {pairs[0][0]} has {len(faces[0])}: all files "
                 "of a data set must have the same"
             )
-    skeleton, _ = layout([str(k) for k in range(len(faces[0]))])
+    skeleton = numbered_skeleton(len(faces[0]))
     samples = []
     for identity, origin, face, (_, source) in zip(
         distinct(map(without_extension, names)), source_images(names), faces, pairs
     ):
         points, visibility = visible_where_given(face)
         samples.append(
-            Sample(
-                id=identity,
-                image=partial(read_image, source),
-                points=points,
-                visibility=visibility,
-                source_image=origin,
-                file=source,
+            Sample.of_file(
+                ImageFile(source, options), points, visibility, id=identity, source_image=origin
             )
         )
     return Labels(skeleton, samples, tuple(notes))

@@ -22,6 +22,7 @@ from heatkp.data.images import STORED, ImageFile, ImageOptions, ImageSource
 from heatkp.data.readers._base import one_file, reader
 from heatkp.data.readers._common import (
     distinct,
+    files_of_type,
     known_layout,
     only_file,
     require_files,
@@ -37,6 +38,7 @@ from heatkp.skeletons import Skeleton, named
 _USER, _PREDICTED = 0, 1
 """Kinds of instances."""
 _RANGE = ("instance_id_start", "instance_id_end")
+_USUAL = "labels.slp"
 _HDF5 = (".h5", ".hdf5", ".hdf", ".slp")
 
 
@@ -216,29 +218,48 @@ def _named(found: _Found, number: int) -> str:
     return f"{without_extension(found.name)}-{number}"
 
 
+def _source(path: Path) -> tuple[Path | None, list[str]]:
+    """The file that a path means, and a note where others are beside it: of several in a folder
+    `labels.slp`, as SLEAP's own tools call it."""
+    found = only_file(path, ".slp")
+    if found is not None or not path.is_dir() or not (path / _USUAL).is_file():
+        return found, []
+    others = [file.name for file in files_of_type(path, ".slp") if file.name != _USUAL]
+    note = f"other .slp files beside {_USUAL}, left out: {len(others)} ({', '.join(others[:3])})"
+    return path / _USUAL, [note]
+
+
+_one = one_file(".slp", begins_as_hdf5)
+
+
+def _recognise(path: Path) -> bool | str:
+    found, notes = _source(path)
+    return begins_as_hdf5(found) if notes and found is not None else _one(path)
+
+
 @reader(
     "sleap",
     "[SLEAP](https://sleap.ai): a `.slp` file with its videos or images, or `.pkg.slp`; needs "
     "`pip install 'heatkp[sleap]'`",
-    recognise=one_file(".slp", begins_as_hdf5),
+    recognise=_recognise,
     files="one of SLEAP's .slp files",
     priority=0.95,
     unlabelled="NaN, or not `visible`",
 )
 def read_sleap(path: Path, strict: bool = True, options: ImageOptions = STORED) -> Labels:
-    """All labelled instances of a file (or of the folder that holds just one), in its order.
+    """All labelled instances of a file, or of a folder's `labels.slp` or only .slp file, in order.
 
     Frames of videos are read when they are asked for. A sample's `track` is SLEAP's. Raises
     `DataError` for what does not fit, and where `strict` for videos and images that do not exist.
     """
-    source = only_file(path, ".slp")
+    source, beside = _source(path)
     if source is None:
         raise DataError(f"{path} is not, and does not hold just one, .slp file")
     tables = read_tables(source)
     counts: Counter[str] = Counter()
     videos, notes = _located(source, tables, strict)
     samples = _samples(source, tables, videos, counts)
-    notes += [f"{what}: {count}" for what, count in counts.items() if count]
+    notes += [*beside, *(f"{what}: {count}" for what, count in counts.items() if count)]
     if not samples:
         raise DataError(f"{source} holds no labelled object ({'; '.join(notes)})")
     if strict:
