@@ -135,7 +135,8 @@ def split(
     Samples of one source image, person or video stay together. Formats that hold splits get one
     set, for the others there is a folder a part.
     """
-    from heatkp.data.sets import PARTS, split_labels
+    from heatkp.config import PARTS
+    from heatkp.data.sets import split_labels
     from heatkp.data.writers import write_parts
 
     labels = _read(source, format_, orient)
