@@ -285,4 +285,6 @@ def _list_failures(console: Console, found: Inspection, most: int = 10) -> None:
     section("groups of samples that show one image under other names (leave them out of training "
             "where one of them validates with data.leave_out_lookalikes=true):",
             [some(group) for group in found.near_duplicates], most)  # fmt: skip
+    for leak in found.leaks:
+        say(console, f"warning: {leak.note(found.splits[leak.part])}")
     section("notes on the labels:", list(found.notes))

@@ -185,7 +185,9 @@ def test_not_finite(tmp_path):
     bad = content()
     bad["annotations"][1]["keypoints"][3] = float("inf")
     images(tmp_path, bad)
-    with pytest.raises(DataError, match="annotation 1 .*point tail is labelled but its coordinate"):
+    with pytest.raises(
+        DataError, match=r"annotation 1 .*point tail is labelled but its coordinate"
+    ):
         read(put(tmp_path / "a.json", bad))
 
 
