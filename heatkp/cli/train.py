@@ -36,6 +36,12 @@ Examples:
 @click.option(
     "--data", type=click.Path(), help="Folder or file of labelled images; none: drawn faces."
 )
+@click.option(
+    "--y-up/--no-y-up",
+    default=None,
+    help="The labels count y upwards from the images' lower edge, as tpsDig does.  [default: as "
+    "their format does]",
+)
 @click.option("--epochs", type=int, help="Passes over the training samples.")
 @click.option("--batch-size", type=int, help="Samples per step.")
 @click.option("--lr", type=float, help="Largest learning rate.")
@@ -169,15 +175,13 @@ def report(console: Console, run: Path, metrics: dict[str, Any]) -> None:
 def report_folds(console: Console, trained: Trained) -> None:
     """Print the table of all folds and where everything is."""
     from heatkp.cli.console import say
-    from heatkp.training.folds import FOLDS, PREDICTIONS, TABLE, disagreements, folds_table
+    from heatkp.training.folds import FOLDS, PREDICTIONS, TABLE, fold_lines, folds_table
 
     results, folder = trained.results, trained.folder
     counts = f"{results['samples']} samples of {results['groups']} groups"
     title = f"{folder}: {counts}, each by the network that was not trained on it"
     console.print(folds_table(results, title))
-    of = "in pixels" if results["normaliser"] == "pixel" else f"over {results['normaliser']}"
-    say(console, f"Mean distance of a sample's points from their labels, {of}:")
-    for line in disagreements(results):
-        say(console, f"  {line}")
+    for line in fold_lines(results):
+        say(console, line)
     say(console, f"All samples by rank are in {folder / TABLE}, figures in {folder / FOLDS}, "
         f"predictions in {folder / PREDICTIONS}")  # fmt: skip

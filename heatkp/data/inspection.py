@@ -18,6 +18,7 @@ from heatkp.config import PARTS
 from heatkp.coordinates import image_box
 from heatkp.data.checks import label_notes
 from heatkp.data.checks.boxes import box_notes
+from heatkp.data.checks.orientation import orientation
 from heatkp.data.depth import depth_notes
 from heatkp.data.leaks import Leak, copy_leaks, source_leaks
 from heatkp.data.mirroring import mirroring_note
@@ -81,6 +82,12 @@ class Inspection:
         visible, occluded, not_labelled: points of all samples.
         unlabelled_samples: those without a labelled point.
         boxes: samples that have a box; `flat_boxes` of them without area, left out below.
+        objects: samples of an image.
+        tracks: how many the labels name.
+        codes: the codes of visibility that there are, of `Visibility`.
+        sides_from: what told pairs and midline: `layout`, `name`, `flip_idx`, `position`, ...
+        upright: whether the points are the right way up; None where nothing tells it, and in words
+            in `orientation`.
         size_of: what `size` measures: one of the skeleton's normalisers, or the diagonal of
             the box around the points.
         outside_image: samples whose image cannot be read do not count.
@@ -115,6 +122,12 @@ class Inspection:
     unlabelled_samples: int
     image_width: Spread | None
     image_height: Spread | None
+    objects: Spread | None
+    tracks: int
+    codes: tuple[int, ...]
+    sides_from: tuple[str, ...]
+    upright: bool | None
+    orientation: str
     boxes: int
     flat_boxes: int
     box_width: Spread | None
@@ -227,6 +240,14 @@ def _lengths(skeleton: Skeleton, samples: Sequence[Sample]) -> tuple[str, list[f
     return "points-diagonal", [float(np.hypot(*extent)) for extent in extents]
 
 
+def _sides_from(skeleton: Skeleton) -> tuple[str, ...]:
+    if not skeleton.pairs and not skeleton.midline:
+        return ()
+    told = {i for pair in skeleton.pairs for i in pair} | {*skeleton.midline}
+    first = (skeleton.sides_from or "layout",) if told - {*skeleton.by_position} else ()
+    return (*first, "position") if skeleton.by_position else first
+
+
 def split_counts(samples: Sequence[Sample]) -> dict[str, int]:
     """Samples in each part of the labels' own split, in the usual order."""
     counts = Counter(s.split for s in samples if s.split is not None)
@@ -282,6 +303,9 @@ def inspect(
         if looked_at is not None and looked_at.size is not None:
             in_image.append(_outside(known, image_box(*looked_at.size)))
     size_of, lengths = _lengths(skeleton, samples)
+    known_sizes = {name: d.size for name, d in seen.items() if d.size is not None}
+    each = [known_sizes.get(s.image_name, (np.nan, np.nan)) for s in samples]
+    way = orientation(samples, skeleton, np.array(each, np.float64).reshape(-1, 2))
     names = dict.fromkeys(s.image_name for s in samples)
     pairs = find_near_duplicates(samples, progress=progress)
     told = [p for p in pairs if not _related(samples[p.first], samples[p.second], seen)]
@@ -308,6 +332,12 @@ def inspect(
         unlabelled_samples=sum(not (s.visibility > 0).any() for s in samples),
         image_width=_spread(w for w, _ in sizes),
         image_height=_spread(h for _, h in sizes),
+        objects=_spread(Counter(s.image_name for s in samples).values()),
+        tracks=len({(s.video, s.track) for s in samples if s.track is not None}),
+        codes=tuple(sorted(codes)),
+        sides_from=_sides_from(skeleton),
+        upright=way.upright,
+        orientation=way.how,
         boxes=len(boxes),
         flat_boxes=len(boxes) - len(extents),
         box_width=_spread(w for w, _ in extents),

@@ -177,7 +177,8 @@ def summarise_folds(found: OutOfFold) -> dict[str, Any]:
 
     - `metrics`: of all samples at once, as `summarise` gives them;
     - `figures`: of each figure its mean over labelled points (or images) with a 95 % `interval`,
-      of a bootstrap over groups, and the `mean` and standard deviation (`std`) of the folds' own;
+      of a bootstrap over groups, and the `mean` and standard deviation (`std`) of the folds' own.
+      Those are left out where a prediction is no number;
     - `each`: of each fold its samples, its groups, its figures, and the samples that it
       `disagrees` with most.
     """
@@ -189,7 +190,7 @@ def summarise_folds(found: OutOfFold) -> dict[str, Any]:
     for key, (values, counted) in _values(found, name, lengths).items():
         whole = bootstrap_mean(values, found.groups, counted)
         each = [value for o in own if (value := o[key]) is not None]
-        if whole is None or not each:
+        if whole is None or not each or not _answered(values, counted):
             continue
         figures[key] = {
             "value": whole.mean,
@@ -230,14 +231,22 @@ def _values(
     return values
 
 
+def _answered(values: Array, counted: npt.NDArray[np.bool_] | None) -> bool:
+    """Whether no prediction that counts is without a number, which no mean may leave out."""
+    if counted is None:  # NaN is an image without the length
+        return not np.isinf(values).any()
+    return bool(np.isfinite(values[counted]).all())
+
+
 def _figures(fold: OutOfFold, name: str) -> dict[str, float | None]:
     lengths = normaliser_lengths(fold.skeleton, fold.errors).get(
         name, np.full(len(fold), np.nan) if name != "pixel" else np.ones(len(fold))
     )
     found: dict[str, float | None] = {}
     for key, (values, counted) in _values(fold, name, lengths).items():
-        known = values[np.isfinite(values) & (True if counted is None else counted)]
-        found[key] = float(known.mean()) if known.size else None
+        known = values[np.isfinite(values) if counted is None else counted]
+        good = known.size and _answered(values, counted)
+        found[key] = float(known.mean()) if good else None
     return found
 
 
@@ -246,7 +255,7 @@ def _worst(fold: OutOfFold) -> list[dict[str, Any]]:
     rows = rows_of(fold)
     rows.sort(key=lambda row: row["rank"])
     keys = ("id", "image", "error", "pixels", "point")
-    return [{key: row[key] for key in keys} for row in rows[:SHOWN] if row["error"] is not None]
+    return [{key: row[key] for key in keys} for row in rows[:SHOWN] if row["point"] is not None]
 
 
 def rows_of(found: OutOfFold) -> list[dict[str, Any]]:

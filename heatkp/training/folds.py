@@ -31,7 +31,7 @@ from heatkp.evaluation.out_of_fold import (
     summarise_folds,
 )
 from heatkp.files import write_text
-from heatkp.runs.folder import FOLDS, fold_folder, is_folds
+from heatkp.runs.folder import FOLDS, fold_folder
 from heatkp.text import json_text
 from heatkp.training import fit, resuming
 from heatkp.training.storage import epochs_done
@@ -231,17 +231,13 @@ def _csv(found: OutOfFold) -> str:
 
 
 def folds_table(results: Mapping[str, Any], title: str) -> Table:
-    """Figures of all samples with their intervals, and of each fold, as a rich table."""
-    labels = {m.name: (m.label, m.form) for m in all_metrics()}
+    """Figures of all samples with their intervals, and how much folds differ, as a rich table."""
     table = Table(title=title, title_justify="left", pad_edge=False)
-    for column in ("", "out of fold", "95 % interval", "mean of folds", "std"):
-        table.add_column(column, justify="right" if column else "left")
-    for each in results["each"]:
-        table.add_column(f"fold {each['fold']}", justify="right", style="dim")
+    table.add_column("")
+    for column in ("out of fold", "95 % interval", "folds: mean", "std"):
+        table.add_column(column, justify="right", no_wrap=True)
     for name, figure in results["figures"].items():
-        label, form = labels.get(name, (name, ".4g"))
-        if name == "nme":
-            label = f"{label}, {results['normaliser']}"
+        label, form = _label(name, results)
         ends = figure["interval"]
         table.add_row(
             label,
@@ -249,28 +245,37 @@ def folds_table(results: Mapping[str, Any], title: str) -> Table:
             "-" if ends is None else " to ".join(format(end, form) for end in ends),
             format(figure["mean"], form),
             "-" if figure["std"] is None else format(figure["std"], form),
-            *(_number(each["figures"].get(name), form) for each in results["each"]),
         )
-    counts = [str(each["samples"]) for each in results["each"]]
-    table.add_row("samples", str(results["samples"]), "", "", "", *counts)
     return table
 
 
-def _number(value: float | None, form: str) -> str:
-    return "-" if value is None else format(value, form)
+def _label(name: str, results: Mapping[str, Any]) -> tuple[str, str]:
+    """What a figure is called, and how it is written."""
+    label, form = {m.name: (m.label, m.form) for m in all_metrics()}.get(name, (name, ".4g"))
+    return (f"{label}, {results['normaliser']}" if name == "nme" else label), form
 
 
-def disagreements(results: Mapping[str, Any], most: int = 3) -> list[str]:
-    """Lines that name the samples whose labels each fold's network disagrees with most."""
+def _told(row: Mapping[str, Any], form: str) -> str:
+    return "without an answer" if row["error"] is None else format(row["error"], form)
+
+
+def fold_lines(results: Mapping[str, Any], most: int = 3) -> list[str]:
+    """A line for each fold: its error, and the samples whose labels it disagrees with most."""
+    key = "nme" if "nme" in results["figures"] else "distance_photo"
+    label, form = _label(key, results)
     lines = []
     for each in results["each"]:
-        shown = [
-            f"{Path(row['image']).name} ({row['id']}) {row['error']:.3g}"
-            for row in each["disagrees"][:most]
-        ]
-        lines.append(f"fold {each['fold']} disagrees most with: {', '.join(shown) or 'none'}")
+        value = each["figures"].get(key)
+        shown = [f"{Path(r['image']).name} {_told(r, form)}" for r in each["disagrees"][:most]]
+        lines.append(
+            f"fold {each['fold']}: {each['samples']} samples, {label} "
+            f"{'-' if value is None else format(value, form)}; disagrees most with "
+            f"{', '.join(shown) or 'none'}"
+        )
     return lines
 
 
-__all__ = ["FOLDS", "PREDICTIONS", "TABLE", "Trained", "disagreements", "fold_folder",
-           "folds_table", "is_folds", "resume_folds", "train_folds"]  # fmt: skip
+__all__ = [
+    "FOLDS", "PREDICTIONS", "TABLE", "Trained", "fold_lines", "folds_table", "resume_folds",
+    "train_folds",
+]  # fmt: skip

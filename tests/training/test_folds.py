@@ -45,7 +45,7 @@ def trained(faces, tmp_path_factory):
     assert done.exit_code == 0, done.output
     text = " ".join(done.output.split())
     assert "fold 3 of 3" in text and "9 samples of 9 groups" in text
-    assert "fold 1 disagrees most with: " in text and "95 % interval" in text
+    assert "fold 1: 3 samples" in text and "95 % interval" in text and "disagrees" in text
     return folder
 
 
@@ -190,7 +190,7 @@ def found(offsets, folds, labelled=None, scores=None):
     truth[:, 1] = 10
     points = truth.copy()
     points[..., 0] += np.asarray(offsets, np.float64)[:, None]
-    labelled = np.ones((len(offsets), 2), bool) if labelled is None else np.asarray(labelled)
+    labelled = np.ones((len(offsets), 2), bool) if labelled is None else np.array(labelled, bool)
     names = tuple(f"s{i}" for i in range(len(offsets)))
     errors = Errors(
         points, truth, np.broadcast_to(np.eye(2, 3), (len(offsets), 2, 3)), labelled,
@@ -211,8 +211,18 @@ def test_errors_and_ranks_by_hand():
     assert rows[1]["point"] == "a" and rows[3]["point"] is None and rows[3]["pixels"] is None
     results = summarise_folds(made)
     assert [each["samples"] for each in results["each"]] == [2, 2]
-    assert [row["id"] for row in results["each"][1]["disagrees"]] == ["s2"]
+    assert [row["id"] for each in results["each"] for row in each["disagrees"]] == [
+        "s1",
+        "s0",
+        "s2",
+    ]
+    assert not results["figures"] and results["each"][0]["figures"]["nme"] is None
+    assert results["each"][1]["figures"]["distance_photo"] == pytest.approx(1.0)
     json.dumps(results, allow_nan=False)
+    figures = summarise_folds(found([5.0, 3.0, 1.0], [1, 1, 2]))["figures"]
+    assert figures["distance_photo"]["value"] == pytest.approx(3.0)
+    assert figures["distance_photo"]["mean"] == pytest.approx(2.5)
+    assert figures["nme"]["std"] == pytest.approx(np.std([0.08, 0.02], ddof=1))
 
 
 def test_folds_joined_and_saved(tmp_path):

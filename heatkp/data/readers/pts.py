@@ -160,12 +160,14 @@ class _Images:
         return sum(len(self.of(folder).keys() - stems) for folder, stems in used.items())
 
 
-def find_by_stem(labels: Sequence[Path], root: Path) -> tuple[list[Path], list[str]]:
+def find_by_stem(
+    labels: Sequence[Path], root: Path, deep: bool = True
+) -> tuple[list[Path], list[str]]:
     """The image of each label file, by their names without extension, or the name it would have;
-    and notes. `root` is the folder that a user gave."""
+    and notes. `root` is the folder that a user gave; `deep`: anywhere below it."""
     known, images, several = _Images(), [], 0
     for label in labels:
-        found = known.find(label, root, len(labels) > 1)
+        found = known.find(label, root, deep)
         several += len({file.stem for file in found}) < len(found)
         images.append((found or [label.with_suffix(".jpg")])[0])
     notes = []
@@ -220,7 +222,7 @@ def read_pts(path: Path, strict: bool = True, options: ImageOptions = STORED) ->
     if not labels:
         raise DataError(f"{path} holds no .pts files, nor do the folders in it")
     root = path if path.is_dir() else path.parent
-    images, notes = find_by_stem(labels, root)
+    images, notes = find_by_stem(labels, root, path.is_dir())
     if strict:
         require_files(path, images)
     pairs = list(zip(labels, images))
