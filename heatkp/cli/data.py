@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from heatkp.cli.common import png
-from heatkp.cli.data_sets import COMMANDS
+from heatkp.cli.data_labels import COMMANDS as OF_LABELS
+from heatkp.cli.data_sets import COMMANDS as OF_SETS
 from heatkp.cli.options import NameOption
 from heatkp.registry import READERS
 
@@ -40,7 +41,7 @@ def data() -> None:
     """Make data sets and look into them."""
 
 
-for _command in COMMANDS:
+for _command in (*OF_SETS, *OF_LABELS):
     data.add_command(_command)
 
 
