@@ -140,6 +140,17 @@ def test_files_that_are_no_splits(tmp_path):
     assert len(read(tmp_path).samples) == 2
 
 
+def test_a_split_without_annotations_is_left_out(tmp_path):
+    put(tmp_path / "train.json", content())
+    put(tmp_path / "test.json", {**content(), "annotations": []})
+    images(tmp_path, content())
+    labels = read(tmp_path)
+    assert len(labels.samples) == 2 and any("test.json (test)" in note for note in labels.notes)
+    put(tmp_path / "train.json", {**content(), "annotations": []})
+    with pytest.raises(DataError, match="no labelled object"):
+        read(tmp_path)
+
+
 def test_splits_with_other_points(tmp_path):
     put(tmp_path / "train.json", content())
     put(tmp_path / "val.json", content(names=("a", "b")))
@@ -185,7 +196,9 @@ def test_not_finite(tmp_path):
     bad = content()
     bad["annotations"][1]["keypoints"][3] = float("inf")
     images(tmp_path, bad)
-    with pytest.raises(DataError, match="annotation 1 .*point tail is labelled but its coordinate"):
+    with pytest.raises(
+        DataError, match=r"annotation 1 .*point tail is labelled but its coordinate"
+    ):
         read(put(tmp_path / "a.json", bad))
 
 

@@ -22,7 +22,14 @@ import numpy.typing as npt
 
 from heatkp.data.images import STORED, ImageFile, ImageOptions
 from heatkp.data.readers._base import reader
-from heatkp.data.readers._coco_content import Entry, chosen_of, count_of, load, of_categories
+from heatkp.data.readers._coco_content import (
+    Entry,
+    NoAnnotationsError,
+    chosen_of,
+    count_of,
+    load,
+    of_categories,
+)
 from heatkp.data.readers._coco_files import Part, find_parts, image_folders, recognise_coco
 from heatkp.data.readers._coco_values import (
     LARGEST,
