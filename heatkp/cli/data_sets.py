@@ -150,7 +150,8 @@ def split(
     """
     from heatkp.cli.common import progress_bar
     from heatkp.cli.console import PlainConsole
-    from heatkp.data.sets import PARTS, split_labels
+    from heatkp.config import PARTS
+    from heatkp.data.sets import split_labels
     from heatkp.data.writers import write_parts
 
     labels = _read(source, format_, orient)

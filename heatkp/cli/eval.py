@@ -21,7 +21,8 @@ EXAMPLES = """\b
 Examples:
   heatkp eval
   heatkp eval runs/softargmax-1 --split all
-  heatkp eval runs/kl-1 --data imm/ --split all
+  heatkp eval runs/kl-1 --data imm/
+  heatkp eval runs/kl-1 --split test
   heatkp eval runs/kl-1/weights.safetensors --decoder dark --flip-test
   heatkp eval runs/kl-1 --kaggle --data labels_ibug_300W_test_parsed.xml --out submission.csv
   heatkp eval runs/kl-1 runs/kl-2 runs/kl-3 --out together.json
@@ -33,9 +34,9 @@ Examples:
                 callback=or_newest)  # fmt: skip
 @click.option("--data", type=click.Path(), help="Other data than the run was trained on.")
 @click.option(
-    "--split", type=click.Choice(["train", "val", "all"]),
-    help="Which samples; other data may be used whole.  [default: val; all of other data for a "
-    "run without validation]",
+    "--split", type=click.Choice(["train", "val", "test", "all"]),
+    help="Which samples: test are those that the labels or data.test keep for it.  [default: val; "
+    "all of other data]",
 )  # fmt: skip
 @click.option("--decoder", help="Read the maps by another decoder than the head's own.")
 @click.option("--flip-test", is_flag=True, help="Average with the mirrored image.")
@@ -115,7 +116,8 @@ def measure(
             lambda note: console.print(note, highlight=False, soft_wrap=True),
         )  # fmt: skip
     write(target, json_text(metrics, indent=1) + "\n")
-    title = f"{together(names)}: {metrics['images']} images, split {split}"
+    what = f"all of {data}" if data is not None and split == "all" else f"split {split}"
+    title = f"{together(names)}: {metrics['images']} images, {what}"
     console.print(metrics_table(metrics, title))
     console.print(f"Largest errors (image pixels): {worst_points(metrics)}", highlight=False)
     console.print(f"Written to {target}", highlight=False, soft_wrap=True)

@@ -77,7 +77,7 @@ def train(
 
     values = read_yaml(config) if config else {}
     settings = chosen_settings(values, given, assignments, config or "settings")
-    path = settings.data.path
+    path = settings.data.place
     where = "drawn faces" if path is None else expand_path(path, "data.path")
 
     from heatkp.training import fit

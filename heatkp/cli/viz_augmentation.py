@@ -101,7 +101,7 @@ def _datasets(
     from heatkp.evaluation.measure import own_data
 
     data = settings.data
-    if data.path is None:  # faces take time to draw, and each is as good as the others
+    if data.drawn:  # faces take time to draw, and each is as good as the others
         data.train_count, data.val_count = min(count, data.train_count), 1
     other = ", or name other data with --data"
     found = load_data(data) if run is None else own_data(run, data, "train", other)

@@ -47,7 +47,7 @@ def _options(default: str) -> Callable[[F], F]:
             help=f"The length that errors are divided by.  [default: {default}]",
         ),
         click.option(
-            "--split", type=click.Choice(["train", "val", "all"]), default="val",
+            "--split", type=click.Choice(["train", "val", "test", "all"]), default="val",
             show_default=True, help="Which samples of each run's own data.",
         ),
         click.option("--out", type=click.Path(), required=True, metavar="PNG"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from heatkp.config.augmentation import Augmentation
 from heatkp.config.conditions import ignored
-from heatkp.config.data import MEMORY, Data, Intensity
+from heatkp.config.data import MEMORY, PARTS, Data, Intensity
 from heatkp.config.keywords import SHORT, with_keywords
 from heatkp.config.model import Head, Model
 from heatkp.config.reading import (
@@ -27,6 +27,7 @@ from heatkp.config.values import encoder_name
 
 __all__ = [
     "MEMORY",
+    "PARTS",
     "SHORT",
     "Augmentation",
     "Data",

@@ -49,8 +49,8 @@ def _initialises(settings: Settings) -> bool:
 
 def _draws_lots(settings: Settings) -> bool:
     data = settings.data
-    chosen = data.path is not None and data.split == "random" and data.validates
-    return data.train_limit > 0 or chosen
+    split_off = not data.drawn and data.split != "person" and data.val is None
+    return data.train_limit > 0 or data.folds > 0 or (split_off and data.validates)
 
 
 def _starts_itself(settings: Settings) -> bool:
@@ -70,8 +70,13 @@ TRAINED_ENCODER = CountsWhere(
     "model.encoder_weights: none, so all layers are fresh",
 )
 INITIALISED = CountsWhere(_initialises, "it is for model.layers, model.hidden and plain_unet")
-FROM_FILES = CountsWhere(lambda s: s.data.path is not None, "without data.path faces are drawn")
-DRAWN = CountsWhere(lambda s: s.data.path is None, "with data.path no faces are drawn")
+FROM_FILES = CountsWhere(lambda s: not s.data.drawn, "without data.path faces are drawn")
+DRAWN = CountsWhere(lambda s: s.data.drawn, "with data.path no faces are drawn")
+BY_GROUP = CountsWhere(lambda s: s.data.split == "group", "data.split: {0.data.split}")
+SPLIT_OFF = CountsWhere(
+    lambda s: s.data.val is None and not s.data.folds,
+    "data.val or data.folds says what validates",
+)
 VALIDATED = CountsWhere(lambda s: s.data.validates, "no sample is kept for validation")
 AT_RANDOM = CountsWhere(_draws_lots, "nothing is chosen at random")
 IN_BOXES = CountsWhere(lambda s: s.data.crop == "box", "data.crop: {0.data.crop} uses no boxes")

@@ -6,14 +6,27 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from heatkp.config.conditions import AT_RANDOM, CACHED, DRAWN, FROM_FILES, IN_BOXES, VALIDATED
+from heatkp.config.conditions import (
+    AT_RANDOM,
+    BY_GROUP,
+    CACHED,
+    DRAWN,
+    FROM_FILES,
+    IN_BOXES,
+    SPLIT_OFF,
+    VALIDATED,
+)
 from heatkp.config.section import Count, Place, Positive, Section
-from heatkp.config.values import as_intensity, point_pairs
+from heatkp.config.values import as_intensity, as_parts, point_pairs
 
 LAYOUTS = ("face68", "face58", "face15")
 """The layouts that heatkp knows: `data.layout`."""
 MEMORY = "memory"
 """The `data.format` of samples that a program gave: no file holds them."""
+PARTS = ("train", "val", "test")
+"""What the parts of a split are called."""
+Part = Annotated[list[str] | None, BeforeValidator(as_parts)]
+"""Paths of labels, or parts of the split that the labels of `data.path` have of their own."""
 Intensity = Literal["range", "percentile"] | int
 """How images of more than 8 bits become 256 levels: `data.intensity`."""
 
@@ -24,6 +37,13 @@ class Data(Section):
     format: str = "auto"
     """`auto` draws faces (`synthetic`) where there is no path, and else finds out the reader."""
     path: str | None = None
+    train: Part = None
+    """Labels to train on: a file or folder, or several, in place of `path`. Or parts of the split
+    that the labels of `path` have of their own, as in `[train, val]`."""
+    val: Annotated[Part, FROM_FILES] = None
+    """Labels to validate on, as in `train`; without it a part of the others is."""
+    test: Annotated[Part, FROM_FILES] = None
+    """Labels that are kept for `heatkp eval RUN --split test`, as in `train`."""
     points: Literal["all", "nose"] | list[Place] = "all"
     pairs: Annotated[
         list[tuple[int | str, int | str]] | None, BeforeValidator(point_pairs), FROM_FILES
@@ -41,11 +61,27 @@ class Data(Section):
     then count from the image's corner. null: as the format does, which is upwards in TPS files."""
     skeleton: Annotated[Literal["face68", "face58"], DRAWN] = "face68"
     """Layout that drawn faces are labelled in; files know their own."""
-    split: Annotated[Literal["person", "random"], FROM_FILES, VALIDATED] = "random"
-    """`random` shuffles images: samples from one image stay on one side."""
-    validation: Annotated[float, Field(ge=0.0, lt=1.0), FROM_FILES] = 0.2
+    split: Annotated[
+        Literal["auto", "random", "person", "file", "video", "group", "lookalikes", "blocks"],
+        FROM_FILES,
+        VALIDATED,
+    ] = "auto"
+    """What stays on one side of the split. `random` shuffles images: samples from one image stay
+    together; `person`: those of a person; `video`: frames of a video; `group`: rows of a table
+    that are the same in the column `group`; `lookalikes`: images that are there again in another
+    size or crop, for which all are read; `blocks`: neighbouring frames of a video, which is cut
+    into ten blocks or more. `file`: the labels' own split. `auto`: the labels' own split where
+    they have one, else `video`, where there are enough of them, or `blocks`, else `random`."""
+    group: Annotated[str | None, BY_GROUP] = None
+    """The column of a CSV table that `split: group` goes by."""
+    validation: Annotated[float, Field(ge=0.0, lt=1.0), FROM_FILES, SPLIT_OFF] = 0.2
     """Fraction of the images (or of the persons) that validation gets. 0: all samples train, no
     error is measured, and the weights of the last epoch are kept."""
+    folds: Annotated[int, Field(ge=0)] = 0
+    """Cut the samples into so many parts, of which `fold` validates; `heatkp train --folds` trains
+    once for each. What `split` keeps together is in one part. 0: none."""
+    fold: Annotated[int, Field(ge=0)] = 0
+    """Which of the `folds` validates, from 1."""
     split_seed: Annotated[int, AT_RANDOM] = 0
     leave_out_lookalikes: Annotated[bool, FROM_FILES, VALIDATED] = False
     """Leave training samples out that show the image of a validation sample again, under another
@@ -101,9 +137,21 @@ class Data(Section):
         super().__init__(**values)
 
     @property
+    def drawn(self) -> bool:
+        """Whether faces are drawn: no files are named, and no program gives samples."""
+        return self.path is None and self.train is None and self.format != MEMORY
+
+    @property
+    def place(self) -> str | None:
+        """The labels' path, or the paths of those to train on; None for faces that are drawn."""
+        return ", ".join(self.train) if self.path is None and self.train else self.path
+
+    @property
     def validates(self) -> bool:
         """Whether samples are kept for validation."""
-        return bool(self.val_count if self.path is None else self.validation)
+        if self.val is not None or self.folds:
+            return True
+        return bool(self.val_count if self.drawn else self.validation)
 
     @model_validator(mode="after")
     def _consistent(self) -> Data:
@@ -112,10 +160,11 @@ class Data(Section):
                 "path (--data) is empty, as a shell variable is that was never set: name a file "
                 "or folder, or leave it out for drawn faces"
             )
-        if self.format == "synthetic" and self.path is not None:
+        if self.format == "synthetic" and self.place is not None:
             raise ValueError("format synthetic reads no files: leave out path, or name its format")
-        if self.format not in ("auto", "synthetic", MEMORY) and not self.path:
+        if self.format not in ("auto", "synthetic", MEMORY) and not self.place:
             raise ValueError(f"format {self.format} needs path, where images and labels are")
+        self._check_parts()
         if self.layout not in (*LAYOUTS, "auto", "none"):
             raise ValueError(
                 f"layout {self.layout!r} is none of {', '.join(LAYOUTS)}, auto and none"
@@ -130,3 +179,30 @@ class Data(Section):
         ):
             raise ValueError("points: give distinct point numbers, at least one")
         return self
+
+    def _check_parts(self) -> None:
+        """Raises `ValueError` for parts of a split that contradict each other."""
+        given = {part: getattr(self, part) or [] for part in PARTS}
+        words = [(part, value) for part in PARTS for value in given[part] if value in PARTS]
+        if words and self.path is None:
+            raise ValueError(
+                f"{words[0][0]}: {words[0][1]} is a part of the labels' own split: give path, "
+                f"where they are, or write ./{words[0][1]} for a file or folder of that name"
+            )
+        named = [value for _, value in words]
+        if len(set(named)) < len(named):
+            raise ValueError("train, val, test: each part of the labels' own split is named once")
+        files = [value for value in given["train"] if value not in PARTS]
+        if files and self.path is not None:
+            raise ValueError(
+                f"path and train both name labels to train on ({self.path}; {files[0]}): leave out "
+                "one"
+            )
+        if (self.val or self.test) and self.drawn:
+            raise ValueError("val and test go with path or train: name the labels to train on")
+        if self.split == "group" and not self.group:
+            raise ValueError("split group goes by a column of the table: name it with group")
+        if self.folds == 1 or not (self.folds > 0) * 1 <= self.fold <= self.folds:
+            raise ValueError("folds is 2 or more, and fold one of them, from 1; 0 both without")
+        if self.folds and self.val is not None:
+            raise ValueError("folds takes turns at validation: leave out val")

@@ -30,7 +30,7 @@ class Settings(Section):
                 "none: set data.crop: box, or leave it out"
             )
         if self.trainer.early_stopping and not self.data.validates:
-            key = "val_count" if self.data.path is None else "validation"
+            key = "val_count" if self.data.drawn else "validation"
             raise ValueError(
                 f"trainer.early_stopping watches the validation error, and data.{key}: 0 leaves "
                 "none: leave it out, or keep samples for validation"

@@ -47,3 +47,15 @@ def encoder_name(value: Any) -> str:
     """What stands for an encoder in files."""
     kind = type(value)
     return value if isinstance(value, str) else f"{kind.__module__}:{kind.__qualname__}"
+
+
+def as_parts(value: Any) -> Any:
+    """One path or a list of them, as a list."""
+    found = [value] if isinstance(value, str) else value
+    if found is None:
+        return None
+    if not isinstance(found, list | tuple) or not all(isinstance(v, str) and v for v in found):
+        raise ValueError("give the path of a file or folder, or a list of them")
+    if not found:
+        raise ValueError("the list of paths is empty: name a file or folder, or leave it out")
+    return list(found)

@@ -10,73 +10,23 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from heatkp.config import MEMORY, Data, expand_path
+from heatkp.config import MEMORY, PARTS, Data
 from heatkp.data.checks import crowded_notes, require_meaningful
 from heatkp.data.checks.boxes import find_useless_boxes
 from heatkp.data.depth import depth_notes
-from heatkp.data.grouping import joined, sources_of
-from heatkp.data.images import ImageOptions
+from heatkp.data.given_parts import read_given
+from heatkp.data.grouping import sources_of
+from heatkp.data.leaks import source_leaks
 from heatkp.data.mirroring import left_out_note
 from heatkp.data.near_duplicates import without_near_duplicates
-from heatkp.data.readers import read
 from heatkp.data.samples import KeypointData, Labels, Sample
+from heatkp.data.splitting import divide, split
 from heatkp.errors import DataError, SettingsError
-from heatkp.skeletons import SKELETONS, select
+from heatkp.skeletons import SKELETONS, Skeleton, select
 
-
-def _natural(person: str) -> tuple[int, str]:
-    return len(person), person
-
-
-def _persons(samples: list[Sample]) -> list[str]:
-    """Whom each sample shows, under one name for all who are in one image with each other."""
-    sources = sources_of(samples)
-    names = [p if s.person is None else s.person for s, p in zip(samples, sources)]
-    groups = joined(names, sources)
-    called: dict[int, str] = {}
-    for group, name in sorted(zip(groups, names), key=lambda pair: _natural(pair[1])):
-        called.setdefault(group, name)
-    return [called[group] for group in groups]
-
-
-def split(samples: list[Sample], data: Data) -> tuple[list[Sample], list[Sample]]:
-    """Training and validation samples.
-
-    `person` keeps the persons whose names sort last (a `validation` fraction of them) for
-    validation; an image is a person where none is named, and persons in one image are together.
-    `random` shuffles images with `split_seed`, and all samples of an image go with it. With a
-    `validation` of 0 all samples train. Raises `DataError` where a part would be empty.
-    """
-    if not samples:
-        raise DataError(f"{data.path} holds no sample: there is nothing to train on")
-    if not data.validates:
-        return list(samples), []
-    if data.split == "person":
-        of = _persons(samples)
-        distinct = sorted(set(of), key=_natural)
-        chosen = set(distinct[len(distinct) - round(data.validation * len(distinct)) :])
-    else:
-        of = sources_of(samples)
-        distinct = list(dict.fromkeys(of))
-        order = np.random.default_rng(data.split_seed).permutation(len(distinct))
-        chosen = {distinct[i] for i in order[: round(data.validation * len(distinct))]}
-    val = [s for s, group in zip(samples, of) if group in chosen]
-    train = [s for s, group in zip(samples, of) if group not in chosen]
-    for part, kept in (("training", train), ("validation", val)):
-        if not kept:
-            raise DataError(f"the {part} split is empty: {_why_empty(len(distinct), data)}")
-    return train, val
-
-
-def _why_empty(groups: int, data: Data) -> str:
-    """What leaves a part of a split without samples: too few groups, or the fraction of them."""
-    what = "persons" if data.split == "person" else "images"
-    if groups < 2:
-        return f"the data has {groups} {what}; two or more can be split, or data.validation=0"
-    return (
-        f"data.validation={data.validation:g} of {groups} {what} leaves none of them there; "
-        f"choose a fraction from {1 / groups:.3g} to {1 - 1 / groups:.3g}, or 0 to train on all"
-    )
+__all__ = [
+    "MemoryData", "in_parts", "load_data", "load_whole", "points_box", "split", "with_boxes",
+]  # fmt: skip
 
 
 def points_box(sample: Sample) -> npt.NDArray[np.float32] | None:
@@ -118,10 +68,10 @@ def _limited(loaded: KeypointData, data: Data) -> KeypointData:
 def _without_unlabelled(loaded: KeypointData) -> KeypointData:
     """Without the training samples that have no labelled point; a note counts them.
 
-    Those of the validation split stay, for a split must not depend on the points that are chosen;
-    no figure counts them.
+    Those of the validation and test parts stay, for a split must not depend on the points that
+    are chosen; no figure counts them.
     """
-    parts = (loaded.train, loaded.val)
+    parts = (loaded.train, [*loaded.val, *loaded.test])
     bare = [[s for s in part if not (s.visibility > 0).any()] for part in parts]
     if not any(bare):
         return loaded
@@ -140,14 +90,16 @@ def _without(useless: list[Sample], loaded: KeypointData) -> KeypointData:
     Raises `DataError` where a part of the split has no other samples.
     """
     left_out = set(map(id, useless))
-    parts = [[s for s in part if id(s) not in left_out] for part in (loaded.train, loaded.val)]
-    for name, before, after in zip(("training", "validation"), (loaded.train, loaded.val), parts):
-        if before and not after:
+    kept: dict[str, list[Sample]] = {}
+    for part, called in (("train", "training"), ("val", "validation"), ("test", "test")):
+        before = loaded.part(part)
+        kept[part] = [s for s in before if id(s) not in left_out]
+        if before and not kept[part]:
             raise DataError(
-                f"all {len(before)} {name} samples have a box of no use, such as {before[0].id}: "
-                "correct them, or choose another split (data.validation)"
+                f"all {len(before)} {called} samples have a box of no use, such as "
+                f"{before[0].id}: correct them, or choose another split (data.validation)"
             )
-    return replace(loaded, train=parts[0], val=parts[1])
+    return replace(loaded, train=kept["train"], val=kept["val"], test=kept["test"])
 
 
 class MemoryData(NamedTuple):
@@ -163,7 +115,7 @@ class MemoryData(NamedTuple):
 
 
 def load_data(data: Data, chosen: bool = True, given: MemoryData | None = None) -> KeypointData:
-    """The samples that settings ask for, with the chosen points, in two parts.
+    """The samples that settings ask for, with the chosen points, in three parts.
 
     `chosen=False` passes over what only chooses among training samples, `train_limit` and
     `leave_out_lookalikes` (which takes seconds): enough to validate. `given` takes the place of
@@ -178,18 +130,30 @@ def load_data(data: Data, chosen: bool = True, given: MemoryData | None = None) 
             "data.format: the samples were given by a program and are not in a file; name other "
             "data (--data), or give them again"
         )
-    if data.path is None:
-        from heatkp.data.drawn import drawn_samples  # a thousand lines, and only needed here
+    if data.drawn:
+        return _with_chosen(_drawn(data), data, chosen)
+    found = read_given(data)
+    return in_parts(found.labels, data, found.source, chosen=chosen, told=found.told)
 
-        skeleton, drawn = SKELETONS[data.skeleton], drawn_samples(data)
-        if data.crop == "box":
-            drawn, _ = with_boxes(drawn, data.box)
-        loaded = KeypointData(skeleton, drawn[: data.train_count], drawn[data.train_count :])
-        return _with_chosen(loaded, data, chosen)
-    source = expand_path(data.path, "data.path")
-    options = ImageOptions.of(data)
-    labels = read(source, data.format, options=options, y_up=data.y_up, layout=data.layout)
-    return in_parts(labels, data, source, chosen=chosen)
+
+def load_whole(data: Data, chosen: bool = False) -> KeypointData:
+    """All samples of `data.path`, undivided, as the part `test`; else as `load_data`."""
+    data = data.model_copy(update={"split": "random", "folds": 0, "fold": 0})
+    labels, told, source = read_given(data)
+    return in_parts(labels, data, source, chosen=chosen, told=["test"] * len(told))
+
+
+def _drawn(data: Data) -> KeypointData:
+    """Faces that are drawn, those to train on first."""
+    from heatkp.data.drawn import drawn_samples  # a thousand lines, and only needed here
+
+    skeleton, drawn = SKELETONS[data.skeleton], drawn_samples(data)
+    if data.crop == "box":
+        drawn, _ = with_boxes(drawn, data.box)
+    if data.folds:
+        parts = divide(drawn, data.model_copy(update={"split": "random"}))
+        return KeypointData(skeleton, parts.train, parts.val, parts.notes, groups=parts.groups)
+    return KeypointData(skeleton, drawn[: data.train_count], drawn[data.train_count :])
 
 
 def in_parts(
@@ -198,6 +162,7 @@ def in_parts(
     source: Path | str,
     validation: Sequence[Sample] | None = None,
     chosen: bool = True,
+    told: Sequence[str | None] | None = None,
 ) -> KeypointData:
     """Samples checked, framed and split as settings say, with the chosen points.
 
@@ -206,25 +171,30 @@ def in_parts(
         source: where they are from, for messages.
         validation: samples of the same skeleton to validate on, which are not split off then.
         chosen: as in `load_data`.
+        told: the part that each is in, as `divide` takes it.
 
     Raises `DataError` or `SettingsError` as `load_data` does.
     """
     skeleton, samples, notes = labels
-    samples = [s for s in samples if not s.ignored]  # the reader's notes count them
-    count = len(samples)
-    samples = [*samples, *(validation or ())]
+    parts: list[str | None] = [None] * len(samples) if told is None else list(told)
+    if validation is not None:
+        samples = [*samples, *validation]
+        parts = [*["train"] * len(parts), *["val"] * len(validation)]
+    # The reader's notes count those that are ignored.
+    known = [(s, part) for s, part in zip(samples, parts) if not s.ignored]
+    samples, parts = [s for s, _ in known], [part for _, part in known]
     if not any((s.visibility > 0).any() for s in samples):
         raise DataError(
             f"{source} holds no labelled object: none of its {len(samples)} samples has a "
             f"labelled point{''.join(f'; {note}' for note in notes)}"
         )
     if data.pairs is not None:
-        told = skeleton
+        before = skeleton
         try:
             skeleton = skeleton.with_pairs(data.pairs)
         except ValueError as error:
             raise SettingsError(f"data.pairs: {error}") from None
-        notes = (*notes, *left_out_note(told, skeleton))
+        notes = (*notes, *left_out_note(before, skeleton))
     notes = (*notes, *require_meaningful(samples, skeleton, source, data.orient))
     useless: list[Sample] = []
     if data.crop == "box":
@@ -234,19 +204,34 @@ def in_parts(
     notes = (*notes, *depth_notes(samples))
     if data.crop == "image":
         notes = (*notes, *crowded_notes(samples))
-    if validation is not None:
-        loaded = KeypointData(skeleton, samples[:count], samples[count:], notes)
-        loaded = _without(useless, loaded)
-        return _with_chosen(loaded, data, chosen)
-    files = {s.image_name for s in samples if s.file is not None}
-    sources = set(sources_of(samples))
-    if len(sources) < len(files):
-        together = f"{len(files)} images are of {len(sources)} source images, by their names: "
-        notes = (*notes, together + "those of one source image are on one side of the split")
-    loaded = _without(useless, KeypointData(skeleton, *split(samples, data), notes))
-    if chosen and data.leave_out_lookalikes and loaded.val:
+    loaded = _divided(skeleton, samples, data, parts, notes)
+    loaded = _without(useless, loaded)
+    given = validation is not None  # the program's own choice, which nothing is taken from
+    if chosen and data.leave_out_lookalikes and (loaded.val or loaded.test) and not given:
         loaded = without_near_duplicates(loaded)
     return _with_chosen(loaded, data, chosen)
+
+
+def _divided(
+    skeleton: Skeleton,
+    samples: Sequence[Sample],
+    data: Data,
+    told: Sequence[str | None],
+    notes: tuple[str, ...],
+) -> KeypointData:
+    """Samples in their parts, with notes of how, and of images that are in several."""
+    if all(part == "test" for part in told):  # all are measured
+        return KeypointData(skeleton, [], [], notes, list(samples))
+    parts = divide(samples, data, told)
+    loaded = KeypointData(skeleton, parts.train, parts.val, notes, parts.test, parts.groups)
+    leaks = source_leaks({part: loaded.part(part) for part in PARTS})
+    files = {s.image_name for s in samples if s.file is not None}
+    sources = set(sources_of(samples))
+    if len(sources) < len(files) and not leaks and None in told:
+        together = f"{len(files)} images are of {len(sources)} source images, by their names: "
+        notes = (*notes, together + "those of one source image are on one side of the split")
+    found = tuple(leak.note(len(loaded.part(leak.part))) for leak in leaks)
+    return replace(loaded, notes=(*notes, *parts.notes, *found))
 
 
 def _with_chosen(loaded: KeypointData, data: Data, chosen: bool) -> KeypointData:

@@ -227,13 +227,15 @@ def label_gap(
 
 
 def without_near_duplicates(data: KeypointData) -> KeypointData:
-    """Without the training samples that show a validation sample's image; a note counts them."""
-    seen = {pair.first for pair in find_near_duplicates(data.train, data.val)}
+    """Without the training samples that show the image of a validation or test sample; a note
+    counts them."""
+    seen = {pair.first for pair in find_near_duplicates(data.train, [*data.val, *data.test])}
     train = [sample for i, sample in enumerate(data.train) if i not in seen]
+    held = "validation or test" if data.test else "validation"
     if not train:
-        raise DataError("every training sample shows the image of a validation sample")
+        raise DataError(f"every training sample shows the image of a {held} sample")
     note = (
-        f"{len(seen)} of {len(data.train)} training samples show an image of a validation sample "
+        f"{len(seen)} of {len(data.train)} training samples show an image of a {held} sample "
         "again and are left out (data.leave_out_lookalikes)"
     )
     return replace(data, train=train, notes=(*data.notes, note))

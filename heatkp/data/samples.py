@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from enum import IntEnum
 from hashlib import sha256
@@ -92,6 +92,7 @@ class Sample:
     frame: int | None = None
     track: str | None = None
     ignored: bool = False
+    columns: Mapping[str, str] | None = field(default=None, repr=False, compare=False)
 
     def __init__(
         self,
@@ -114,6 +115,7 @@ class Sample:
         frame: int | None = None,
         track: str | None = None,
         ignored: bool = False,
+        columns: Mapping[str, str] | None = None,
     ) -> None:
         """An image with its labels.
 
@@ -145,6 +147,7 @@ class Sample:
             "box_from_points": box_from_points,
             "given_box": given_box, "declared_size": declared_size, "options": options,
             "split": split, "video": video, "frame": frame, "track": track, "ignored": ignored,
+            "columns": columns,
         }  # fmt: skip
         for name, value in values.items():
             object.__setattr__(self, name, value)
@@ -301,22 +304,35 @@ class Labels(NamedTuple):
 
 @dataclass(frozen=True)
 class KeypointData:
-    """Samples with the same skeleton, in two parts; `notes` as in `Labels`."""
+    """Samples with the same skeleton, in three parts; `notes` as in `Labels`.
+
+    Attributes:
+        groups: which samples folds kept together: a group's number by a sample's id. Empty where
+            there are no folds.
+    """
 
     skeleton: Skeleton
     train: list[Sample]
     val: list[Sample]
     notes: tuple[str, ...] = ()
+    test: list[Sample] = field(default_factory=list)
+    groups: Mapping[str, int] = field(default_factory=dict, repr=False)
 
     def part(self, name: str) -> list[Sample]:
-        """`train`, `val` or `all`."""
-        return {"train": self.train, "val": self.val, "all": self.train + self.val}[name]
+        """`train`, `val`, `test` or `all`."""
+        return {
+            "train": self.train,
+            "val": self.val,
+            "test": self.test,
+            "all": [*self.train, *self.val, *self.test],
+        }[name]
 
     def take(self, indices: Sequence[int], name: str | None = None) -> KeypointData:
         """The data with only the given points."""
-        return KeypointData(
-            self.skeleton.subset(indices, name),
-            [s.take(indices) for s in self.train],
-            [s.take(indices) for s in self.val],
-            self.notes,
+        return replace(
+            self,
+            skeleton=self.skeleton.subset(indices, name),
+            train=[s.take(indices) for s in self.train],
+            val=[s.take(indices) for s in self.val],
+            test=[s.take(indices) for s in self.test],
         )

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from heatkp.config import PARTS
 from heatkp.data.grouping import together
 from heatkp.data.images import ImageOptions
 from heatkp.data.readers import read
@@ -18,8 +19,6 @@ from heatkp.data.readers._common import distinct
 from heatkp.data.samples import Labels, Sample
 from heatkp.errors import DataError, SettingsError
 
-PARTS = ("train", "val", "test")
-"""What the parts of a split are called."""
 BY = ("all", "image", "person", "video")
 _WHAT = {"all": "image, person and video", **{name: name for name in BY[1:]}}
 

@@ -52,7 +52,7 @@ def compare_runs(
 
     Args:
         runs: folders, files of weights, or names of models that come with heatkp.
-        split: `train`, `val` or `all`.
+        split: `train`, `val`, `test` or `all`.
         normaliser: which length, by name. None: the first that has the `ending`, or the first.
         device, batch_size: as in `InferenceOptions`.
         progress: is told of each run how many samples are done, and how many there are.

@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from heatkp import runs as run_folders
-from heatkp.config import Data, parse_settings
-from heatkp.data import loading
+from heatkp.config import PARTS, Data, expand_path, parse_settings
+from heatkp.data import loading, splitting
 from heatkp.data.dataset import KeypointDataset
 from heatkp.data.images import ImageOptions
 from heatkp.data.matching import in_order_of, whole
-from heatkp.data.samples import KeypointData, Sample
+from heatkp.data.samples import KeypointData, Sample, fingerprint
 from heatkp.data.transforms import Framing
 from heatkp.engine import require_box_style, require_mirrored
 from heatkp.errors import DataError, HeatkpError, SettingsError
@@ -23,10 +23,16 @@ from heatkp.evaluation.metrics import Errors, mean_of, summarise
 from heatkp.models import DenseModel
 from heatkp.runs import Loaded
 
+SPLITS = (*PARTS, "all")
+"""What may be measured of data."""
 Progress = Callable[[int, int], None]
 """Is told how many samples of a run are done, and how many there are."""
 Note = Callable[[str], None]
 """Takes a line about what was left out or assumed."""
+
+
+OWN_PARTS = {"train": None, "val": None, "test": None, "group": None, "folds": 0, "fold": 0}
+"""Settings of a run's data that do not hold for other data."""
 
 
 class InferenceOptions(NamedTuple):
@@ -65,8 +71,7 @@ def measure_runs(
         runs: a run's folder, a file of weights or the name of a model that comes with heatkp, or
             several that find the same points.
         data: another file or folder than they were trained on.
-        split: `train`, `val` or `all`. None: `val`, or `all` of other data for a run without
-            validation.
+        split: `train`, `val`, `test` or `all`. None: `val` of a run's own data, `all` of other.
         decoder, flip_test, passes, device, batch_size: as in `InferenceOptions`.
         progress: is told of each run how many samples are done, and how many there are.
         note: takes lines about samples that were left out or mended.
@@ -85,8 +90,8 @@ def measure_runs(
     names = [fspath(run) for run in ([runs] if isinstance(runs, str | PathLike) else runs)]
     if not names:
         raise SettingsError("name at least one run to measure")
-    if split not in (None, "train", "val", "all"):
-        raise SettingsError(f"split {split!r}: choose train, val or all")
+    if split not in (None, *SPLITS):
+        raise SettingsError(f"split {split!r}: choose {', '.join(SPLITS)}")
     options = InferenceOptions(decoder, flip_test, passes, device, batch_size)
     other = None if data is None else fspath(data)
     models = open_runs(names, options)
@@ -108,6 +113,10 @@ def measure(
     for line in found[0].notes:
         note(line)
     parts = [one.part(split) for one in found]
+    require_part(names, parts, data, split)
+    for name, loaded in zip(names, models):
+        if data is not None and split in ("train", "all"):
+            _tell_trained_on(name, loaded, found[0].part("all"), note)
     require_same_samples(names, parts, split, own=data is None)
     if not any((s.visibility > 0).any() for s in parts[0]):
         raise DataError(f"no {split} sample has a labelled point: nothing to measure")
@@ -150,19 +159,59 @@ def in_common_order(names: Sequence[str], models: Sequence[Loaded]) -> list[Load
 def chosen_split(
     names: Sequence[str], models: Sequence[Loaded], data: str | None, split: str | None
 ) -> str:
-    """The split that is asked for, or what is meant without. Raises `SettingsError` for the
-    validation samples of a run that kept none."""
-    for name, loaded in zip(names, models):
-        own = loaded.settings.data
-        none = not (own.val_count if own.path is None and data is None else own.validation)
-        if none and split is None and data is not None:
-            split = "all"
-        if none and split in (None, "val"):
+    """The split that is asked for, or what is meant without: validation samples of a run's own
+    data, all of other. Raises `SettingsError` for the validation samples of a run that kept
+    none."""
+    own = data is None or any(_same_path(model.settings.data.path, data) for model in models)
+    if split is None:
+        split = "val" if own else "all"
+    if split == "val" and own:
+        for name, loaded in zip(names, models):
             advice = f"measure it on other data with: heatkp eval {name} --data FILE"
             require_validation(
                 name, loaded, f"{advice} (--split all measures what it was trained on)"
             )
-    return split or "val"
+    return split
+
+
+def _same_path(own: str | None, data: str) -> bool:
+    """Whether other data is a run's own, named again."""
+    try:
+        first, second = (expand_path(path, "--data") for path in (own or "", data))
+        return first.samefile(second)
+    except (SettingsError, OSError):
+        return False
+
+
+def require_part(
+    names: Sequence[str], parts: Sequence[Sequence[Sample]], data: str | None, split: str
+) -> None:
+    """Raises `SettingsError` where a part of the data is empty that a run does not have."""
+    for name, part in zip(names, parts):
+        if not part:
+            whose = f"the data of {name}" if data is None else data
+            advice = (
+                "name labels with data.test when you train, or others to measure with --data"
+                if split == "test"
+                else "measure all of it with --split all"
+            )
+            raise SettingsError(f"{whose} has no {split} samples: {advice}")
+
+
+def _tell_trained_on(name: str, loaded: Loaded, samples: Sequence[Sample], note: Note) -> None:
+    """Say so where other data, by its samples' names, is what a run was trained on."""
+    settings = loaded.settings.data
+    if loaded.validation is None or settings.drawn or settings.split == "lookalikes":
+        return
+    try:
+        train, val = splitting.divide(samples, settings)[:2]
+    except HeatkpError:
+        return
+    if val and fingerprint(val) == loaded.validation:
+        note(
+            f"{name} was trained on {len(train)} of these samples, by their names: --split val "
+            "measures the others"
+        )
 
 
 def require_validation(run: str, loaded: Loaded, advice: str | None = None) -> None:
@@ -183,20 +232,50 @@ def load_split(name: str, loaded: Loaded, data: str | None, split: str) -> Keypo
     Raises `CheckpointError` for data with other points, and what `load_data` raises.
     """
     settings = loaded.settings.data
-    if data is not None:  # pairs are of the run's own layout, by which images are mirrored
-        other = {"format": "auto", "path": data, "pairs": None}
-        settings = parse_settings({"data": settings.model_dump() | other}, "--data").data
-    found = loading.load_data(whole(settings), chosen=data is None and split != "val")
+    chosen = data is None and split not in ("val", "test")
+    found = None
+    if data is not None and split != "all":
+        found = _own_elsewhere(loaded, data, split)
+    if found is None:
+        settings = settings if data is None else _for_other(settings, data)
+        load = loading.load_data if data is None or split != "all" else loading.load_whole
+        found = load(whole(settings), chosen)
     found = in_order_of(loaded.skeleton, name, settings, found)
     if data is None:
         loaded.require_same_split(name, found.val)
     return found
 
 
+def _own_elsewhere(loaded: Loaded, data: str, split: str) -> KeypointData | None:
+    """Other data split as a run's own, where that is what it is: it holds back the samples that
+    training did. None for samples that are others."""
+    settings = loaded.settings.data
+    if loaded.validation is None or settings.drawn:
+        return None
+    try:
+        values = settings.model_dump() | {"format": "auto", "path": data, "pairs": None}
+        same = parse_settings({"data": values}, "--data").data
+        found = loading.load_data(whole(same), split == "train")
+    except HeatkpError:  # also where it cannot be read, which is said when it is read as other
+        return None
+    return found if found.val and fingerprint(found.val) == loaded.validation else None
+
+
+def _for_other(settings: Data, data: str) -> Data:
+    """A run's settings for other data than its own, which has a split of its own."""
+    # Pairs are of the run's own layout, by which images are mirrored.
+    other = {"format": "auto", "path": data, "pairs": None, **OWN_PARTS}
+    if settings.split not in ("person", "lookalikes"):
+        other["split"] = "auto"
+    if not settings.validation:
+        other["validation"] = Data.model_fields["validation"].default
+    return parse_settings({"data": settings.model_dump() | other}, "--data").data
+
+
 def own_data(run: str, settings: Data, split: str, more: str = "") -> KeypointData:
     """A run's data, for a split of it. Raises `DataError` where it is not there; `more` ends it."""
     try:
-        return loading.load_data(settings, chosen=split != "val")
+        return loading.load_data(settings, chosen=split not in ("val", "test"))
     except HeatkpError as error:
         raise DataError(
             f"the data that {run} was trained on cannot be read: {error}. Put it back where "
@@ -268,6 +347,7 @@ def measure_own(
     found = in_order_of(loaded.skeleton, run, settings, found)
     loaded.require_same_split(run, found.val)
     samples = found.part(split)
+    require_part([run], [samples], None, split)
     if not any((s.visibility > 0).any() for s in samples):
         raise DataError(f"no {split} sample of {run} has a labelled point: nothing to compare with")
     errors = predict_samples(loaded, samples, InferenceOptions(batch_size=batch_size), progress)

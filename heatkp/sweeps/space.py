@@ -35,7 +35,8 @@ Params = Mapping[str, Any]
 parameter's name."""
 
 SAMPLES = (
-    "data.format", "data.path", "data.points", "data.skeleton", "data.split", "data.validation",
+    "data.format", "data.path", "data.train", "data.val", "data.test", "data.points",
+    "data.skeleton", "data.split", "data.group", "data.validation", "data.folds", "data.fold",
     "data.split_seed", "data.train_count", "data.val_count", "data.drawn_seed",
 )  # fmt: skip
 """Settings that change what is validated on, so that errors could not be compared."""
@@ -276,7 +277,7 @@ def _parameter(name: str, entry: Entry, base: dict[str, Any], source: str) -> Pa
 
 def _check_comparable(space: Space) -> None:
     """Raises `SettingsError` where trials would be validated on different images."""
-    drawn = space.settings({}).data.path is None
+    drawn = space.settings({}).data.drawn
     for parameter in space.parameters:
         for key in sorted(parameter.keys & set(SAMPLES)):
             raise SettingsError(

@@ -22,7 +22,7 @@ from heatkp.training.storage import epochs_done, resumable
 
 MAY_CHANGE = (
     "trainer.epochs", "trainer.early_stopping", "trainer.device", "trainer.threads", "data.path",
-    "data.workers", "data.cache", "data.cache_mb",
+    "data.train", "data.val", "data.test", "data.workers", "data.cache", "data.cache_mb",
 )  # fmt: skip
 """Settings that may be given to a run that goes on."""
 

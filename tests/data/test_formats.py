@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import numpy as np
@@ -39,7 +40,7 @@ def test_the_order_in_which_folders_are_recognised(tmp_path):
     folder = write_imm(tmp_path / "imm", people=1)
     (folder / "below").mkdir()
     write_pts(folder / "below" / "a.pts", np.ones((3, 2)))
-    (folder / "labels.json").write_text("{}")
+    (folder / "labels.json").write_text(COCO)
     (folder / "labels.xml").write_text("<dataset/>")
     (folder / "training.csv").write_text("left_eye_center_x,Image\n")
     order = []
@@ -52,10 +53,13 @@ def test_the_order_in_which_folders_are_recognised(tmp_path):
             (folder / "training.csv").write_text("image,x0,y0\n")
     assert order == ["imm", "coco", "imglab", "kaggle15", "csv", "pts"]
     for name in ("a.json", "b.json"):
-        (folder / name).write_text("{}")
+        (folder / name).write_text(COCO)
     with pytest.raises(DataError, match=r"2 \.json files: give the path of one") as caught:
         recognise(folder)
     assert all(f"({name})" in str(caught.value) for name in READERS)
+
+
+COCO = json.dumps({"images": [], "annotations": [], "categories": []})
 
 
 def _one_point(path, strict, options):
@@ -86,7 +90,7 @@ def test_a_reader_that_fails_to_recognise_stops_no_other(tmp_path, register):
         raise RuntimeError("of their own")
 
     register("bad", "one", recognise=fail, files="x", priority=9.0)(_one_point)
-    (tmp_path / "a.json").write_text("{}")
+    (tmp_path / "a.json").write_text(COCO)
     assert recognise(tmp_path) == "coco"
     (tmp_path / "a.json").unlink()
     with pytest.raises(DataError, match="bad: RuntimeError: of their own"):
@@ -96,7 +100,7 @@ def test_a_reader_that_fails_to_recognise_stops_no_other(tmp_path, register):
 def test_a_broken_package_is_named_where_nothing_is_recognised(tmp_path, monkeypatch):
     reason = "the format 'theirs' of the package other cannot be loaded"
     monkeypatch.setattr(READERS, "load_all", lambda: (dict(READERS), [reason]))
-    (tmp_path / "a.json").write_text("{}")
+    (tmp_path / "a.json").write_text(COCO)
     assert recognise(tmp_path) == "coco"
     (tmp_path / "a.json").unlink()
     with pytest.raises(DataError, match="package other cannot be loaded"):

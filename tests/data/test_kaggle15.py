@@ -80,7 +80,7 @@ def test_other_order_of_columns(tmp_path):
     [
         ("nose_tip_x", "nose_x", "columns 'nose_x' .*expected each once"),
         ("nose_tip_x", "nose_tip_y", "expected each once"),
-        ("Image\n", "Image\n", "columns 'Image'"),
+        ("Image\n", "Scan\n", "columns 'Scan'"),
         ("0.25,", "high,", r"row 1 \(line 2\): y of point left_eye_center is 'high'"),
         ("0.25,", ",", "row 1 .*: y of point left_eye_center is ''"),
         ("0.25,", "", "row 1 .* has 30 cells"),

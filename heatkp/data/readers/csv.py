@@ -5,7 +5,8 @@ The header names the columns in one of these ways: `left_eye_x,left_eye_y,...`, 
 centres lie on integers; an empty cell or NaN is a point that is not labelled. The images are the
 column whose cells end as image files do, or that is called so (`image`, `filename`), or the
 first. `NAME_visible` may hold COCO's 0, 1, 2, or 0 and 1 or true and false; where
-`NAME_likelihood` is 0 or empty, a point is not labelled. Other columns are left out, with a note.
+`NAME_likelihood` is 0 or empty, a point is not labelled. Other columns hold no points, as a note
+says; splits may go by them (`data.group`).
 """
 
 from __future__ import annotations
@@ -77,6 +78,16 @@ def _unlikely(rows: Sequence[Row], columns: Columns, names: Sequence[str]) -> np
     return found
 
 
+def _others(
+    rows: Sequence[Row], header: Sequence[str], columns: Columns
+) -> list[dict[str, str] | None]:
+    """What each row says in the columns without points."""
+    places = {name: header.index(name) for name in columns.left_out if name in header}
+    if not places:
+        return [None] * len(rows)
+    return [{name: row.cells[i] for name, i in places.items()} for row in rows]
+
+
 def _notes(columns: Columns, unlikely: int) -> list[str]:
     notes = []
     if columns.left_out:
@@ -142,9 +153,15 @@ def read_csv(path: Path, strict: bool = True, options: ImageOptions = STORED) ->
             visibility=code,
             source_image=original,
             file=file,
+            columns=others,
         )
-        for identity, original, file, where, code in zip(
-            distinct(map(without_extension, names)), source_images(names), files, points, visibility
+        for identity, original, file, where, code, others in zip(
+            distinct(map(without_extension, names)),
+            source_images(names),
+            files,
+            points,
+            visibility,
+            _others(rows, header, columns),
         )
     ]
     return Labels(skeleton, samples, (*_notes(columns, dropped), *notes))

@@ -69,7 +69,7 @@ def network_words(settings: Model, dense: bool) -> str:
 def model_words(run: ReportRun) -> dict[str, str]:
     """Head, network, input and data of a run in short."""
     settings, model = run.loaded.settings, run.loaded.model
-    path = settings.data.path
+    path = settings.data.place
     return {
         "head": settings.head.name,
         "network": network_words(settings.model, isinstance(model, DenseModel)),

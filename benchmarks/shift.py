@@ -1,0 +1,104 @@
+"""How small a constant shift of all labels `heatkp data check` detects.
+
+    python benchmarks/shift.py             train what is missing, and print the table
+    python benchmarks/shift.py --table     only print the table of what was trained
+
+Labels of real data are moved by 0, 0.5 and 1 pixel, a network is trained on the moved labels with
+full rotations, and the shift is estimated on samples that it was not trained on. Nothing tells the
+estimate by how much labels were moved. Needs `HEATKP_DATA`, and encoders' weights in
+`HEATKP_WEIGHTS`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from held_out import HeldOut, held_out
+
+from heatkp.data.readers import read
+from heatkp.data.samples import Labels, Sample
+
+MOVED = {"0": (0.0, 0.0), "0.5": (0.4, -0.3), "1": (0.8, -0.6)}
+"""By which labels are moved, pixels."""
+WEIGHTS = Path(os.environ.get("HEATKP_WEIGHTS", ""))
+MOBILENET = {
+    "architecture": "unet", "encoder": "mobilenet_v2", "stride": 4,
+    "encoder_weights": str(WEIGHTS / "mobilenet_v2-b0353104.pth"),
+}  # fmt: skip
+BOXES = {"size": [96, 96], "crop": "box", "box": "points", "box_scale": 1.4, "workers": 0}
+TURNED = {"rotation": 180, "scale": 0.15, "shift": 0.06, "photometric": 0.5, "occlusion": 0.0}
+"""Full rotations: without them the network learns the shift."""
+
+
+def _config(data: dict[str, Any], epochs: int, lr: float = 1e-3) -> dict[str, dict[str, Any]]:
+    return {
+        "data": data,
+        "augmentation": dict(TURNED),
+        "model": dict(MOBILENET),
+        "head": {"name": "ce"},
+        "optimiser": {"lr": lr},
+        "trainer": {
+            "epochs": epochs, "batch_size": 8, "ema": 0.97, "threads": 1, "device": "cpu",
+            "validate_every": epochs,
+        },
+    }  # fmt: skip
+
+
+class Case(NamedTuple):
+    """A data set, what validates of it, and how it is trained on."""
+
+    path: str
+    validates: Callable[[int, Sample], bool]
+    config: dict[str, dict[str, Any]]
+    every: int = 1
+
+
+CASES = {
+    # Neighbouring frames are near-duplicates: a block of them is kept apart.
+    "flies": Case("flies", lambda i, s: (s.frame or 0) >= 560, _config(BOXES, 6), 4),
+    "mirror_mouse": Case(
+        "mirror_mouse", lambda i, s: i % 5 == 4,
+        _config({"size": [128, 128], "workers": 0}, 40, 2e-3),
+    ),
+    "ibug": Case(
+        "ibug/labels_ibug_300W_train.xml", lambda i, s: i % 3 == 2, _config(BOXES, 5), 2
+    ),
+}  # fmt: skip
+
+
+def predicted(name: str, moved: str, out: Path) -> tuple[Labels, HeldOut]:
+    """Held-out samples of a data set whose labels are moved, and what was found in them."""
+    case = CASES[name]
+    labels = read(Path(os.environ["HEATKP_DATA"]) / case.path)
+    samples = labels.samples[:: case.every]
+    if name == "flies":  # both flies of a frame
+        samples = [s for s in labels.samples if (s.frame or 0) % case.every == 0]
+    shift = np.array(MOVED[moved], np.float32)
+    samples = [replace(s, points=s.points + shift) for s in samples]
+    held = [case.validates(i, s) for i, s in enumerate(samples)]
+    train = [s for s, kept in zip(samples, held) if not kept]
+    val = [s for s, kept in zip(samples, held) if kept]
+    run = out / f"{name}-{moved}"
+    print(f"{run}: {len(train)} samples train, {len(val)} are measured", flush=True)
+    return labels, held_out(run, labels.skeleton, train, val, case.config)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=Path("runs") / "shift", help="run folders")
+    parser.add_argument("--only", choices=list(CASES), help="one data set")
+    parser.add_argument("--table", action="store_true", help="train nothing")
+    given = parser.parse_args()
+    for name in CASES if given.only is None else [given.only]:
+        for moved in MOVED:
+            predicted(name, moved, given.out)
+
+
+if __name__ == "__main__":
+    main()
