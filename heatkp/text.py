@@ -42,6 +42,15 @@ def printable(text: str) -> str:
     return _bytes(text).decode("utf-8", "backslashreplace")
 
 
+def without_markdown(text: str) -> str:
+    """A text without Markdown's links and code marks.
+
+    >>> without_markdown("[SLEAP](https://sleap.ai): a `.slp` file")
+    'SLEAP: a .slp file'
+    """
+    return re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", text).replace("`", "")
+
+
 def is_text(text: str) -> bool:
     """Whether UTF-8 can hold a text as it is."""
     return printable(text) == text

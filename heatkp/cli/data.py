@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from heatkp.cli.common import png
-from heatkp.cli.data_sets import COMMANDS
+from heatkp.cli.data_labels import COMMANDS as OF_LABELS
+from heatkp.cli.data_sets import COMMANDS as OF_SETS
 from heatkp.cli.options import NameOption
 from heatkp.registry import READERS
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from heatkp.data.inspection import Inspection, Outside, Spread
 
+LAYOUTS = ("auto", "face68", "face58", "face15", "none")
 EXAMPLES = """\b
 Examples:
   heatkp data synth --n 500 faces/
@@ -30,6 +32,7 @@ Examples:
   heatkp data info labels_ibug_300W_train.xml
   heatkp data info faces/ --out faces.png
   heatkp data info training.csv --format kaggle15 --json
+  heatkp data info landmarks.csv --y-up
 """
 
 
@@ -38,7 +41,7 @@ def data() -> None:
     """Make data sets and look into them."""
 
 
-for _command in COMMANDS:
+for _command in (*OF_SETS, *OF_LABELS):
     data.add_command(_command)
 
 
@@ -89,8 +92,22 @@ def synth(out: str, count: int, size: int, seed: int, skeleton: str) -> None:
     is_flag=True,
     help="The labels are of images turned upright as EXIF entries say (data.orient).",
 )
+@click.option("--y-up/--no-y-up", default=None,
+              help="The file counts y upwards from the images' lower edge, as tpsDig does "
+              "(data.y_up).  [default: as its format does]")  # fmt: skip
+@click.option("--layout", type=click.Choice(LAYOUTS), default="auto",
+              show_default=True, help="What numbered points are (data.layout); auto: face68 where "
+              "they have the shape of a face.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print all numbers and files as JSON.")
-def info(path: str, format_: str, out: str | None, orient: bool, as_json: bool) -> None:
+def info(
+    path: str,
+    format_: str,
+    out: str | None,
+    orient: bool,
+    y_up: bool | None,
+    layout: str,
+    as_json: bool,
+) -> None:
     """Count and measure the labelled images in PATH, look for faults, and draw some samples."""
     from rich.progress import Progress
 
@@ -100,14 +117,15 @@ def info(path: str, format_: str, out: str | None, orient: bool, as_json: bool) 
     from heatkp.data.readers import read, recognise
     from heatkp.errors import SettingsError
     from heatkp.files import fitting, reason
-    from heatkp.text import json_text
+    from heatkp.text import json_text, without_markdown
 
     source = Path(path)
     sheet = Path(out) if out else Path(fitting(f"contact-{_label(source)}", ".png"))
     if out or not as_json:
         png(str(sheet))
     name = recognise(source) if format_ == "auto" else format_
-    labels = read(source, name, strict=False, options=ImageOptions(orient))
+    options = ImageOptions(orient)
+    labels = read(source, name, strict=False, options=options, y_up=y_up, layout=layout)
     with Progress(console=PlainConsole(stderr=True), transient=True) as progress:
         task = progress.add_task("looking at images", total=None)
         found = inspect(
@@ -132,13 +150,15 @@ def info(path: str, format_: str, out: str | None, orient: bool, as_json: bool) 
         click.echo(json_text({**found.as_dict(), "contact_sheet": contact}, indent=1))
         return
     console = PlainConsole()
-    title = f"{found.path} ({found.format})"
-    say(console, title, style="italic")
+    say(console, f"{found.path} ({found.format})", style="italic")
+    say(console, f"{name}: {without_markdown(READERS[name].what)}")
     console.print(_overview(found))
     if found.points:
         known = f"{len(found.pairs)} pairs and {len(found.midline)} points on the midline"
-        line = found.mirroring or f"mirrored images: {known}, by the layout {found.layout}"
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        say(console, found.mirroring or f"mirrored images: {known}, by the layout {found.layout}")
+        way = {True: "upright", False: "upside down", None: "not known"}[found.upright]
+        look = "; look at the contact sheet, --y-up turns labels over" * (found.upright is None)
+        say(console, f"way up: {way}, {found.orientation}{look}")
     if found.enlarged:
         console.print(_enlarged(found))
     _list_failures(console, found)
@@ -171,11 +191,18 @@ def _overview(found: Inspection) -> Table:
 
     rows: list[tuple[str, object, str]] = [
         ("images", found.images, "different image files"),
-        ("samples", found.samples, "labelled faces or objects"),
+        ("samples", found.samples, "labelled objects"),
+        ("  of an image", _spread(found.objects, "g"), "least / middle / most"),
         ("source images", found.sources, "groups that a split keeps together"),
     ]
-    if found.persons:
-        rows.append(("persons", found.persons, "named in the labels"))
+    if found.splits:
+        parts = ", ".join(f"{name} {count}" for name, count in found.splits.items())
+        rows.append(("splits", parts, "samples, named in the labels"))
+    for name, count in (
+        ("persons", found.persons), ("videos", found.videos), ("tracks", found.tracks)
+    ):  # fmt: skip
+        if count:
+            rows.append((name, count, "named in the labels"))
     rows += [
         ("points", found.points, f"of each, in the layout {found.layout}"),
         ("  visible", found.visible, "labelled points, of all samples"),
@@ -190,7 +217,7 @@ def _overview(found: Inspection) -> Table:
         (
             "boxes",
             found.boxes,
-            "of samples" + f", {found.flat_boxes} without area" * (found.flat_boxes > 0),
+            _boxes_from(found),
         ),
     ]
     if found.box_width:
@@ -215,6 +242,13 @@ def _overview(found: Inspection) -> Table:
     for label, value, meaning in rows:
         table.add_row(label, str(value), meaning)
     return table
+
+
+def _boxes_from(found: Inspection) -> str:
+    if not found.boxes:
+        return "none in the labels; data.crop=box takes those around the points"
+    some = f", {found.samples - found.boxes} samples without" * (found.boxes < found.samples)
+    return "of the labels" + some + f", {found.flat_boxes} without area" * (found.flat_boxes > 0)
 
 
 def _enlarged(found: Inspection) -> Table:
@@ -252,4 +286,6 @@ def _list_failures(console: Console, found: Inspection, most: int = 10) -> None:
     section("groups of samples that show one image under other names (leave them out of training "
             "where one of them validates with data.leave_out_lookalikes=true):",
             [some(group) for group in found.near_duplicates], most)  # fmt: skip
+    for leak in found.leaks:
+        say(console, f"warning: {leak.note(found.splits[leak.part])}")
     section("notes on the labels:", list(found.notes))

@@ -16,6 +16,7 @@ SHORT = {
     "batch_size": "trainer.batch_size",
     "lr": "optimiser.lr",
     "seed": "trainer.seed",
+    "y_up": "data.y_up",
 }
 """Settings that have a short name, also as flags of the command line."""
 

@@ -14,10 +14,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from heatkp.config import PARTS
 from heatkp.coordinates import image_box
 from heatkp.data.checks import label_notes
 from heatkp.data.checks.boxes import box_notes
+from heatkp.data.checks.orientation import orientation
 from heatkp.data.depth import depth_notes
+from heatkp.data.leaks import Leak, copy_leaks, source_leaks
 from heatkp.data.mirroring import mirroring_note
 from heatkp.data.near_duplicates import find_near_duplicates, groups_of, label_gap
 from heatkp.data.samples import Labels, Sample, Visibility
@@ -69,14 +72,22 @@ class Inspection:
 
     Attributes:
         images: different images, by file.
-        images: groups that a split keeps together.
-        persons: persons that are named.
+        sources: groups that a split keeps together.
+        persons, videos: persons and videos that are named.
+        splits: samples in each part of the labels' own split; empty where they name none.
+        leaks: samples of its `val` and `test` whose image is in its `train`, too.
         layout, points: the skeleton's name and number of points.
         pairs, midline, unpaired: names of points that change places in a mirrored image, that
             stay, and of which that is not known; `mirroring`: the same in words, with what told.
         visible, occluded, not_labelled: points of all samples.
         unlabelled_samples: those without a labelled point.
         boxes: samples that have a box; `flat_boxes` of them without area, left out below.
+        objects: samples of an image.
+        tracks: how many the labels name.
+        codes: the codes of visibility that there are, of `Visibility`.
+        sides_from: what told pairs and midline: `layout`, `name`, `flip_idx`, `position`, ...
+        upright: whether the points are the right way up; None where nothing tells it, and in words
+            in `orientation`.
         size_of: what `size` measures: one of the skeleton's normalisers, or the diagonal of
             the box around the points.
         outside_image: samples whose image cannot be read do not count.
@@ -96,6 +107,9 @@ class Inspection:
     samples: int
     sources: int
     persons: int
+    videos: int
+    splits: dict[str, int]
+    leaks: tuple[Leak, ...]
     layout: str
     points: int
     pairs: tuple[tuple[str, str], ...]
@@ -108,6 +122,12 @@ class Inspection:
     unlabelled_samples: int
     image_width: Spread | None
     image_height: Spread | None
+    objects: Spread | None
+    tracks: int
+    codes: tuple[int, ...]
+    sides_from: tuple[str, ...]
+    upright: bool | None
+    orientation: str
     boxes: int
     flat_boxes: int
     box_width: Spread | None
@@ -128,7 +148,7 @@ class Inspection:
 
     def as_dict(self) -> dict[str, Any]:
         """The same as dictionaries and lists, for JSON."""
-        return asdict(self)
+        return {**asdict(self), "leaks": [leak._asdict() for leak in self.leaks]}
 
 
 class _Decoded(NamedTuple):
@@ -220,6 +240,31 @@ def _lengths(skeleton: Skeleton, samples: Sequence[Sample]) -> tuple[str, list[f
     return "points-diagonal", [float(np.hypot(*extent)) for extent in extents]
 
 
+def _sides_from(skeleton: Skeleton) -> tuple[str, ...]:
+    if not skeleton.pairs and not skeleton.midline:
+        return ()
+    told = {i for pair in skeleton.pairs for i in pair} | {*skeleton.midline}
+    first = (skeleton.sides_from or "layout",) if told - {*skeleton.by_position} else ()
+    return (*first, "position") if skeleton.by_position else first
+
+
+def split_counts(samples: Sequence[Sample]) -> dict[str, int]:
+    """Samples in each part of the labels' own split, in the usual order."""
+    counts = Counter(s.split for s in samples if s.split is not None)
+    return {part: counts[part] for part in sorted(counts, key=lambda p: (*PARTS, p).index(p))}
+
+
+def _leaks(samples: Sequence[Sample], alike: Sequence[tuple[int, int]]) -> tuple[Leak, ...]:
+    """Held-back samples whose image is trained on, by names, and the others by what they show."""
+    parts = {part: [s for s in samples if s.split == part] for part in PARTS}
+    named = source_leaks(parts)
+    told = {(leak.part, name) for leak in named for name in leak.samples}
+    others = [
+        pair for pair in alike if not {(samples[i].split, samples[i].id) for i in pair} & told
+    ]
+    return (*named, *copy_leaks(samples, others))
+
+
 def inspect(
     labels: Labels,
     format: str = "",
@@ -258,6 +303,9 @@ def inspect(
         if looked_at is not None and looked_at.size is not None:
             in_image.append(_outside(known, image_box(*looked_at.size)))
     size_of, lengths = _lengths(skeleton, samples)
+    known_sizes = {name: d.size for name, d in seen.items() if d.size is not None}
+    each = [known_sizes.get(s.image_name, (np.nan, np.nan)) for s in samples]
+    way = orientation(samples, skeleton, np.array(each, np.float64).reshape(-1, 2))
     names = dict.fromkeys(s.image_name for s in samples)
     pairs = find_near_duplicates(samples, progress=progress)
     told = [p for p in pairs if not _related(samples[p.first], samples[p.second], seen)]
@@ -269,6 +317,9 @@ def inspect(
         samples=len(samples),
         sources=len({s.id if s.source_image is None else s.source_image for s in samples}),
         persons=len({s.person for s in samples} - {None}),
+        videos=len({s.video for s in samples} - {None}),
+        splits=split_counts(samples),
+        leaks=_leaks(samples, [(p.first, p.second) for p in pairs]),
         layout=skeleton.name,
         points=len(skeleton),
         pairs=tuple((names_of[a], names_of[b]) for a, b in skeleton.pairs),
@@ -281,6 +332,12 @@ def inspect(
         unlabelled_samples=sum(not (s.visibility > 0).any() for s in samples),
         image_width=_spread(w for w, _ in sizes),
         image_height=_spread(h for _, h in sizes),
+        objects=_spread(Counter(s.image_name for s in samples).values()),
+        tracks=len({(s.video, s.track) for s in samples if s.track is not None}),
+        codes=tuple(sorted(codes)),
+        sides_from=_sides_from(skeleton),
+        upright=way.upright,
+        orientation=way.how,
         boxes=len(boxes),
         flat_boxes=len(boxes) - len(extents),
         box_width=_spread(w for w, _ in extents),

@@ -11,75 +11,18 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from heatkp.data.checks.finding import spread_evenly
-from heatkp.data.samples import Labels, Sample
+from heatkp.data.checks.finding import labelled_points
+from heatkp.data.samples import Labels
 from heatkp.errors import SettingsError
 from heatkp.skeletons import SKELETONS, Skeleton, face_points
-from heatkp.skeletons.shapes import MEAN_SHAPES
+from heatkp.skeletons.shapes import MEAN_SHAPES, fit
 
-COMPARED = 300
-"""Samples that are laid over the mean shape."""
-MOST_LEFT = 0.3
-"""Fraction of the variance that the mean shape may leave in the middle sample."""
-FEWEST = 0.5
-"""Fraction of the points that must be labelled in a sample that is compared."""
 AUTO, NONE = "auto", "none"
 _NUMBER = re.compile(r"(?:point_)?0*(\d{1,9})")
-
-
-class Fit(NamedTuple):
-    """How well samples look like a mean shape.
-
-    Attributes:
-        left: fraction of the variance that is not explained, of the middle sample.
-        angle: degrees by which that sample is turned, clockwise in the image, against the mean.
-    """
-
-    left: float
-    angle: float
-
-    @property
-    def good(self) -> bool:
-        return self.left <= MOST_LEFT
-
-
-def fit(points: npt.ArrayLike, shape: npt.ArrayLike, mirrored: bool = False) -> Fit | None:
-    """How well samples (N, K, 2), NaN where not labelled, look like a shape (K, 2).
-
-    `mirrored`: y is taken to count upwards in the samples. None where no sample has enough points.
-    """
-    given, mean = np.asarray(points, np.float64), np.asarray(shape, np.float64)
-    a, b = given[..., 0] + 1j * given[..., 1], mean[:, 0] + 1j * mean[:, 1]
-    known = np.isfinite(a)
-    enough = known.sum(1) >= max(3, FEWEST * len(mean))
-    a, known = a[enough], known[enough]
-    if not len(a):
-        return None
-    a, b = np.where(known, a, 0), np.where(known, b, 0)
-    count = known.sum(1, keepdims=True)
-    a = np.where(known, a - a.sum(1, keepdims=True) / count, 0)
-    b = np.where(known, b - b.sum(1, keepdims=True) / count, 0)
-    a = a.conj() if mirrored else a
-    size = np.sqrt((abs(a) ** 2).sum(1) * (abs(b) ** 2).sum(1))
-    turn = (a * b.conj()).sum(1) / np.maximum(size, 1e-12)
-    middle = float(np.median(abs(turn)))
-    return Fit(1 - middle**2, float(np.degrees(np.angle(turn.sum()))))
-
-
-def points_of(samples: Sequence[Sample], limit: int | None = COMPARED) -> npt.NDArray[np.float64]:
-    """Points (N, K, 2) of at most `limit` labelled samples, NaN where not labelled."""
-    labelled = [s for s in samples if (s.visibility > 0).any()]
-    some = [labelled[i] for i in spread_evenly(len(labelled), limit)]
-    if not some:
-        return np.empty((0, len(samples[0].points) if samples else 0, 2))
-    points = np.stack([s.points for s in some]).astype(np.float64)
-    points[np.stack([s.visibility == 0 for s in some])] = np.nan
-    return points
 
 
 def _by_number(names: Sequence[str]) -> list[int] | None:
@@ -130,7 +73,7 @@ def with_layout(labels: Labels, asked: str = AUTO) -> Labels:
     for name, shape in MEAN_SHAPES.items():
         known = SKELETONS[name]
         if order is not None and len(known) == len(skeleton):
-            points = points_of(labels.samples)[:, order]
+            points = labelled_points(labels.samples)[:, order]
             return _by_shape(labels, known, order, points, shape)
     face = face_points(skeleton.point_names)
     return _face_among_others(labels, face) if face else labels
@@ -169,7 +112,7 @@ def _by_shape(
 
 def _face_among_others(labels: Labels, face: list[int]) -> Labels:
     """Without the face's pairs where the points of that name do not look like one."""
-    found = fit(points_of(labels.samples)[:, face], MEAN_SHAPES["face68"])
+    found = fit(labelled_points(labels.samples)[:, face], MEAN_SHAPES["face68"])
     if found is None or found.good or labels.skeleton.sides_from != "name":
         return labels
     pairs = tuple(p for p in labels.skeleton.pairs if not set(face) & {*p})

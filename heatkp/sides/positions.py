@@ -112,6 +112,17 @@ def _aligned(points: Shape, rounds: int = 15) -> tuple[Shape, bool]:
     return placed * np.exp(-1j * np.angle(direction)), bool(abs(direction) > UPRIGHT)
 
 
+def middle_shape(points: Shape) -> Shape:
+    """The middle (K,) of samples (N, K) that are laid over each other; NaN where a point is known
+    in none. NaN marks points that are not known."""
+    placed, _ = _aligned(points)
+    ever = np.isfinite(placed).any(0)
+    middle = np.full(placed.shape[1], np.nan, complex)
+    some = placed[:, ever]
+    middle[ever] = np.nanmedian(some.real, 0) + 1j * np.nanmedian(some.imag, 0)
+    return middle
+
+
 def _mean(placed: Shape) -> Shape:
     known = np.isfinite(placed)
     return np.asarray(np.where(known, placed, 0).sum(0) / np.maximum(known.sum(0), 1))

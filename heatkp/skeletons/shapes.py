@@ -1,6 +1,8 @@
-"""What known layouts look like: the mean shape of their points."""
+"""What known layouts look like: the mean shape of their points, and whether others have it."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -25,3 +27,47 @@ _FACE68 = (
 MEAN_SHAPES: dict[str, npt.NDArray[np.float64]] = {"face68": np.array(_FACE68)}
 """Name of a skeleton -> points (K, 2) of its mean, upright, with y down, mean 0 and root mean
 square distance 1 from it. `face68`: the mean of 300 drawn faces, laid over each other."""
+
+MOST_LEFT = 0.3
+"""Fraction of the variance that the mean shape may leave in the middle sample."""
+FEWEST = 0.5
+"""Fraction of the points that must be labelled in a sample that is compared."""
+
+
+class Fit(NamedTuple):
+    """How well samples look like a mean shape.
+
+    Attributes:
+        left: fraction of the variance that is not explained, of the middle sample.
+        angle: degrees by which that sample is turned, clockwise in the image, against the mean.
+    """
+
+    left: float
+    angle: float
+
+    @property
+    def good(self) -> bool:
+        return self.left <= MOST_LEFT
+
+
+def fit(points: npt.ArrayLike, shape: npt.ArrayLike, mirrored: bool = False) -> Fit | None:
+    """How well samples (N, K, 2), NaN where not labelled, look like a shape (K, 2).
+
+    `mirrored`: y is taken to count upwards in the samples. None where no sample has enough points.
+    """
+    given, mean = np.asarray(points, np.float64), np.asarray(shape, np.float64)
+    a, b = given[..., 0] + 1j * given[..., 1], mean[:, 0] + 1j * mean[:, 1]
+    known = np.isfinite(a)
+    enough = known.sum(1) >= max(3, FEWEST * len(mean))
+    a, known = a[enough], known[enough]
+    if not len(a):
+        return None
+    a, b = np.where(known, a, 0), np.where(known, b, 0)
+    count = known.sum(1, keepdims=True)
+    a = np.where(known, a - a.sum(1, keepdims=True) / count, 0)
+    b = np.where(known, b - b.sum(1, keepdims=True) / count, 0)
+    a = a.conj() if mirrored else a
+    size = np.sqrt((abs(a) ** 2).sum(1) * (abs(b) ** 2).sum(1))
+    turn = (a * b.conj()).sum(1) / np.maximum(size, 1e-12)
+    middle = float(np.median(abs(turn)))
+    return Fit(1 - middle**2, float(np.degrees(np.angle(turn.sum()))))

@@ -58,9 +58,12 @@ FILES = {
     "roboflow_coco": "train/_annotations.coco.json",
     "sleap": "labels_format1.0.slp",
     "tps": "landmarks.TPS",
+    "yolo_pose": "data.yaml",
     "wflw": "WFLW_annotations/list_98pt_rect_attr_train_test/list_98pt_rect_attr_train.txt",
 }
 """A single file of a sample, to be read alike; it may hold a part of the samples."""
+FOLDERS = {"sleap": "labels.slp"}
+"""What is read where a folder holds the same labels several times."""
 MORE = {"morpho_csv_y_up": {"y_up": True}}
 """What a user has to say."""
 UNORDERED = ("labelme",)
@@ -132,9 +135,10 @@ def require_one(sample, one, expected, skeleton, whole) -> None:
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_folder(formats_folder, name):
     folder = formats_folder / here(name)
-    assert recognise(folder) == FORMATS[name]
+    place = folder / FOLDERS.get(name, "")
+    assert recognise(place) == FORMATS[name]
     expected = json.loads((folder / "expected.json").read_text())
-    require_alike(folder, expected, folder, True)
+    require_alike(folder, expected, place, True)
 
 
 @pytest.mark.parametrize("name", FILES)

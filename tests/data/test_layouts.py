@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 
 from heatkp.config import Data
 from heatkp.data.drawn import drawn_sample
-from heatkp.data.layouts import fit, with_layout
+from heatkp.data.layouts import with_layout
 from heatkp.data.loading import load_data
 from heatkp.data.readers import read
 from heatkp.data.readers.pts import write_pts
 from heatkp.data.samples import Labels, Sample
 from heatkp.errors import SettingsError
 from heatkp.skeletons import FACE15, FACE68, named
-from heatkp.skeletons.shapes import MEAN_SHAPES
+from heatkp.skeletons.shapes import MEAN_SHAPES, fit
 from tests.conftest import heatkp, write_image
 
 FACES = [drawn_sample(3, i, FACE68, 64).points.astype(np.float64) for i in range(12)]

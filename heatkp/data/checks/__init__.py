@@ -9,8 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from heatkp.data.checks.finding import Finding
+from heatkp.data.checks.orientation import orientation_findings
 from heatkp.data.checks.points import point_findings
 from heatkp.data.checks.sizes import Header, declared_findings, read_headers, sizes_of
+from heatkp.data.checks.stuck import stuck_findings
+from heatkp.data.checks.swapped import swap_findings
 from heatkp.data.samples import Sample
 from heatkp.errors import DataError
 from heatkp.skeletons import Skeleton
@@ -66,6 +69,9 @@ def label_findings(
         *declared,
         *_turned(headers, orient),
         *point_findings(samples, skeleton, sizes),
+        *orientation_findings(samples, skeleton, sizes),
+        *swap_findings(samples, skeleton, limit),
+        *stuck_findings(samples, skeleton),
         *_never_labelled(samples, skeleton),
     ]
 

@@ -22,6 +22,10 @@ _OF_IMAGE = ("id", "file_name", "width", "height")
 Entry = dict[str, Any]
 
 
+class NoAnnotationsError(DataError):
+    """A file that is COCO's and has no annotation, as that of a test set may be."""
+
+
 def load(source: Path) -> dict[str, list[Entry]]:
     """The three lists of a file, of JSON objects each, with what is used of them. Raises
     `DataError` for anything else."""
@@ -59,7 +63,8 @@ def load(source: Path) -> dict[str, list[Entry]]:
         part = content.get(key)
         if part is None or part == []:
             how = "empty" if part == [] else "missing"
-            raise DataError(f"{source} holds no labelled object: {key!r} is {how}; {_EXPECTED}")
+            kind = NoAnnotationsError if key == "annotations" else DataError
+            raise kind(f"{source} holds no labelled object: {key!r} is {how}; {_EXPECTED}")
         if not isinstance(part, list):
             raise DataError(f"{source}: {key!r} is {shown(part)}; {_EXPECTED}")
     return {key: content[key] for key in _KEYS}

@@ -59,7 +59,7 @@ def read_bioid(path: Path, strict: bool = True, options: ImageOptions = STORED) 
     if not labels:
         raise DataError(f"{path} holds no .eye files, nor do the folders in it")
     root = path if path.is_dir() else path.parent
-    images, notes = find_by_stem(labels, root)
+    images, notes = find_by_stem(labels, root, path.is_dir())
     if strict:
         require_files(path, images)
     names = [label.relative_to(root).as_posix() for label in labels]

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from heatkp.data.images import STORED, ImageFile, ImageOptions
 from heatkp.data.readers._base import reader
-from heatkp.data.readers._common import distinct, require_files, without_extension
+from heatkp.data.readers._common import distinct, number, require_files, without_extension
 from heatkp.data.readers._lines import find_files, first_lines, lines_of, located, numbers_of
 from heatkp.data.samples import Labels, Sample, Visibility
 from heatkp.errors import DataError
@@ -72,7 +72,7 @@ def _rows(path: Path, cells: int) -> Iterator[tuple[str, str, list[str]]]:
             raise DataError(
                 f"{place}: {len(parts)} parts; an image's name and {cells} are expected"
             )
-        if i == 1 and not any(c.isdigit() for c in "".join(parts[1:])):
+        if i < 2 and number(parts[-1]) is None:  # names of columns
             continue
         yield place, parts[0], parts[1:]
 

@@ -22,7 +22,14 @@ import numpy.typing as npt
 
 from heatkp.data.images import STORED, ImageFile, ImageOptions
 from heatkp.data.readers._base import reader
-from heatkp.data.readers._coco_content import Entry, chosen_of, count_of, load, of_categories
+from heatkp.data.readers._coco_content import (
+    Entry,
+    NoAnnotationsError,
+    chosen_of,
+    count_of,
+    load,
+    of_categories,
+)
 from heatkp.data.readers._coco_files import Part, find_parts, image_folders, recognise_coco
 from heatkp.data.readers._coco_values import (
     LARGEST,
@@ -248,7 +255,16 @@ def read_coco(path: Path, strict: bool = True, options: ImageOptions = STORED) -
         parts = [Part(file) for file in files_of_type(path, ".json")]
     if not parts or (len(parts) > 1 and not all(part.split for part in parts)):
         raise DataError(f"{path} is not, and does not hold, a COCO .json file")
-    files = [_read_file(part, strict, options) for part in parts]
+    files, notes = [], []
+    for part in parts:
+        try:
+            files.append(_read_file(part, strict, options))
+        except NoAnnotationsError:
+            if len(parts) == 1:
+                raise
+            notes.append(f"{part.file.name} ({part.split}) holds no annotation and is left out")
+    if not files:
+        raise DataError(f"{path} holds no labelled object: all of its files have no annotation")
     skeleton = files[0].skeleton
     for file in files[1:]:
         if file.skeleton.point_names != skeleton.point_names:
@@ -259,12 +275,11 @@ def read_coco(path: Path, strict: bool = True, options: ImageOptions = STORED) -
     _with_sources(files)
     images = [_images_of_notes(file) for file in files]
     triples = [_points_of(file, own) for file, own in zip(files, images)]
-    notes = []
     most = max(float(t[:, :, 2].max(initial=0)) for t in triples)
     if most == Visibility.OCCLUDED:
         for t in triples:
             t[:, :, 2] *= 2
-        notes = ["no point has visibility 2: 1 is read as visible"]
+        notes.append("no point has visibility 2: 1 is read as visible")
     samples = [
         sample for file, own, t in zip(files, images, triples) for sample in _samples(file, own, t)
     ]

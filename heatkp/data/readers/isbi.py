@@ -28,6 +28,7 @@ from heatkp.text import printable
 
 COUNT = 19
 _POINT = re.compile(r"-?\d+(\.\d+)?\s*,\s*-?\d+(\.\d+)?")
+_FOLDER = "annotationsbymd"
 _SPLITS = {"trainingdata": "train", "test1data": "test", "test2data": "test"}
 
 
@@ -83,8 +84,10 @@ def read_isbi(path: Path, strict: bool = True, options: ImageOptions = STORED) -
     if not groups:
         raise DataError(f"{path} holds no text files of {COUNT} points 'x,y'")
     labels = [files[0] for files in groups.values()]
-    root = path if path.is_dir() else path.parent.parent.parent
-    images, notes = find_by_stem(labels, root)
+    own = path.parent.parent  # of one file: its data set, where it lies as ISBI's do
+    known = own.name.lower() == _FOLDER
+    root = path if path.is_dir() else own.parent if known else path.parent
+    images, notes = find_by_stem(labels, root, deep=path.is_dir() or known)
     if strict:
         require_files(path, images)
     every = [np.array([parse_isbi(file) for file in files]) for files in groups.values()]

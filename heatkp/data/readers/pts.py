@@ -36,6 +36,7 @@ from heatkp.data.readers._common import (
     walk,
     without_extension,
 )
+from heatkp.data.readers._splits import folder_splits
 from heatkp.data.samples import Labels, Sample
 from heatkp.errors import DataError
 
@@ -159,12 +160,14 @@ class _Images:
         return sum(len(self.of(folder).keys() - stems) for folder, stems in used.items())
 
 
-def find_by_stem(labels: Sequence[Path], root: Path) -> tuple[list[Path], list[str]]:
+def find_by_stem(
+    labels: Sequence[Path], root: Path, deep: bool = True
+) -> tuple[list[Path], list[str]]:
     """The image of each label file, by their names without extension, or the name it would have;
-    and notes. `root` is the folder that a user gave."""
+    and notes. `root` is the folder that a user gave; `deep`: anywhere below it."""
     known, images, several = _Images(), [], 0
     for label in labels:
-        found = known.find(label, root, len(labels) > 1)
+        found = known.find(label, root, deep)
         several += len({file.stem for file in found}) < len(found)
         images.append((found or [label.with_suffix(".jpg")])[0])
     notes = []
@@ -208,7 +211,8 @@ def read_pts(path: Path, strict: bool = True, options: ImageOptions = STORED) ->
 
     Points are numbered from 0; 68 of them are `face68` where they have its shape.
 
-    The samples have no boxes, for the format has none. Raises `DataError` for what does not
+    The samples have no boxes, for the format has none; folders named as those of 300-W tell the
+    part of the split. Raises `DataError` for what does not
     fit, for files that disagree in their number of points, and where `strict` for a file
     without an image beside it.
     """
@@ -218,7 +222,7 @@ def read_pts(path: Path, strict: bool = True, options: ImageOptions = STORED) ->
     if not labels:
         raise DataError(f"{path} holds no .pts files, nor do the folders in it")
     root = path if path.is_dir() else path.parent
-    images, notes = find_by_stem(labels, root)
+    images, notes = find_by_stem(labels, root, path.is_dir())
     if strict:
         require_files(path, images)
     pairs = list(zip(labels, images))
@@ -232,13 +236,22 @@ def read_pts(path: Path, strict: bool = True, options: ImageOptions = STORED) ->
             )
     skeleton = numbered_skeleton(len(faces[0]))
     samples = []
-    for identity, origin, face, (_, source) in zip(
-        distinct(map(without_extension, names)), source_images(names), faces, pairs
+    for identity, origin, split, face, (_, source) in zip(
+        distinct(map(without_extension, names)),
+        source_images(names),
+        folder_splits(names),
+        faces,
+        pairs,
     ):
         points, visibility = visible_where_given(face)
         samples.append(
             Sample.of_file(
-                ImageFile(source, options), points, visibility, id=identity, source_image=origin
+                ImageFile(source, options),
+                points,
+                visibility,
+                id=identity,
+                source_image=origin,
+                split=split,
             )
         )
     return Labels(skeleton, samples, tuple(notes))
