@@ -16,7 +16,8 @@ ORDER = [
     {"engine"},
     {"runs", "evaluation"},
     {"inference", "viz", "kaggle"},
-    {"training", "checking"},
+    {"checking"},
+    {"training"},
     {"sweeps", "api"},
     {"cli"},
 ]
