@@ -60,9 +60,7 @@ def held_out(
         return HeldOut(list(val), held["found"])
 
 
-def in_folds(
-    place: Path, labels: Labels, of: Sequence[int], config: Mapping[str, Any]
-) -> HeldOut:
+def in_folds(place: Path, labels: Labels, of: Sequence[int], config: Mapping[str, Any]) -> HeldOut:
     """Predictions of each sample by a network that was trained without its fold."""
     found = np.zeros((len(labels.samples), len(labels.skeleton), 2))
     for fold in sorted(set(of)):

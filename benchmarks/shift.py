@@ -64,7 +64,7 @@ CASES = {
     "flies": Case("flies", lambda i, s: (s.frame or 0) >= 560, _config(BOXES, 6), 4),
     "mirror_mouse": Case(
         "mirror_mouse", lambda i, s: i % 5 == 4,
-        _config({"size": [128, 128], "workers": 0}, 40, 2e-3),
+        _config({"size": [128, 128], "workers": 0}, 16, 2e-3),
     ),
     "ibug": Case(
         "ibug/labels_ibug_300W_train.xml", lambda i, s: i % 3 == 2, _config(BOXES, 5), 2

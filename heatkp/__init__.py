@@ -13,7 +13,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from heatkp import heatmaps
-    from heatkp.api import Run, train
+    from heatkp.api import CrossValidation, Run, cross_validate, train
     from heatkp.data.loading import load_data
     from heatkp.data.samples import Sample
     from heatkp.data.sets import read_labels
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 # Resolved on first use, so that `import heatkp` and the command line start without torch.
 _HOMES = {
+    "CrossValidation": "heatkp.api",
     "Heatmaps": "heatkp.inference.heatmaps",
     "Keypoints": "heatkp.inference.keypoints",
     "Predictor": "heatkp.inference.predictor",
@@ -36,6 +37,7 @@ _HOMES = {
     "Sample": "heatkp.data.samples",
     "Skeleton": "heatkp.skeletons",
     "create_model": "heatkp.models",
+    "cross_validate": "heatkp.api",
     "evaluate": "heatkp.evaluation.arrays",
     "head_names": "heatkp.models",
     "load_data": "heatkp.data.loading",
@@ -50,6 +52,7 @@ _HOMES = {
 _ROOMS = ("heatmaps",)
 
 __all__ = [
+    "CrossValidation",
     "Heatmaps",
     "Keypoints",
     "Predictor",
@@ -58,6 +61,7 @@ __all__ = [
     "Skeleton",
     "__version__",
     "create_model",
+    "cross_validate",
     "evaluate",
     "head_names",
     "heatmaps",

@@ -16,7 +16,7 @@ ORDER = [
     {"engine"},
     {"runs", "evaluation"},
     {"inference", "viz", "kaggle"},
-    {"training"},
+    {"training", "checking"},
     {"sweeps", "api"},
     {"cli"},
 ]
@@ -145,6 +145,8 @@ def test_types_form_no_cycle_within_a_folder(root):
         ["data", "split"],
         ["data", "merge"],
         ["data", "subset"],
+        ["data", "check"],
+        ["data", "suggest"],
         ["viz-heatmaps"],
         ["viz"],
         ["viz", "run"],

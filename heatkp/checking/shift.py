@@ -116,7 +116,7 @@ def estimate_shift(
     angle = headings(np.where(np.isfinite(t), p, np.nan))
     difference = as_complex(p) - as_complex(t)
     known = np.isfinite(difference) & np.isfinite(angle)[:, None]
-    kept = known.any(1)
+    kept = np.asarray(known.any(1))
     numbers = _numbers(range(len(p)) if groups is None else groups, kept)
     return _solve(difference[kept], known[kept], np.exp(1j * angle[kept]), numbers)
 

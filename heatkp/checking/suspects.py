@@ -104,7 +104,9 @@ def find_suspects(
     """
     p, t = np.asarray(found, np.float64), np.asarray(labels, np.float64)
     if p.shape != t.shape or p.shape[1:] != (len(skeleton), 2):
-        raise ValueError(f"predictions {p.shape}, labels {t.shape}: expected (N, {len(skeleton)}, 2)")
+        raise ValueError(
+            f"predictions {p.shape}, labels {t.shape}: expected (N, {len(skeleton)}, 2)"
+        )
     if not len(p):
         return []
     more = np.zeros(p.shape[:2]) if spread is None else np.nan_to_num(np.asarray(spread))
@@ -178,12 +180,16 @@ def _explain(
         if after > BETTER * before:
             break
         findings.append(
-            Finding(sample, kind, points, strength, before, after, others, part, _most(shape[moved]))
+            Finding(
+                sample, kind, points, strength, before, after, others, part, _most(shape[moved])
+            )
         )
         swap = np.arange(count)
         swap[moved] = places
         apart, costs = apart[:, swap], costs[:, swap]
-    return findings + _off(sample, np.diagonal(apart), shape, {k for f in findings for k in f.points})
+    return findings + _off(
+        sample, np.diagonal(apart), shape, {k for f in findings for k in f.points}
+    )
 
 
 _Made = tuple[float, str, str, tuple[int, ...], tuple[int, ...]]

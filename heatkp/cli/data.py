@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from heatkp.cli.common import png
-from heatkp.cli.data_sets import COMMANDS
+from heatkp.cli.data_labels import COMMANDS as OF_LABELS
+from heatkp.cli.data_sets import COMMANDS as OF_SETS
 from heatkp.cli.options import NameOption
 from heatkp.registry import READERS
 
@@ -40,7 +41,7 @@ def data() -> None:
     """Make data sets and look into them."""
 
 
-for _command in COMMANDS:
+for _command in (*OF_SETS, *OF_LABELS):
     data.add_command(_command)
 
 
@@ -285,4 +286,6 @@ def _list_failures(console: Console, found: Inspection, most: int = 10) -> None:
     section("groups of samples that show one image under other names (leave them out of training "
             "where one of them validates with data.leave_out_lookalikes=true):",
             [some(group) for group in found.near_duplicates], most)  # fmt: skip
+    for leak in found.leaks:
+        say(console, f"warning: {leak.note(found.splits[leak.part])}")
     section("notes on the labels:", list(found.notes))

@@ -95,9 +95,14 @@ def _tell(notes: Iterable[str], written: Iterable[tuple[str, Written]], format_:
 
 
 def _write(labels: Labels, to: str, out: str, placing: Any, keep_first: bool) -> None:
+    from heatkp.cli.common import progress_bar
+    from heatkp.cli.console import PlainConsole
     from heatkp.data.writers import write_labels
 
-    done = write_labels(labels, out, to, images=placing, first_only=keep_first)
+    with progress_bar(PlainConsole(stderr=True), "placing images") as progress:
+        done = write_labels(
+            labels, out, to, images=placing, first_only=keep_first, progress=progress
+        )
     _tell(labels.notes, [("", done)], to)
 
 
@@ -125,25 +130,39 @@ def convert(
 @click.option("--test", type=click.FloatRange(0, 1), default=0.0, show_default=True,
               help="Fraction for a test.")  # fmt: skip
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option(
+    "--by",
+    type=click.Choice(["all", "image", "person", "video"]),
+    default="all",
+    show_default=True,
+    help="What is not parted: samples of one source image, and of one "
+    "person or video; `image` parts videos, whose neighbouring frames are alike.",
+)
 @click.option("--own", is_flag=True, help="Take the parts that the labels themselves name.")
 def split(
     source: str, to: str | None, out: str, format_: str, placing: Any, orient: bool,
-    keep_first: bool, val: float, test: float, seed: int, own: bool,
+    keep_first: bool, val: float, test: float, seed: int, by: str, own: bool,
 ) -> None:  # fmt: skip
     """Divide the labels in FROM into train, val and test.
 
-    Samples of one source image, person or video stay together. Formats that hold splits get one
-    set, for the others there is a folder a part.
+    Samples of one source image, person or video stay together (--by). Formats that hold splits
+    get one set, for the others there is a folder a part.
     """
-    from heatkp.data.sets import PARTS, split_labels
+    from heatkp.cli.common import progress_bar
+    from heatkp.cli.console import PlainConsole
+    from heatkp.config import PARTS
+    from heatkp.data.sets import split_labels
     from heatkp.data.writers import write_parts
 
     labels = _read(source, format_, orient)
     if not own:
         fractions = {"train": 1 - val - test, "val": val, "test": test}
-        labels = split_labels(labels, fractions, seed)
+        labels = split_labels(labels, fractions, seed, by)
     to = _format(to, source, format_)
-    done = write_parts(labels, out, to, images=placing, first_only=keep_first)
+    with progress_bar(PlainConsole(stderr=True), "placing images") as progress:
+        done = write_parts(
+            labels, out, to, images=placing, first_only=keep_first, progress=progress
+        )
     counts = Counter(sample.split for sample in labels.samples)
     parts = ", ".join(f"{counts[name]} {name}" for name in PARTS if counts[name])
     _tell([*labels.notes, f"samples: {parts}"], done.items(), to)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -116,7 +117,11 @@ def measure(
             lambda note: console.print(note, highlight=False, soft_wrap=True),
         )  # fmt: skip
     write(target, json_text(metrics, indent=1) + "\n")
-    what = f"all of {data}" if data is not None and split == "all" else f"split {split}"
+    what = (
+        f"all of {Path(data).name or data}"
+        if data is not None and split == "all"
+        else f"split {split}"
+    )
     title = f"{together(names)}: {metrics['images']} images, {what}"
     console.print(metrics_table(metrics, title))
     console.print(f"Largest errors (image pixels): {worst_points(metrics)}", highlight=False)

@@ -98,7 +98,7 @@ def predict(
         say(aside, note)
     require_sources(found)
     target = None if piped else _free_folder(out)
-    request = _asked(found, Options(**options))
+    request = asked(found, Options(**options))
     for note in (_terms(request.options.model), _framing(request), *request.notes):
         if note:
             say(aside, note)
@@ -127,15 +127,15 @@ class Options(NamedTuple):
     """How points are found: options of the command."""
 
     model: str
-    where: str | None
-    edges: tuple[str, ...]
-    detector: str | None
-    min_score: float | None
-    max_faces: int | None
-    passes: int | None
-    flip_test: bool
-    batch_size: int
-    device: str
+    where: str | None = None
+    edges: tuple[str, ...] = ()
+    detector: str | None = None
+    min_score: float | None = None
+    max_faces: int | None = None
+    passes: int | None = None
+    flip_test: bool = False
+    batch_size: int = 16
+    device: str = "auto"
 
 
 class Request(NamedTuple):
@@ -190,7 +190,7 @@ def _free_folder(out: str | None) -> Path:
     return folder
 
 
-def _asked(found: FoundSources, options: Options) -> Request:
+def asked(found: FoundSources, options: Options) -> Request:
     """Open the model, the detector and the boxes. Raises `HeatkpError`s."""
     from heatkp.errors import SettingsError
     from heatkp.inference.batches import PickyDetector

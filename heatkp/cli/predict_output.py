@@ -109,7 +109,7 @@ def tell(console: Console, summary: Summary, folder: Path | None, formats: Seque
         f"{_count(summary.images, 'image')}, {_count(summary.objects, 'object')}, "
         f"{summary.seconds:.1f} s ({each:.0f} ms an image)",
     )
-    _list(console, "without a face", summary.without_object, SHOWN)
+    _list(console, "without an object", summary.without_object, SHOWN)
     _list(console, "without a box, left out", summary.without_box, SHOWN)
     several = "of several pages, of which the first was looked at"
     _list(console, several, summary.first_page, SHOWN)

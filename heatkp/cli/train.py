@@ -14,12 +14,15 @@ from heatkp.registry import HEADS
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from heatkp.training.folds import Trained
+
 EXAMPLES = """\b
 Examples:
   heatkp train                                  drawn faces, 68 points, a few minutes
   heatkp train --head kl --epochs 60
   heatkp train --config configs/part1_nose.yaml --data imm/
   heatkp train --set model.encoder=mobilenet_v2 --set augmentation.rotation=30
+  heatkp train --data labels/ --folds 5
   heatkp train --resume runs/softargmax-1
   heatkp train --resume runs/softargmax-1 --epochs 40
 """
@@ -43,7 +46,14 @@ Examples:
 @click.option("--batch-size", type=int, help="Samples per step.")
 @click.option("--lr", type=float, help="Largest learning rate.")
 @click.option("--seed", type=int, help="Seed of weights, order and augmentation.")
-@click.option("--out", type=click.Path(), help="New run folder.  [default: runs/HEAD-N]")
+@click.option("--folds", type=click.IntRange(2, 100), metavar="K",
+              help="Cross-validate: train K times, on all but one part of the samples, and measure "
+              "each on that one; tells which labels the others contradict most.")  # fmt: skip
+@click.option(
+    "--out",
+    type=click.Path(),
+    help="New run folder.  [default: runs/HEAD-N; with --folds runs/HEAD-folds-N]",
+)
 @click.option(
     "--set", "assignments", multiple=True, metavar="KEY=VALUE",
     help="Any other setting, as in model.stride=1; may be repeated.",
@@ -59,23 +69,30 @@ def train(
     out: str | None,
     assignments: tuple[str, ...],
     resume: str | None,
+    folds: int | None,
     **flags: object,
 ) -> None:
     """Train a model, evaluate it, and leave settings, metrics, weights and images in a folder."""
     from heatkp.errors import SettingsError
 
     given = {name: value for name, value in flags.items() if value is not None}
-    if resume is not None and (config or out):
-        raise SettingsError("--resume takes folder and settings from the run: leave out --config "
-                            "and --out")  # fmt: skip
+    if resume is not None and (config or out or folds):
+        raise SettingsError("--resume takes folder and settings from the run: leave out --config, "
+                            "--out and --folds")  # fmt: skip
 
     from heatkp.cli.console import PlainConsole
 
     console = PlainConsole()
     if resume is not None:
+        from heatkp.runs import is_folds
         from heatkp.training import resuming
 
         run = Path(resume)
+        if is_folds(run):
+            from heatkp.training.folds import resume_folds
+
+            report_folds(console, resume_folds(run, console, changes(given, assignments)))
+            return
         report(console, run, resuming.resume(run, console, changes=changes(given, assignments)))
         return
 
@@ -96,6 +113,11 @@ def train(
     unused = ignored(settings)
     if unused:
         console.print(f"ignored: {'; '.join(unused)}", highlight=False, soft_wrap=True)
+    if folds:
+        from heatkp.training.folds import train_folds
+
+        report_folds(console, train_folds(settings, folds, out, console))
+        return
     report(console, *fit.train(settings, out, console))
 
 
@@ -148,3 +170,18 @@ def report(console: Console, run: Path, metrics: dict[str, Any]) -> None:
         f"Look at {run / 'predictions.png'}; everything else is in {run}", highlight=False,
         soft_wrap=True,
     )  # fmt: skip
+
+
+def report_folds(console: Console, trained: Trained) -> None:
+    """Print the table of all folds and where everything is."""
+    from heatkp.cli.console import say
+    from heatkp.training.folds import FOLDS, PREDICTIONS, TABLE, fold_lines, folds_table
+
+    results, folder = trained.results, trained.folder
+    counts = f"{results['samples']} samples of {results['groups']} groups"
+    title = f"{folder}: {counts}, each by the network that was not trained on it"
+    console.print(folds_table(results, title))
+    for line in fold_lines(results):
+        say(console, line)
+    say(console, f"All samples by rank are in {folder / TABLE}, figures in {folder / FOLDS}, "
+        f"predictions in {folder / PREDICTIONS}")  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from heatkp.errors import DataError
 if TYPE_CHECKING:
     import h5py
 
+MOST_BYTES, _LARGER = 2**22, 100
+"""What an array in an HDF5 file may have, and so many times the file's size: such is compressed."""
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
@@ -59,7 +62,7 @@ class StoredImage(ImageSource):
     def __call__(self) -> Image:
         place = f"image {self.part} of {self.path}"
         with open_hdf5(self.path) as file:
-            stored = np.asarray(file[self.dataset][self.index])
+            stored = np.asarray(read_array(file[self.dataset], self.index))
         if stored.ndim > 1:
             pixels = stored.T if self.channels_first else stored
             return np.array(as_rgb(_of_levels(pixels), self.options.intensity))
@@ -86,6 +89,19 @@ def begins_as_hdf5(path: Path) -> bool:
             return file.read(len(_SIGNATURE)) == _SIGNATURE
     except OSError:
         return False
+
+
+def read_array(data: h5py.Dataset, index: Any = ()) -> Any:
+    """A dataset's content, or a row of it.
+
+    Raises `ValueError` where it would be far larger than its file: a damaged one may say so, and
+    HDF5 makes up what it does not find.
+    """
+    shape = data.shape if index == () else data.shape[1:]
+    size = math.prod(shape) * data.dtype.itemsize
+    if size > MOST_BYTES + _LARGER * data.file.id.get_filesize():
+        raise ValueError(f"{data.name} is of shape {data.shape}")
+    return data[index]
 
 
 @contextmanager

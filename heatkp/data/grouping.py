@@ -40,6 +40,15 @@ def joined(*keys: Sequence[Hashable | None]) -> list[int]:
     return [numbers.setdefault(group, len(numbers)) for group in groups.tolist()]
 
 
-def together(samples: Sequence[Sample]) -> list[int]:
-    """A group's number for each sample: those of one source image, person or video."""
-    return joined(sources_of(samples), [s.person for s in samples], [s.video for s in samples])
+def together(samples: Sequence[Sample], by: str = "all") -> list[int]:
+    """A group's number for each sample: those of one source image, and of one person or video.
+
+    Args:
+        by: `image`, `person` or `video`, which keeps those of one image together, too; `all`.
+    """
+    keys: list[Sequence[Hashable | None]] = [sources_of(samples)]
+    if by in ("person", "all"):
+        keys.append([s.person for s in samples])
+    if by in ("video", "all"):
+        keys.append([s.video for s in samples])
+    return joined(*keys)

@@ -14,11 +14,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from heatkp.config import PARTS
 from heatkp.coordinates import image_box
 from heatkp.data.checks import label_notes
 from heatkp.data.checks.boxes import box_notes
 from heatkp.data.checks.orientation import orientation
 from heatkp.data.depth import depth_notes
+from heatkp.data.leaks import Leak, copy_leaks, source_leaks
 from heatkp.data.mirroring import mirroring_note
 from heatkp.data.near_duplicates import find_near_duplicates, groups_of, label_gap
 from heatkp.data.samples import Labels, Sample, Visibility
@@ -70,8 +72,10 @@ class Inspection:
 
     Attributes:
         images: different images, by file.
-        images: groups that a split keeps together.
-        persons: persons that are named.
+        sources: groups that a split keeps together.
+        persons, videos: persons and videos that are named.
+        splits: samples in each part of the labels' own split; empty where they name none.
+        leaks: samples of its `val` and `test` whose image is in its `train`, too.
         layout, points: the skeleton's name and number of points.
         pairs, midline, unpaired: names of points that change places in a mirrored image, that
             stay, and of which that is not known; `mirroring`: the same in words, with what told.
@@ -79,8 +83,7 @@ class Inspection:
         unlabelled_samples: those without a labelled point.
         boxes: samples that have a box; `flat_boxes` of them without area, left out below.
         objects: samples of an image.
-        splits: parts of the data that the labels name, with their samples.
-        videos, tracks: how many the labels name.
+        tracks: how many the labels name.
         codes: the codes of visibility that there are, of `Visibility`.
         sides_from: what told pairs and midline: `layout`, `name`, `flip_idx`, `position`, ...
         upright: whether the points are the right way up; None where nothing tells it, and in words
@@ -104,6 +107,9 @@ class Inspection:
     samples: int
     sources: int
     persons: int
+    videos: int
+    splits: dict[str, int]
+    leaks: tuple[Leak, ...]
     layout: str
     points: int
     pairs: tuple[tuple[str, str], ...]
@@ -117,8 +123,6 @@ class Inspection:
     image_width: Spread | None
     image_height: Spread | None
     objects: Spread | None
-    splits: dict[str, int]
-    videos: int
     tracks: int
     codes: tuple[int, ...]
     sides_from: tuple[str, ...]
@@ -144,7 +148,7 @@ class Inspection:
 
     def as_dict(self) -> dict[str, Any]:
         """The same as dictionaries and lists, for JSON."""
-        return asdict(self)
+        return {**asdict(self), "leaks": [leak._asdict() for leak in self.leaks]}
 
 
 class _Decoded(NamedTuple):
@@ -244,6 +248,23 @@ def _sides_from(skeleton: Skeleton) -> tuple[str, ...]:
     return (*first, "position") if skeleton.by_position else first
 
 
+def split_counts(samples: Sequence[Sample]) -> dict[str, int]:
+    """Samples in each part of the labels' own split, in the usual order."""
+    counts = Counter(s.split for s in samples if s.split is not None)
+    return {part: counts[part] for part in sorted(counts, key=lambda p: (*PARTS, p).index(p))}
+
+
+def _leaks(samples: Sequence[Sample], alike: Sequence[tuple[int, int]]) -> tuple[Leak, ...]:
+    """Held-back samples whose image is trained on, by names, and the others by what they show."""
+    parts = {part: [s for s in samples if s.split == part] for part in PARTS}
+    named = source_leaks(parts)
+    told = {(leak.part, name) for leak in named for name in leak.samples}
+    others = [
+        pair for pair in alike if not {(samples[i].split, samples[i].id) for i in pair} & told
+    ]
+    return (*named, *copy_leaks(samples, others))
+
+
 def inspect(
     labels: Labels,
     format: str = "",
@@ -296,6 +317,9 @@ def inspect(
         samples=len(samples),
         sources=len({s.id if s.source_image is None else s.source_image for s in samples}),
         persons=len({s.person for s in samples} - {None}),
+        videos=len({s.video for s in samples} - {None}),
+        splits=split_counts(samples),
+        leaks=_leaks(samples, [(p.first, p.second) for p in pairs]),
         layout=skeleton.name,
         points=len(skeleton),
         pairs=tuple((names_of[a], names_of[b]) for a, b in skeleton.pairs),
@@ -309,8 +333,6 @@ def inspect(
         image_width=_spread(w for w, _ in sizes),
         image_height=_spread(h for _, h in sizes),
         objects=_spread(Counter(s.image_name for s in samples).values()),
-        splits=dict(Counter(s.split for s in samples if s.split is not None)),
-        videos=len({s.video for s in samples} - {None}),
         tracks=len({(s.video, s.track) for s in samples if s.track is not None}),
         codes=tuple(sorted(codes)),
         sides_from=_sides_from(skeleton),

@@ -19,6 +19,9 @@ from heatkp.data.readers._common import distinct
 from heatkp.data.samples import Labels, Sample
 from heatkp.errors import DataError, SettingsError
 
+BY = ("all", "image", "person", "video")
+_WHAT = {"all": "image, person and video", **{name: name for name in BY[1:]}}
+
 
 def read_labels(
     path: str | PathLike[str], format: str = "auto", *, orient: bool = False, strict: bool = True
@@ -39,7 +42,9 @@ def read_labels(
     return read(Path(path), format, strict, ImageOptions(orient))
 
 
-def split_labels(labels: Labels, fractions: Mapping[str, float], seed: int = 0) -> Labels:
+def split_labels(
+    labels: Labels, fractions: Mapping[str, float], seed: int = 0, by: str = "all"
+) -> Labels:
     """Labels whose samples have a `split`, drawn at random: of each part about its fraction.
 
     Samples of one source image, person or video are in one part, so that fractions of few such
@@ -47,6 +52,7 @@ def split_labels(labels: Labels, fractions: Mapping[str, float], seed: int = 0) 
 
     Args:
         fractions: of samples, of `PARTS`; they make 1 together.
+        by: what is not parted: `all` of these, or `image`, `person` or `video`, see `together`.
 
     Raises:
         SettingsError: for fractions that are none.
@@ -54,14 +60,14 @@ def split_labels(labels: Labels, fractions: Mapping[str, float], seed: int = 0) 
     """
     wanted = _fractions(fractions)
     samples = labels.samples
-    groups = together(samples)
+    groups = together(samples, by)
     members: dict[int, list[int]] = {}
     for i, group in enumerate(groups):
         members.setdefault(group, []).append(i)
     if len(members) < len(wanted):
         raise DataError(
-            f"{len(samples)} samples are of {len(members)} groups that one image, person or video "
-            f"joins: too few for {len(wanted)} parts"
+            f"{len(samples)} samples are in {len(members)} groups by {_WHAT[by]}, too few for "
+            f"{len(wanted)} parts; --by says what must not be parted"
         )
     order = np.random.default_rng(seed).permutation(len(members)).tolist()
     order.sort(key=lambda group: -len(members[group]))  # the largest first, to come out even

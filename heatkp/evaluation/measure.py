@@ -237,7 +237,7 @@ def load_split(name: str, loaded: Loaded, data: str | None, split: str) -> Keypo
     if data is not None and split != "all":
         found = _own_elsewhere(loaded, data, split)
     if found is None:
-        settings = settings if data is None else _for_other(settings, data)
+        settings = settings if data is None else _for_other(settings, data, split)
         load = loading.load_data if data is None or split != "all" else loading.load_whole
         found = load(whole(settings), chosen)
     found = in_order_of(loaded.skeleton, name, settings, found)
@@ -261,13 +261,15 @@ def _own_elsewhere(loaded: Loaded, data: str, split: str) -> KeypointData | None
     return found if found.val and fingerprint(found.val) == loaded.validation else None
 
 
-def _for_other(settings: Data, data: str) -> Data:
+def _for_other(settings: Data, data: str, split: str) -> Data:
     """A run's settings for other data than its own, which has a split of its own."""
     # Pairs are of the run's own layout, by which images are mirrored.
     other = {"format": "auto", "path": data, "pairs": None, **OWN_PARTS}
     if settings.split not in ("person", "lookalikes"):
         other["split"] = "auto"
-    if not settings.validation:
+    if split == "test":  # which does not depend on how the others are split
+        other["validation"] = 0
+    elif not settings.validation:
         other["validation"] = Data.model_fields["validation"].default
     return parse_settings({"data": settings.model_dump() | other}, "--data").data
 

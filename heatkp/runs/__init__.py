@@ -2,6 +2,7 @@
 
 from heatkp.runs.folder import (
     ENVIRONMENT,
+    FOLDS,
     HISTORY,
     LAST,
     METRICS,
@@ -9,6 +10,9 @@ from heatkp.runs.folder import (
     WEIGHTS,
     check_run,
     create_run,
+    fold_folder,
+    fold_runs,
+    is_folds,
     run_folder,
 )
 from heatkp.runs.loaded import Loaded, load_run, loaded_model
@@ -16,7 +20,8 @@ from heatkp.runs.record import describe, environment
 from heatkp.runs.weights import PACKAGED, fill, read_weights, save_weights, weights_path
 
 __all__ = [
-    "ENVIRONMENT", "HISTORY", "LAST", "METRICS", "PACKAGED", "SETTINGS", "WEIGHTS", "Loaded",
-    "check_run", "create_run", "describe", "environment", "fill", "load_run", "loaded_model",
-    "read_weights", "run_folder", "save_weights", "weights_path",
+    "ENVIRONMENT", "FOLDS", "HISTORY", "LAST", "METRICS", "PACKAGED", "SETTINGS", "WEIGHTS",
+    "Loaded", "check_run", "create_run", "describe", "environment", "fill", "fold_folder",
+    "fold_runs", "is_folds", "load_run", "loaded_model", "read_weights", "run_folder",
+    "save_weights", "weights_path",
 ]  # fmt: skip

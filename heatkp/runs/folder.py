@@ -14,6 +14,24 @@ METRICS = "metrics.json"
 HISTORY = "metrics.csv"
 WEIGHTS = "weights.safetensors"
 LAST = "checkpoints/last.ckpt"
+FOLDS = "folds.json"
+"""Of a folder that holds a run for each fold."""
+
+
+def is_folds(folder: str | Path) -> bool:
+    """Whether it is the folder of a cross-validation, whose runs are `fold-1`, `fold-2` ..."""
+    return (Path(folder) / FOLDS).is_file()
+
+
+def fold_folder(folder: Path, fold: int) -> Path:
+    """The run of a fold, from 1."""
+    return folder / f"fold-{fold}"
+
+
+def fold_runs(folder: Path) -> list[Path]:
+    """The folders of the folds' runs, in their order."""
+    found = (p for p in folder.glob("fold-*") if p.name[5:].isdecimal() and p.is_dir())
+    return sorted(found, key=lambda path: int(path.name[5:]))
 
 
 def run_folder(run: str | Path) -> Path:

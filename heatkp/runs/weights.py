@@ -16,7 +16,7 @@ import heatkp
 from heatkp.errors import CheckpointError
 from heatkp.files import replacing, utf8_path
 from heatkp.models import KeypointModel
-from heatkp.runs.folder import LAST, WEIGHTS
+from heatkp.runs.folder import LAST, WEIGHTS, fold_folder, is_folds
 from heatkp.text import existing
 
 PACKAGED = Path(heatkp.__file__).parent / "weights"
@@ -74,6 +74,10 @@ def weights_path(path: str | Path) -> Path:
     for name in (WEIGHTS, LAST):
         if (path / name).is_file():
             return path / name
+    if is_folds(path):
+        raise CheckpointError(
+            f"{path} holds a run for each fold: name one of them, such as {fold_folder(path, 1)}"
+        )
     raise CheckpointError(f"the run folder {path} holds no weights (no {WEIGHTS}, no {LAST})")
 
 

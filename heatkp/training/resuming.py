@@ -51,12 +51,7 @@ def resume(
     if not (run / runs.SETTINGS).is_file():
         raise CheckpointError(f"{run} is not a run folder: it has no {runs.SETTINGS}")
     changes = changes or {}
-    refused = [key for key in changes if key not in MAY_CHANGE]
-    if refused:
-        raise SettingsError(
-            f"{refused[0]}: a run that goes on keeps its settings, except {', '.join(MAY_CHANGE)}; "
-            f"for others start a new run from its weights with --set model.init={run}"
-        )
+    require_changes(run, changes)
     values = read_yaml(run / runs.SETTINGS)
     for key, value in {**(overrides or {}), **changes}.items():
         put(values, key, value)
@@ -85,6 +80,16 @@ def resume(
         fit.begin(prepared, run, settings=bool(changes))
         fit.fit(prepared, run, console, last if last.is_file() else None, callbacks, finished)
         return fit.finish(prepared, run)
+
+
+def require_changes(run: Path, changes: Mapping[str, Any]) -> None:
+    """Raises `SettingsError` for settings that a run keeps when it goes on."""
+    refused = [key for key in changes if key not in MAY_CHANGE]
+    if refused:
+        raise SettingsError(
+            f"{refused[0]}: a run that goes on keeps its settings, except {', '.join(MAY_CHANGE)}; "
+            f"for others start a new run from its weights with --set model.init={run}"
+        )
 
 
 def _require_epochs(

@@ -31,7 +31,7 @@ def plane(z):
 @given(st.integers(0, 2**32), st.floats(-3, 3), st.floats(-3, 3))
 def test_the_shift_is_found_within_its_error(seed, x, y):
     truth, found, _ = objects(seed)
-    shift = estimate_shift(found, truth + (x, y))
+    shift = estimate_shift(found, truth + np.array([x, y]))
     # 6 standard errors: one in 10^8 or so of such estimates is beyond.
     assert abs(shift.x - x) < 6 * shift.errors[0] + 1e-9
     assert abs(shift.y - y) < 6 * shift.errors[1] + 1e-9
@@ -41,7 +41,7 @@ def test_the_shift_is_found_within_its_error(seed, x, y):
 @given(st.integers(0, 2**32))
 def test_without_noise_it_is_exact(seed):
     truth, found, _ = objects(seed, 40, noise=0.0)
-    shift = estimate_shift(found, truth + (0.5, -0.25))
+    shift = estimate_shift(found, truth + np.array([0.5, -0.25]))
     assert (shift.x, shift.y) == pytest.approx((0.5, -0.25), abs=1e-6)
 
 
@@ -66,13 +66,13 @@ def test_groups_that_err_together_count_once():
 def test_wild_predictions_count_little():
     truth, found, _ = objects(1, 300)
     found[:30] += (200, 0)
-    shift = estimate_shift(found, truth + (0.5, 0))
+    shift = estimate_shift(found, truth + np.array([0.5, 0]))
     assert abs(shift.x - 0.5) < 0.15
 
 
 def test_equal_headings_tell_nothing():
     truth, found, _ = objects(2, 100, spread=0.1)
-    shift = estimate_shift(found, truth + (2, 0))
+    shift = estimate_shift(found, truth + np.array([2, 0]))
     assert not shift.tells and not shift.found
     assert shift.spread < 0.01
     still = estimate_shift(*objects(2, 100, spread=0.0)[1::-1])
@@ -87,7 +87,7 @@ def test_spread_is_of_headings():
 
 def test_missing_points_and_samples_are_left_out():
     truth, found, _ = objects(4, 200)
-    truth = truth + (1.0, 0.0)
+    truth = truth + np.array([1.0, 0.0])
     truth[::3, :2] = np.nan
     truth[5] = np.nan
     shift = estimate_shift(found, truth)

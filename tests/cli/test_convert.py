@@ -149,7 +149,7 @@ def test_predictions_are_label_sets(faces, tmp_path):
                  read(faces).skeleton.point_names]  # fmt: skip
         for sample in labels.samples:
             own = next(s for n, s in expected.items() if sample.file.name.endswith(n))
-            near = 0.5 * 10.0**-writer.digits + 1e-3
+            near = 0.5 * 10.0**-writer.digits + 2e-3  # the table is rounded, too
             labelled = sample.visibility[order] > 0
             found = sample.points[order][labelled]
             np.testing.assert_allclose(found, own.points[labelled], atol=near, rtol=0)

@@ -101,7 +101,7 @@ def test_a_folder(tiny_run, photos, tmp_path):
     shots = ["a/1.png", "b/1.png", "b/2.jpg"]
     pts = [f"pts/{s[:3]}.pts" for s in shots]
     assert names(out) == sorted([*tables, *pts, *(f"images/{s}" for s in shots)])
-    assert "3 images, 3 faces" in text and "ms an image" in text and str(out) in text
+    assert "3 images, 3 objects" in text and "ms an image" in text and str(out) in text
     assert "without a face" not in text and "research" not in text
     summary = json.loads((out / "summary.json").read_text())
     assert summary["complete"] and summary["images"] == 3 and summary["errors"] == []
@@ -153,7 +153,7 @@ def test_faces_are_found(boxed, photos, detector, tmp_path):
     out = tmp_path / "out"
     text = run(photos, "--model", boxed, "--out", out, "--detector", "told")
     assert detector == ["told"]
-    assert "4 images, 6 faces" in text and "1 without a face: a/white.png" in text
+    assert "4 images, 6 objects" in text and "1 without an object: a/white.png" in text
     found = inputs(out)
     assert found["a/white.png"]["objects"] == []
     assert [f["box_score"] for f in found["b/2.jpg"]["objects"]] == [0.9, 0.4]
@@ -188,7 +188,7 @@ def test_boxes_of_a_file(boxed, photos, tmp_path):
     labels.write_text(imglab_text(entries))
     out = tmp_path / "out"
     text = run(photos, "--boxes", labels, "--model", boxed, "--out", out)
-    assert "2 images, 3 faces" in text and "1 without a box, left out: b/1.png" in text
+    assert "2 images, 3 objects" in text and "1 without a box, left out: b/1.png" in text
     found = inputs(out)
     assert list(found) == ["a/1.png", "b/2.jpg"]
     assert found["a/1.png"]["objects"][0]["box"] == [0.5, 1.5, 30.5, 41.5]
@@ -216,7 +216,7 @@ def test_a_model_of_boxes_says_where_it_has_none(boxed, photos, tmp_path):
 def test_what_is_no_run_is_said(tmp_path):
     write_image(tmp_path / "photo.png")
     told = run(tmp_path / "photo.png", "--model", tmp_path / "photo.png", code=2)
-    assert "image.png is no run" in told and "weights_only" not in told
+    assert "photo.png is no run" in told and "weights_only" not in told
 
 
 def test_videos(tiny_run, photos, tmp_path):
@@ -224,7 +224,7 @@ def test_videos(tiny_run, photos, tmp_path):
     out = tmp_path / "out"
     formats = ["--format", "json", "--format", "csv", "--format", "pts"]
     text = run(photos / "a", "--model", tiny_run, "--out", out, "--every", 3, *formats)
-    assert "4 images, 4 faces" in text
+    assert "4 images, 4 objects" in text
     found = inputs(out)
     assert [p.get("frame") for p in found.values()] == [None, 0, 3, 6]
     assert [p.get("time") for p in found.values()] == [None, 0.0, 0.3, 0.6]
@@ -242,7 +242,7 @@ def test_bad_files_are_named_and_the_others_done(tiny_run, photos, tmp_path):
     out = tmp_path / "out"
     gone = photos / "gone.jpg"
     text = run(photos, gone, "--model", tiny_run, "--out", out, code=1)
-    assert "3 images, 3 faces" in text and "4 could not be used" in text
+    assert "3 images, 3 objects" in text and "4 could not be used" in text
     for words in ("a/text.jpg: ", "a/half.jpg: ", "is not an image", "b/clip.mp4: ",
                   f"{gone}: there is no such file"):  # fmt: skip
         assert words in text, text
@@ -263,7 +263,7 @@ def test_unusual_pictures(tiny_run, tmp_path):
     turned(folder / "turned.jpg")
     out = tmp_path / "out"
     text = run(folder, "--model", tiny_run, "--out", out, "--format", "json", "--format", "csv")
-    assert "8 images, 8 faces" in text and "stored turned (EXIF): 1;" in text
+    assert "8 images, 8 objects" in text and "stored turned (EXIF): 1;" in text
     found = inputs(out)
     assert found["turned.jpg"]["turned_by_exif"] and found["turned.jpg"]["width"] == 20
     assert (found["dot.png"]["width"], found["row.png"]["width"]) == (1, 90)
@@ -279,7 +279,7 @@ def test_standard_output(tiny_run, photos, tmp_path, monkeypatch):
         assert result.exit_code == 0
         key = {"json": "images", "coco": "images"}[format]
         assert len(json.loads(result.stdout)[key]) == 3
-        assert "3 images, 3 faces" in result.stderr
+        assert "3 images, 3 objects" in result.stderr
     result = heatkp("predict", photos, "--model", tiny_run, "--format", "csv", "--out", "-")
     assert result.stdout.splitlines()[1].startswith("images/a/1.png,,,64,64,1,")
     assert names(tmp_path) == before
@@ -359,4 +359,4 @@ def test_a_picture_in_an_unusual_place(tiny_run, tmp_path):
     photo = write_image(tmp_path / "ä ö" / "a$[b].png")
     text = run(photo, "--model", tiny_run, "--out", tmp_path / "out")
     assert "images/a$[b].png" in names(tmp_path / "out")
-    assert "1 image, 1 face, " in text
+    assert "1 image, 1 object, " in text

@@ -115,7 +115,8 @@ def test_runs_that_do_not_go_together(tiny_run, other, faces, tmp_path):
         refused(["eval", tiny_run, run, *out], "val samples", "--data")
     # Other data that they split differently is no remedy where it is there already.
     split = variant(tiny_run, tmp_path / "split.safetensors", split_seed=1)
-    refused(["eval", tiny_run, split, "--data", faces, *out], "differently", "(--split all)")
+    val = ["--data", faces, "--split", "val"]
+    refused(["eval", tiny_run, split, *val, *out], "differently", "(--split all)")
     refused(["eval", tiny_run, tmp_path / "none", *out], "no run folder or checkpoint")
     refused(["eval", tiny_run, other, "--passes", 2, *out], "two passes need")
     assert not (tmp_path / "out").exists()

@@ -15,7 +15,7 @@ from heatkp.config import Head as HeadSettings
 from heatkp.config import parse_settings
 from heatkp.data.loading import load_data
 from heatkp.data.module import KeypointDataModule
-from heatkp.evaluation import evaluate
+from heatkp.evaluation import measure
 from heatkp.models import build_model
 from heatkp.viz.figures import mean_distance
 from tests.cli.test_cli import refused
@@ -62,13 +62,13 @@ def words(result):
 
 def test_validation_samples(four_points, monkeypatch):
     seen = []
-    whole = evaluate.predict_dataset
+    whole = measure.predict_dataset
 
     def spy(*arguments, **more):
         seen.append(whole(*arguments, **more))
         return seen[-1]
 
-    monkeypatch.setattr(evaluate, "predict_dataset", spy)
+    monkeypatch.setattr(measure, "predict_dataset", spy)
     text = words(heatkp("viz-heatmaps", four_points, "--samples", 1, "--points", "3,jaw_8,0-1"))
     folder = four_points / "heatmaps"
     stems = ["best-1", "median-1", "worst-1"]

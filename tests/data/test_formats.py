@@ -13,10 +13,9 @@ from heatkp.data.readers import READERS, read, reader, recognise
 from heatkp.data.readers.pts import write_pts
 from heatkp.data.samples import Labels, Sample
 from heatkp.errors import DataError, ExtensionError, SettingsError, UnknownNameError
+from heatkp.registry import LABEL_WRITERS
 from heatkp.skeletons import Skeleton
 from tests.conftest import heatkp, write_image, write_imm
-
-COCO = '{"images": [], "annotations": []}'
 
 
 @pytest.fixture
@@ -26,15 +25,20 @@ def register(monkeypatch):
     return reader
 
 
-def test_the_table_in_the_readme(root):
-    """A row for each, with what the reader itself says."""
-    text = (root / "README.md").read_text(encoding="utf-8")
+def test_the_table_of_formats(root):
+    """A row for each, with what the reader itself says, and whether it is written, too."""
+    text = (root / "docs" / "labels.md").read_text(encoding="utf-8")
     table = re.search(r"^\| format \|.*\n\|---.*\n((?:\|.*\n)+)", text, re.MULTILINE)
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table[1].splitlines()]
     told = {name.strip("`"): rest for name, *rest in rows}
-    assert told == {
-        name: [r.what, "yes" if r.boxes else "no", r.unlabelled] for name, r in READERS.items()
-    }
+
+    def said(name, reader):
+        boxes, written = (
+            "yes" if given else "no" for given in (reader.boxes, name in LABEL_WRITERS)
+        )
+        return [reader.what, boxes, reader.unlabelled, written]
+
+    assert told == {name: said(name, reader) for name, reader in READERS.items()}
 
 
 def test_the_order_in_which_folders_are_recognised(tmp_path):
@@ -56,7 +60,7 @@ def test_the_order_in_which_folders_are_recognised(tmp_path):
     assert order == ["imm", "coco", "imglab", "kaggle15", "csv", "pts"]
     for name in ("a.json", "b.json"):
         (folder / name).write_text(COCO)
-    with pytest.raises(DataError, match=r"2 COCO files .*: give the path of one") as caught:
+    with pytest.raises(DataError, match=r"2 COCO files .*give the path of one") as caught:
         recognise(folder)
     assert all(f"({name})" in str(caught.value) for name in READERS)
 

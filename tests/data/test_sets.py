@@ -85,6 +85,18 @@ def test_fractions_that_are_none(fractions):
         split_labels(set_of(sample("a")), fractions)
 
 
+def test_what_is_not_parted():
+    labels = set_of(*(sample(str(i), video="v", person=str(i % 2)) for i in range(6)))
+    halves = {"train": 0.5, "val": 0.5}
+    for by in ("all", "video"):
+        with pytest.raises(DataError, match=r"6 samples are in 1 groups by .*--by"):
+            split_labels(labels, halves, by=by)
+    done = split_labels(labels, halves, by="person")
+    assert len({(s.person, s.split) for s in done.samples}) == 2
+    done = split_labels(labels, halves, by="image")
+    assert Counter(s.split for s in done.samples) == {"train": 3, "val": 3}
+
+
 def test_own_parts():
     labels = set_of(sample("a", split="test"), sample("b"), sample("c", split="train"))
     parts = parts_of(labels)

@@ -333,6 +333,18 @@ def test_turned_images_are_written_upright(tmp_path):
     assert read(linked.path).samples[0].declared_size == (20, 30)
 
 
+def test_images_that_a_tool_does_not_take_become_png(images, tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (48, 64), np.uint8)
+    (tmp_path / "a.pgm").write_bytes(cv2.imencode(".pgm", pixels)[1].tobytes())
+    labels = set_of(tmp_path, "a.pgm")
+    done = write_labels(labels, tmp_path / "yolo", "yolo", images="link")
+    assert any("does not take, written as PNG files: 1" in note for note in done.notes)
+    found = read(done.path).samples[0]
+    assert found.file.suffix == ".png" and np.array_equal(found.rgb()[:, :, 0], pixels)
+    kept = read(write_labels(labels, tmp_path / "coco", "coco").path).samples[0]
+    assert kept.file.suffix == ".pgm"
+
+
 def test_names_that_collide_get_numbers(tmp_path):
     for name in ("x/a.png", "y/a.PNG", "x/a.bmp", "y/b/c.png"):
         (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)

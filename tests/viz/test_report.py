@@ -64,9 +64,9 @@ def test_maps_come_back_from_the_page(run, made):
                 assert np.abs(back - maps[k]).max() <= maps[k].max() * (0.5 / 255 + 0.006)
         assert np.allclose(found["points"], view.points, atol=0.006)
         assert np.allclose(found["truth"], view.truth, atol=0.006)
-        assert np.allclose(found["image"], view.image_error, atol=0.006)
+        assert np.allclose(found["distance"], view.image_error, atol=0.006)
         # The errors of the whole set, which the tables are made of, say the same.
-        assert np.allclose(found["image"], run.distance[places[face["id"]]], atol=0.02)
+        assert np.allclose(found["distance"], run.distance[places[face["id"]]], atol=0.02)
         ellipses = [viz_maps.ellipse(c) for c in view.covariance]
         assert np.allclose(found["ellipses"][30], ellipses[30], atol=0.006)
 
@@ -77,9 +77,9 @@ def test_what_is_not_labelled_is_null(run):
     name = spoiled.dataset.samples[1].id
     found = next(f for f in facts["faces"] if f["id"] == name)
     own = found["runs"][0]
-    assert own["truth"][30] is None and own["image"][30] is None and own["targetPeaks"][30] == 0
+    assert own["truth"][30] is None and own["distance"][30] is None and own["targetPeaks"][30] == 0
     assert own["length"] is None and own["mean"] is None  # without an eye no inter-ocular
-    assert own["points"][30] is not None and own["image"][31] is not None
+    assert own["points"][30] is not None and own["distance"][31] is not None
     assert found["turn"] is None
     whole = np.nanmean(spoiled.distance)
     assert spoiled.metrics()["distance_photo"] == pytest.approx(whole)

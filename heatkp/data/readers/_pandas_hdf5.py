@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from heatkp.data.frames import open_hdf5
+from heatkp.data.frames import open_hdf5, read_array
 from heatkp.errors import DataError
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def _axis(node: h5py.Group, name: str) -> Names:
         return [(_text(value),) for value in _level(node[name])]
     levels = []
     for i in range(int(node.attrs[f"{name}_nlevels"])):
-        values, codes = _level(node[f"{name}_level{i}"]), node[f"{name}_label{i}"][()]
+        values, codes = _level(node[f"{name}_level{i}"]), read_array(node[f"{name}_label{i}"])
         levels.append(["" if code < 0 else _text(values[code]) for code in codes.tolist()])
     return list(zip(*levels))
 
@@ -88,7 +88,7 @@ def _level(data: h5py.Dataset) -> list[Any]:
     """Values of an axis' level; those of type object are a pickled array."""
     if _attribute(data, "CLASS") == "VLARRAY":
         raise ValueError("names that are pickled objects; save it with a newer pandas")
-    return list(data[()].tolist())
+    return list(read_array(data).tolist())
 
 
 def _fixed(node: h5py.Group) -> Frame:
@@ -99,7 +99,8 @@ def _fixed(node: h5py.Group) -> Frame:
         items, block = _axis(node, f"block{i}_items"), node[f"block{i}_values"]
         if _attribute(block, "CLASS") == "VLARRAY":
             continue  # texts, such as comments
-        numbers = block[()] if block.attrs.get("transposed", False) else block[()].T
+        numbers = read_array(block)
+        numbers = numbers if block.attrs.get("transposed", False) else numbers.T
         values[:, [places[item] for item in items]] = numbers
     return Frame(columns, rows, values)
 
@@ -117,7 +118,7 @@ def _table(node: h5py.Group) -> Frame:
     columns = _names(_unpickled(node.attrs["non_index_axes"])[0][1])
     places = {name: i for i, name in enumerate(columns)}
     data = node["table"]
-    content = data[()]
+    content = read_array(data)
     values = np.full((len(content), len(columns)), np.nan)
     for field in content.dtype.names:
         kind = data.attrs.get(f"{field}_kind")

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from heatkp.data.frames import open_hdf5
+from heatkp.data.frames import open_hdf5, read_array
+from heatkp.data.readers._common import FURTHEST
 from heatkp.errors import DataError
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def _json(value: Any) -> Any:
 def _rows(file: h5py.File, name: str, fields: Sequence[str]) -> npt.NDArray[np.void]:
     """A table with named columns; h5wasm writes numbers (N, C) with the names beside them."""
     data = file[name]
-    content = data[()]
+    content = read_array(data)
     if content.dtype.names is None and content.ndim == 2 and "field_names" in data.attrs:
         names = _json(data.attrs["field_names"])
         table = np.empty(len(content), [(str(n), content.dtype) for n in names])
@@ -110,7 +111,9 @@ def _points(file: h5py.File, format_id: float) -> npt.NDArray[np.float64]:
     stored is often just where the program put them."""
     table = _rows(file, "points", ("x", "y", "visible"))
     where = np.stack([table["x"], table["y"]], 1).astype(np.float64)
-    where[~table["visible"].astype(bool)] = np.nan
+    where[~table["visible"].astype(bool) | ~np.isfinite(where).all(1)] = np.nan
+    if (np.abs(where) > FURTHEST).any():
+        raise ValueError(f"a point is at {where[np.abs(where) > FURTHEST][0]:g}")
     return where - 0.5 if format_id < _CENTRED else where
 
 
@@ -162,7 +165,7 @@ def _embedded(
     group = data.parent
     rows = None
     if "frame_numbers" in group:
-        rows = {int(number): row for row, number in enumerate(group["frame_numbers"][()])}
+        rows = {int(number): row for row, number in enumerate(read_array(group["frame_numbers"]))}
     order = data.attrs.get("channel_order", "RGB" if format_id >= _RGB else "BGR")
     order = order.decode() if isinstance(order, bytes) else str(order)
     first = backend.get("input_format") == "channels_first"
@@ -182,7 +185,7 @@ def _source(file: h5py.File, dataset: str, value: Mapping[str, Any]) -> Mapping[
     if "source_video" not in group:
         return {}
     source = group["source_video"]
-    return dict(_json(source["json"][()] if "json" in source else source.attrs["json"]))
+    return dict(_json(read_array(source["json"]) if "json" in source else source.attrs["json"]))
 
 
 def _files(value: Mapping[str, Any]) -> tuple[list[str], bool]:
@@ -240,14 +243,17 @@ def read_tables(path: Path) -> Tables:
         frames = _rows(
             file, "frames", ("video", "frame_idx", "instance_id_start", "instance_id_end")
         )
-        videos = [
-            _video(file, _json(text), i, format_id)
-            for i, text in enumerate(file["videos_json"][()])
-        ]
+        if "video_crops" in file and _json(read_array(file["video_crops"])):
+            raise DataError(
+                f"{path} labels parts of videos (video_crops), which cannot be read: save a "
+                "package with images from SLEAP (.pkg.slp)"
+            )
+        told = [_json(text) for text in read_array(file["videos_json"])]
+        videos = [_video(file, value, i, format_id) for i, value in enumerate(told)]
         return Tables(
             [_graph(value, every) for value in metadata["skeletons"]],
             _numbered(videos, frames),
-            [str(_json(text)[1]) for text in file["tracks_json"][()]],
+            [str(_json(text)[1]) for text in read_array(file["tracks_json"])],
             frames,
             _rows(
                 file,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from pathlib import PurePosixPath
 
 _WORDS = {
     "train": "train", "training": "train", "trainval": "train", "trainset": "train",
@@ -23,3 +25,38 @@ def split_of(name: str) -> str | None:
     """
     found = {_WORDS[word] for t in _TOKEN.findall(name) if (word := t.lower()) in _WORDS}
     return found.pop() if len(found) == 1 else None
+
+
+_WHOLE = {"afw": "train", "ibug": "test"}
+"""Collections of 300-W that are in one part as they are (Sagonas et al. 2013)."""
+
+
+def folder_splits(names: Sequence[str]) -> list[str | None]:
+    """The part of the split that each image is in, by a folder in its name: `train`, `testset`.
+
+    300-W has `trainset` and `testset` in some of its collections, beside others that train (`afw`)
+    or test (`ibug`) as wholes.
+
+    >>> folder_splits(["helen/trainset/1.jpg", "lfpw/testset/2.jpg", "afw/3.jpg", "more/4.jpg"])
+    ['train', 'test', 'train', None]
+    >>> folder_splits(["afw/3.jpg", "ibug/4.jpg"])
+    [None, None]
+    """
+    folders = [[part.lower() for part in _parent(name).parts] for name in names]
+    found = [
+        _only([split_of(part) for part in parts if part in SPLIT_FOLDERS]) for parts in folders
+    ]
+    if not any(found):
+        return found
+    return [
+        _only([_WHOLE[part] for part in parts if part in _WHOLE]) if split is None else split
+        for parts, split in zip(folders, found)
+    ]
+
+
+def _parent(name: str) -> PurePosixPath:
+    return PurePosixPath(name.replace("\\", "/")).parent
+
+
+def _only(splits: Sequence[str | None]) -> str | None:
+    return splits[0] if len(set(splits)) == 1 else None

@@ -29,6 +29,7 @@ from heatkp.data.readers._common import (
     without_extension,
 )
 from heatkp.data.readers._places import locate
+from heatkp.data.readers._splits import folder_splits
 from heatkp.data.readers._xml import xml_root
 from heatkp.data.samples import Labels, Sample, read_image
 from heatkp.errors import DataError
@@ -171,7 +172,8 @@ def read_imglab(path: Path, strict: bool = True, options: ImageOptions = STORED)
     samples = []
     ids = _ids(boxes)
     originals = source_images(images)
-    for identity, box, file, original in zip(ids, boxes, files, originals):
+    splits = folder_splits(images)
+    for identity, box, file, original, split in zip(ids, boxes, files, originals, splits):
         given = [box.parts.get(names[i], (np.nan, np.nan)) for i in order]
         points, visibility = visible_where_given(np.array(given, np.float64).reshape(-1, 2))
         samples.append(
@@ -182,6 +184,7 @@ def read_imglab(path: Path, strict: bool = True, options: ImageOptions = STORED)
                 visibility=visibility,
                 box=box.edges,
                 source_image=original,
+                split=split,
                 file=file,
                 declared_size=box.size,
                 ignored=box.ignored,

@@ -36,6 +36,7 @@ from heatkp.data.readers._common import (
     walk,
     without_extension,
 )
+from heatkp.data.readers._splits import folder_splits
 from heatkp.data.samples import Labels, Sample
 from heatkp.errors import DataError
 
@@ -210,7 +211,8 @@ def read_pts(path: Path, strict: bool = True, options: ImageOptions = STORED) ->
 
     Points are numbered from 0; 68 of them are `face68` where they have its shape.
 
-    The samples have no boxes, for the format has none. Raises `DataError` for what does not
+    The samples have no boxes, for the format has none; folders named as those of 300-W tell the
+    part of the split. Raises `DataError` for what does not
     fit, for files that disagree in their number of points, and where `strict` for a file
     without an image beside it.
     """
@@ -234,13 +236,22 @@ def read_pts(path: Path, strict: bool = True, options: ImageOptions = STORED) ->
             )
     skeleton = numbered_skeleton(len(faces[0]))
     samples = []
-    for identity, origin, face, (_, source) in zip(
-        distinct(map(without_extension, names)), source_images(names), faces, pairs
+    for identity, origin, split, face, (_, source) in zip(
+        distinct(map(without_extension, names)),
+        source_images(names),
+        folder_splits(names),
+        faces,
+        pairs,
     ):
         points, visibility = visible_where_given(face)
         samples.append(
             Sample.of_file(
-                ImageFile(source, options), points, visibility, id=identity, source_image=origin
+                ImageFile(source, options),
+                points,
+                visibility,
+                id=identity,
+                source_image=origin,
+                split=split,
             )
         )
     return Labels(skeleton, samples, tuple(notes))

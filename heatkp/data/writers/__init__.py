@@ -6,11 +6,11 @@ it gets and has to do); other packages name theirs in the entry points `heatkp.l
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypedDict
 
 from heatkp.data.samples import Labels, Sample
 from heatkp.data.sets import parts_of
@@ -128,6 +128,7 @@ def write_labels(
     images: Placing = "copy",
     scores: Sequence[Scores | None] | None = None,
     first_only: bool = False,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Written:
     """Write labels with their images into a new folder, whole or not at all.
 
@@ -140,6 +141,7 @@ def write_labels(
             files in any case.
         scores: of predictions, one for each sample.
         first_only: of images with several objects, keep the first where the format holds one.
+        progress: is told how many images are placed, and of how many.
 
     Raises:
         SettingsError: for a format that is none, a folder that holds something or cannot be
@@ -162,7 +164,7 @@ def write_labels(
         placer = Placer(folder, target, writer, images)
         unassigned = _unassigned(writer, groups)
         entries = []
-        for group in groups:
+        for number, group in enumerate(groups, 1):
             sample, file = group.first, group.origin.file
             name = sample.id or "image" if file is None else names[file]
             split = sample.split or ("train" if unassigned else None)
@@ -172,6 +174,8 @@ def write_labels(
             entries.append(
                 LabelledImage(placed.name, placed.size, objects, split, video, frame, placed.file)
             )
+            if progress is not None:
+                progress(number, len(groups))
         told = LabelSet(labels.skeleton, entries, target.name, scores is not None)
         notes = [*losses.notes(), *placer.notes()]
         if unassigned:
@@ -183,7 +187,7 @@ def write_labels(
 
 def write_parts(
     labels: Labels, out: str | PathLike[str], format: str = "coco", *, images: Placing = "copy",
-    first_only: bool = False,
+    first_only: bool = False, progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Written]:  # fmt: skip
     """Write the parts of a split: one set, where the format holds splits, else a folder a part.
 
@@ -192,16 +196,25 @@ def write_parts(
     """
     target, writer = Path(out), LABEL_WRITERS[format]
     parts = parts_of(labels)
+    told = tuple(n for n in next(iter(parts.values())).notes if n not in labels.notes)
+    how: _How = {"images": images, "first_only": first_only, "progress": progress}
     if Holds.SPLITS in writer.holds:
         samples = [sample for part in parts.values() for sample in part.samples]
-        whole = labels._replace(samples=samples)
-        return {"": write_labels(whole, target, format, images=images, first_only=first_only)}
+        done = write_labels(labels._replace(samples=samples), target, format, **how)
+        return {"": done._replace(notes=(*told, *done.notes))}
     written = {}
     with new_folder(target) as folder:
         for name, part in parts.items():
             # The folder says it now.
             bare = part._replace(samples=[replace(s, split=None) for s in part.samples])
-            place = folder / name
-            done = write_labels(bare, place, format, images=images, first_only=first_only)
-            written[name] = done._replace(path=target / done.path.relative_to(folder))
+            done = write_labels(bare, folder / name, format, **how)
+            path = target / done.path.relative_to(folder)
+            written[name] = done._replace(path=path, notes=(*told, *done.notes))
+            told = ()
     return written
+
+
+class _How(TypedDict):
+    images: Placing
+    first_only: bool
+    progress: Callable[[int, int], None] | None

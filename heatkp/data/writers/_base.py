@@ -209,6 +209,8 @@ class LabelWriter:
         beside: whether label files are found by where images lie, so that images have to be in
             the folder (copied or linked), under names that differ also without extension.
         read_from: the file or folder in the set's folder to read, where it is not the folder.
+        suffixes: of image files that the tool takes, in lower case; others become PNG. None:
+            any.
         predictions_read: whether what it writes of predictions (`LabelSet.scored`) is read as
             labels at once; not where a tool keeps them apart until a person has accepted them.
     """
@@ -222,6 +224,7 @@ class LabelWriter:
     beside: bool = False
     read_from: str = ""
     predictions_read: bool = True
+    suffixes: tuple[str, ...] | None = None
 
 
 def label_writer(
@@ -234,6 +237,7 @@ def label_writer(
     beside: bool = False,
     read_from: str = "",
     predictions_read: bool = True,
+    suffixes: tuple[str, ...] | None = None,
 ) -> Callable[[W], W]:
     """Makes a function known as the writer of that format; arguments as in `LabelWriter`.
 
@@ -242,8 +246,9 @@ def label_writer(
 
     def register(function: W) -> W:
         made = LabelWriter(
-            name, what, function, holds, digits, place, beside, read_from, predictions_read
-        )
+            name, what, function, holds, digits, place, beside, read_from, predictions_read,
+            suffixes,
+        )  # fmt: skip
         LABEL_WRITERS.register(name, made, f"{function.__module__}.{function.__qualname__}")
         return function
 

@@ -109,6 +109,7 @@ class Placer:
     Attributes:
         turned: how many images were written anew, upright, for their files are stored turned.
         drawn: how many were written as PNG, for they had no file.
+        other: how many were written as PNG, for the tool does not take files of their kind.
         left_turned: how many are linked or left that are stored turned and labelled upright.
     """
 
@@ -118,6 +119,7 @@ class Placer:
     how: Placing = "copy"
     turned: int = 0
     drawn: int = 0
+    other: int = 0
     left_turned: int = 0
     _names: Names = field(default_factory=Names)
     _videos: dict[str, str] = field(default_factory=dict)
@@ -149,8 +151,10 @@ class Placer:
             path = os.path.relpath(real, os.path.join(start, self.target.name))
             seen = origin.size or _size(origin.pixels())
             return Placed(name_to_text(path.replace(os.sep, "/")), origin.file, seen)
-        anew = origin.file is None or (self.how == "copy" and origin.turned)
         stem, suffix = os.path.splitext(name)
+        taken = self.writer.suffixes
+        unknown = origin.file is not None and taken is not None and suffix.lower() not in taken
+        anew = origin.file is None or unknown or (self.how == "copy" and origin.turned)
         if video is not None and frame is not None and origin.file is None:
             stem = f"{self._video(video)}/{frame:06d}"
         elif not suffix:
@@ -167,6 +171,7 @@ class Placer:
             size = _size(pixels)
             path_there.write_bytes(cv2.imencode(".png", pixels[:, :, ::-1])[1].tobytes())
             self.turned += origin.turned
+            self.other += unknown
             self.drawn += origin.file is None
         elif origin.file is not None:
             self.left_turned += origin.turned
@@ -203,6 +208,10 @@ class Placer:
             f"{text}: {count}"
             for count, text in (
                 (self.drawn, "images of videos or in memory, written as PNG files"),
+                (
+                    self.other,
+                    f"images of kinds that {self.writer.name} does not take, written as PNG files",
+                ),
                 (self.turned, "images stored turned (EXIF), written anew, upright, as PNG files"),
                 (
                     self.left_turned,

@@ -41,6 +41,8 @@ DIGITS = 10
 """Of percent."""
 _IMAGE, _POINTS, _BOXES = "image", "keypoints", "boxes"
 """Names of the tags in `config.xml`."""
+SHOWN = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".svg", ".avif")
+"""Images that browsers show."""
 WIDTH = 0.5
 """Of a point as it is drawn, percent of the image's width."""
 
@@ -147,6 +149,7 @@ def label_config(skeleton: Skeleton) -> str:
     | Holds.SCORES,
     read_from="tasks.json",
     predictions_read=False,
+    suffixes=SHOWN,
 )  # fmt: skip
 def write_label_studio(labels: LabelSet, folder: Path) -> list[str]:
     """Labels are annotations; what has scores are predictions, of which a task's score is the

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from heatkp.data.readers._yolo import IMAGES
 from heatkp.data.writers._base import (
     Holds,
     LabelledImage,
@@ -76,6 +77,7 @@ def _label_file(folder: Path, image: LabelledImage) -> Path:
 @label_writer(
     "yolo",
     "YOLO-pose: `data.yaml`, and a `.txt` for each image",
+    suffixes=IMAGES,
     holds=Holds.NAMES | Holds.PAIRS | Holds.OCCLUSION | Holds.MISSING | Holds.BARE | Holds.EMPTY
     | Holds.SEVERAL | Holds.BOXES | Holds.SPLITS,
     digits=4,

@@ -19,8 +19,8 @@ from heatkp.inference.writers._label_sets import LabelSetFiles
 from heatkp.registry import PREDICTION_FORMATS, WRITERS, register_writer
 
 __all__ = [
-    "WRITERS", "About", "BaseWriter", "Names", "TextFile", "Writer", "create_writer", "prints",
-    "register_writer",
+    "WRITERS", "About", "BaseWriter", "LabelSetFiles", "Names", "TextFile", "Writer",
+    "create_writer", "prints", "register_writer",
 ]  # fmt: skip
 
 

@@ -113,11 +113,11 @@ def face(run: ReportRun, index: int) -> tuple[str, dict[str, Any]]:
     """A sample's image, and what a run found in it, for JSON.
 
     Points and ellipses (full axes of 2 sigma and the angle in degrees) are in input pixels,
-    `image` is the distance of point and truth in image pixels. A regression run has no maps,
+    `distance` is that of point and truth in image pixels. A regression run has no maps,
     scores or ellipses. Raises `DataError` for an image that cannot be read.
     """
     model = run.loaded.model
-    found: dict[str, Any] = {"image": [number(d, 2) for d in run.distance[index]]}
+    found: dict[str, Any] = {"distance": [number(d, 2) for d in run.distance[index]]}
     if not isinstance(model, DenseModel):
         item = run.dataset[index]
         found["truth"] = _pairs(item["points"].double().numpy())

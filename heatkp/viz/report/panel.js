@@ -196,10 +196,10 @@ class Panel {
 
   errorWords(found, k) {
     if (!found.truth[k]) return "not labelled";
-    if (found.image[k] === null) return "no answer";
+    if (found.distance[k] === null) return "no answer";
     const share = found.length
-      ? `, ${figure((100 * found.image[k]) / found.length)} % of ${this.data.normaliser}` : "";
-    return `error ${figure(found.image[k])} px of the image${share}`;
+      ? `, ${figure((100 * found.distance[k]) / found.length)} % of ${this.data.normaliser}` : "";
+    return `error ${figure(found.distance[k])} px of the image${share}`;
   }
 
   // Another keypoint of the same sample.
@@ -228,9 +228,9 @@ class Panel {
     add("Keypoint", this.data.points[point], `number ${point}`);
     if (truth && at) {
       const gap = Math.hypot(at[0] - truth[0], at[1] - truth[1]);
-      add("Error", `${figure(found.image[point])} px`, `of the image, ${figure(gap)} px of the input`);
+      add("Error", `${figure(found.distance[point])} px`, `of the image, ${figure(gap)} px of the input`);
       if (found.length) {
-        add("", `${figure((100 * found.image[point]) / found.length)} %`,
+        add("", `${figure((100 * found.distance[point]) / found.length)} %`,
           `of ${this.data.normaliser} (${figure(found.length)} px of the image)`);
       }
     } else add("Error", "–", truth ? "no answer" : "not labelled");

@@ -87,7 +87,7 @@ function viewer() {
 }
 
 function worstPoint(found) {
-  const errors = found.image.map((e) => e ?? -1);
+  const errors = found.distance.map((e) => e ?? -1);
   return errors.indexOf(Math.max(...errors));
 }
 
