@@ -57,8 +57,8 @@ def report(results: list[dict[str, Any]]) -> str:
     """The tables, in Markdown."""
     lines = [
         "# Labs' own labels: heads against direct regression", "",
-        "`python benchmarks/animals.py`; settings of `configs/animals.yaml` (160×160, MobileNetV2 "
-        "with ImageNet weights, 30 epochs), the same random fifth of the images kept for "
+        "`python benchmarks/animals.py`; settings of `configs/animals.yaml` (96×96, MobileNetV2 "
+        "with ImageNet weights, 24 epochs), the same random fifth of the images kept for "
         "validation, which also chose the epoch. Errors in pixels of the images, of labelled "
         "points; mean of the seeds, and each seed's.",
     ]  # fmt: skip

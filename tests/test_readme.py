@@ -18,14 +18,14 @@ ON_PHOTOS = {
 """Words of commands that need real images or runs made of them."""
 
 
-def blocks(root, language):
-    text = (root / "README.md").read_text()
+def blocks(root, language, file="README.md"):
+    text = (root / file).read_text()
     return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
 
 
-def commands(root):
-    lines = "\n".join(blocks(root, "bash")).replace("\\\n", " ").splitlines()
-    inline = re.findall(r"`(heatkp train --resume [^`]*)`", (root / "README.md").read_text())
+def commands(root, file="README.md"):
+    lines = "\n".join(blocks(root, "bash", file)).replace("\\\n", " ").splitlines()
+    inline = re.findall(r"`(heatkp train --resume [^`]*)`", (root / file).read_text())
     return [part.strip() for line in [*lines, *inline] for part in line.split("&&") if part.strip()]
 
 
@@ -105,3 +105,16 @@ def test_readme_commands_and_snippets(root, tmp_path, monkeypatch):
 def test_configs_in_the_readme_exist(root):
     named = set(re.findall(r"configs/[\w/]+\.yaml", (root / "README.md").read_text()))
     assert named and all((root / name).is_file() for name in named)
+
+
+def test_commands_of_the_documents(root, tmp_path, monkeypatch):
+    """Those of each file in docs/, in its order, in a folder of its own."""
+    for file in sorted((root / "docs").glob("*.md")):
+        place = tmp_path / file.stem
+        place.mkdir()
+        monkeypatch.chdir(place)
+        told = commands(root, file.relative_to(root))
+        assert told, file
+        for command in told:
+            result = heatkp(*shortened(shlex.split(command)[1:], root))
+            assert result.exit_code == 0, f"{command}\n{result.output}"

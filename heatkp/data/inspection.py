@@ -72,7 +72,7 @@ class Inspection:
 
     Attributes:
         images: different images, by file.
-        images: groups that a split keeps together.
+        sources: groups that a split keeps together.
         persons, videos: persons and videos that are named.
         splits: samples in each part of the labels' own split; empty where they name none.
         leaks: samples of its `val` and `test` whose image is in its `train`, too.

@@ -164,7 +164,8 @@ def chosen_split(
     none."""
     own = data is None or any(_same_path(model.settings.data.path, data) for model in models)
     if split is None:
-        split = "val" if own else "all"
+        validated = all(model.settings.data.validates for model in models)
+        split = "val" if data is None or (own and validated) else "all"
     if split == "val" and own:
         for name, loaded in zip(names, models):
             advice = f"measure it on other data with: heatkp eval {name} --data FILE"

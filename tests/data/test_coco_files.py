@@ -140,6 +140,17 @@ def test_files_that_are_no_splits(tmp_path):
     assert len(read(tmp_path).samples) == 2
 
 
+def test_a_split_without_annotations_is_left_out(tmp_path):
+    put(tmp_path / "train.json", content())
+    put(tmp_path / "test.json", {**content(), "annotations": []})
+    images(tmp_path, content())
+    labels = read(tmp_path)
+    assert len(labels.samples) == 2 and any("test.json (test)" in note for note in labels.notes)
+    put(tmp_path / "train.json", {**content(), "annotations": []})
+    with pytest.raises(DataError, match="no labelled object"):
+        read(tmp_path)
+
+
 def test_splits_with_other_points(tmp_path):
     put(tmp_path / "train.json", content())
     put(tmp_path / "val.json", content(names=("a", "b")))
