@@ -113,7 +113,8 @@ def row(name: str, moved: str, labels: Labels, held: HeldOut) -> str:
     along = " and ".join(name for name, known in zip("xy", shift.told) if known)
     told = f"{'a shift' if shift.found else 'none'} along {along}" if along else "cannot tell"
     return (
-        f"| {name} | {x:g}, {y:g} | {shift.objects}, {shift.groups} | {shift.spreads[0]:.2f}, {shift.spreads[1]:.2f} "
+        f"| {name} | {x:g}, {y:g} | {shift.objects}, {shift.groups} "
+        f"| {shift.spreads[0]:.2f}, {shift.spreads[1]:.2f} "
         f"| {error:.2f} | {shift.x:+.2f} ± {shift.errors[0]:.2f} "
         f"| {shift.y:+.2f} ± {shift.errors[1]:.2f} | {shift.p:.1g} | {told} |"
     )
