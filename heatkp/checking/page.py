@@ -34,9 +34,7 @@ def figures(finding: Finding) -> str:
     if finding.after is not None:
         text += f", {finding.after:.1f} times in the other order"
     if finding.kind == "off" and np.isfinite(finding.shape):
-        text += (
-            f"; {finding.shape:.1f} times the usual distance from where the others let expect it"
-        )
+        text += f"; {finding.shape:.1f} times as far as usual from where other points put it"
     return text
 
 

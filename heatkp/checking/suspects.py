@@ -34,7 +34,7 @@ KINDS = {
     "rotated": "a part's points begin at another one",
     "exchanged": "two points are exchanged",
     "off": "points are off",
-    "object": "the whole object is off",
+    "object": "all of its points are further off than usual",
 }
 """What may be wrong with labels, the most special first."""
 BETTER = 0.6

@@ -41,7 +41,7 @@ def describe(finding: Finding, skeleton: Skeleton) -> str:
     if finding.kind == "exchanged":
         return f"{names[0]} and {names[1]} are exchanged"
     if finding.kind == "object":
-        return "the whole object is off"
+        return "all points are further off than usual"
     return f"off: {some(names)}"
 
 
