@@ -61,6 +61,8 @@ class Labelled:
     def __init__(self, predictor: Predictor) -> None:
         self._files: set[tuple[Path, int | None]] = set()
         self._frames: set[tuple[str, int]] = set()
+        if predictor.settings.data.drawn:  # of no file
+            return
         try:
             samples = load_data(predictor.settings.data, chosen=False).part("all")
         except HeatkpError:

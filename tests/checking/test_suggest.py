@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
+import heatkp as heatkp_package
 from heatkp.checking.looking import REASONS, Looked, in_time
 from heatkp.checking.suggesting import rank, suggest
 from heatkp.data.sets import read_labels
@@ -21,6 +22,7 @@ from heatkp.registry import LABEL_WRITERS
 from heatkp.skeletons import SKELETONS, Skeleton
 from tests.conftest import TINY, heatkp
 
+ENCODER = "tu-mobilenetv3_small_050"
 TWO = Skeleton("two", ("a", "b"))
 
 
@@ -81,6 +83,18 @@ def test_what_is_refused(tiny_run, images, tmp_path):
     with pytest.raises(UnknownNameError):
         suggest(model, images, tmp_path / "out", ["no_format"])
     assert not (tmp_path / "out").exists()
+
+
+def test_a_regression_head_tells_by_mirrored_images_alone(images, tmp_path):
+    network = heatkp_package.create_model("regression", points=68, encoder=ENCODER)
+    model = heatkp_package.Predictor(network, skeleton="face68")
+    files = [images / "face0.png", images / "face1.png"]
+    done = suggest(model, files, tmp_path / "out", count=2)
+    assert [set(s.looked.reasons) for s in done.suggestions] == [{"flip"}] * 2
+    network = heatkp_package.create_model("regression", points=3, encoder=ENCODER)
+    alone = heatkp_package.Predictor(network, names=["a", "b", "c"])
+    with pytest.raises(SettingsError):
+        suggest(alone, files, tmp_path / "other")
 
 
 def looked(number, points, score=0.5, video="v.avi"):
