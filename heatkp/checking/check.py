@@ -69,7 +69,8 @@ def judge(held: HeldOut) -> Checked:
     """What predictions tell of the labels."""
     labels = held.labels
     findings = find_suspects(held.found, labels, held.skeleton, held.spread)
-    shift = estimate_shift(held.found, labels, independent_groups(held.samples))
+    flip = held.skeleton.flip if held.flipped else None
+    shift = estimate_shift(held.found, labels, independent_groups(held.samples), flip)
     return Checked(held, findings, shift)
 
 

@@ -44,6 +44,7 @@ class HeldOut(NamedTuple):
         spread: (N, K), pixels: the standard deviation of one network's point among them; 0 of one.
         trained: (N,), whether the networks were trained on the sample.
         learned: the fraction of a constant shift that rotations in training leave to be learned.
+        flipped: whether images were mirrored in training.
         notes: lines about samples that were left out or mended, and what figures are worth.
     """
 
@@ -53,6 +54,7 @@ class HeldOut(NamedTuple):
     spread: Array
     trained: npt.NDArray[np.bool_]
     learned: float = 0.0
+    flipped: bool = False
     notes: tuple[str, ...] = ()
 
     @property
@@ -77,7 +79,7 @@ class _Found:
             kept = self.trained if sample.id in trained else self.held
             kept.setdefault(sample.id, []).append(own)
 
-    def together(self, skeleton: Skeleton, learned: float, notes: Sequence[str]) -> HeldOut:
+    def together(self, skeleton: Skeleton, notes: Sequence[str]) -> HeldOut:
         """Samples that a network tells of that was not trained on them by those alone."""
         every = [(s, self.held.get(name) or self.trained[name]) for name, s in self.samples.items()]
         only = np.array([name not in self.held for name in self.samples])
@@ -86,7 +88,7 @@ class _Found:
             np.sqrt(np.var(p, 0, ddof=1).mean(-1)) if len(p) > 1 else np.zeros(len(skeleton))
             for _, p in every
         ])  # fmt: skip
-        return HeldOut(skeleton, [s for s, _ in every], found, spread, only, learned, tuple(notes))
+        return HeldOut(skeleton, [s for s, _ in every], found, spread, only, notes=tuple(notes))
 
 
 def held_out(
@@ -128,9 +130,13 @@ def held_out(
         collected.add(samples, points, trained)
     if not collected.samples:
         raise DataError(f"no sample of {', '.join(runs)} has a labelled point: nothing to check")
-    learned = max(learnable(loaded.settings.augmentation.model_dump()) for loaded in models)
-    made = collected.together(skeleton, learned, list(notes))
-    return made._replace(notes=(*made.notes, *_caveat(made)))
+    made = collected.together(skeleton, list(notes))
+    drawn = [loaded.settings.augmentation for loaded in models]
+    return made._replace(
+        learned=max(learnable(one.model_dump()) for one in drawn),
+        flipped=all(one.flip > 0 for one in drawn) and skeleton.unmirrored is None,
+        notes=(*made.notes, *_caveat(made)),
+    )
 
 
 def _opened(run: str, data: str | None) -> list[str]:

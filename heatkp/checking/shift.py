@@ -5,6 +5,10 @@ turned by an angle, the shift is turned too, and all that is left to learn is wh
 object. So where labels lie at truth + shift, its predictions lie at truth + R(heading) b, with b
 of each point, and prediction minus label is R(heading) b - shift. Least squares give both, where
 headings vary: were all the same, b would take the shift's place.
+
+Mirrored images in training tell more, of objects that look the same in a mirror, as faces do. The
+network cannot tell whether an image was mirrored, so that b of a point is that of its counterpart,
+mirrored; and a shift across the object's middle line is seen although no heading varies.
 """
 
 from __future__ import annotations
@@ -17,11 +21,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import f as f_distribution
 
-from heatkp.checking.shapes import as_complex, headings
+from heatkp.checking.shapes import align, as_complex, headings
 
 Array = npt.NDArray[np.float64]
 LEAST_SPREAD = 0.1
-"""Of headings (`Shift.spread`), below which nothing is told: differences between objects that
+"""`Shift.spreads` below which nothing is told: differences between objects that
 happen to go with their heading weigh ten times as much in the shift then."""
 FEWEST_GROUPS = 5
 SURE = 0.001
@@ -29,6 +33,8 @@ SURE = 0.001
 SMALLEST = 0.25
 """Pixels of a shift that is told: below it lie the biases of networks themselves."""
 ROUNDS = 20
+SAME = 0.25
+"""Of its size: how far a shape may be from its mirror image and count as the same."""
 FREEDOM = 4.0
 """Of the t distribution that errors count as having, so that wild ones count little."""
 
@@ -40,34 +46,49 @@ class Shift(NamedTuple):
         x, y: pixels of the image by which labels lie right of, and below, the truth; NaN where
             nothing can be computed.
         errors: standard errors of both, from groups of samples.
-        spread: of headings, 0 where all are the same to 1 where they point everywhere (1 - R^2
-            of the mean resultant length R). The squared standard error grows with 1 / spread.
+        spreads: of both, how much headings, and mirrored images, tell of it: 0 where nothing to 1
+            where objects point everywhere. Squared standard errors grow with 1 / spread.
         objects, groups: how many there were, and independent groups of them.
-        p: the probability of such a shift or a larger one where there is none.
+        mirrored: whether objects look the same in a mirror and were mirrored in training.
+        p: the probability of such a shift or a larger one where there is none, of those of both
+            numbers that are told.
     """
 
     x: float
     y: float
     errors: tuple[float, float]
-    spread: float
+    spreads: tuple[float, float]
     objects: int
     groups: int
-    p: float
+    mirrored: bool = False
+    p: float = 1.0
 
     @property
-    def length(self) -> float:
-        return math.hypot(self.x, self.y)
-
-    @property
-    def detectable(self) -> float:
-        """The shift in pixels that would be told apart from none (95 %)."""
-        return 2.45 * max(self.errors)
+    def told(self) -> tuple[bool, bool]:
+        """Of x and y, whether samples are enough, and differ enough, to tell it."""
+        enough = self.groups >= FEWEST_GROUPS
+        x, y = (
+            enough and spread >= LEAST_SPREAD and math.isfinite(error)
+            for spread, error in zip(self.spreads, self.errors)
+        )
+        return x, y
 
     @property
     def tells(self) -> bool:
-        """Whether headings vary enough, and samples are enough, to tell a shift from none."""
-        enough = self.spread >= LEAST_SPREAD and self.groups >= FEWEST_GROUPS
-        return enough and math.isfinite(self.detectable)
+        """Whether x or y is told."""
+        return any(self.told)
+
+    @property
+    def length(self) -> float:
+        """Pixels, of what is told."""
+        return math.hypot(*(v if told else 0.0 for v, told in zip((self.x, self.y), self.told)))
+
+    @property
+    def detectable(self) -> float:
+        """The shift in pixels that would be told apart from none, along x or y (99.9 %); NaN where
+        neither is told."""
+        known = [e for e, told in zip(self.errors, self.told) if told]
+        return 3.3 * max(known, default=math.nan)
 
     @property
     def found(self) -> bool:
@@ -77,15 +98,20 @@ class Shift(NamedTuple):
     def as_dict(self) -> dict[str, Any]:
         values = {
             "x": self.x, "y": self.y, "error_x": self.errors[0], "error_y": self.errors[1],
-            "p": self.p, "spread_of_headings": self.spread, "detectable": self.detectable,
+            "p": self.p, "spread_x": self.spreads[0], "spread_y": self.spreads[1],
+            "detectable": self.detectable,
         }  # fmt: skip
         known = {k: v if math.isfinite(v) else None for k, v in values.items()}
-        return {**known, "objects": self.objects, "groups": self.groups, "tells": self.tells,
-                "found": self.found}  # fmt: skip
+        told_x, told_y = self.told
+        return {**known, "objects": self.objects, "groups": self.groups, "told_x": told_x,
+                "told_y": told_y, "mirrored": self.mirrored, "found": self.found}  # fmt: skip
 
 
 def estimate_shift(
-    found: npt.ArrayLike, labels: npt.ArrayLike, groups: Sequence[Hashable] | None = None
+    found: npt.ArrayLike,
+    labels: npt.ArrayLike,
+    groups: Sequence[Hashable] | None = None,
+    flip: Sequence[int] | npt.NDArray[np.int64] | None = None,
 ) -> Shift:
     """The constant shift of labels that predictions tell.
 
@@ -95,6 +121,8 @@ def estimate_shift(
         labels: (N, K, 2), NaN where not labelled.
         groups: which samples are not independent (N,), as those of one image, or of neighbouring
             frames; None: all are.
+        flip: order (K,) of the points in a mirrored image, where the network was trained with
+            such; used where the points' mean shape is the same in a mirror.
 
     Raises:
         ValueError: for shapes that do not fit.
@@ -104,7 +132,7 @@ def estimate_shift(
     >>> turn = np.exp(1j * rng.uniform(0, 6.28, 400))[:, None]
     >>> truth = turn * np.array([0, 20, 12j])
     >>> points = np.stack([truth.real, truth.imag], -1)
-    >>> shift = estimate_shift(points + rng.normal(0, 1, points.shape), points + (0.5, -1.0))
+    >>> shift = estimate_shift(points + rng.normal(0, 0.3, points.shape), points + (0.5, -1.0))
     >>> round(shift.x, 1), round(shift.y, 1), shift.found
     (0.5, -1.0, True)
     """
@@ -113,57 +141,108 @@ def estimate_shift(
         raise ValueError(f"predictions {p.shape} and labels {t.shape} are (N, K, 2) both")
     if groups is not None and len(groups) != len(p):
         raise ValueError(f"{len(groups)} groups for {len(p)} samples")
-    angle = headings(np.where(np.isfinite(t), p, np.nan))
+    count = len(p)
+    numbers = np.arange(count) if groups is None else _numbers(groups)
+    seen = np.where(np.isfinite(t), p, np.nan)
+    mirrored = flip is not None and looks_same_mirrored(seen, flip)
+    columns = np.ones((count, 2), np.complex128) * [-1, -1j]
+    if mirrored:
+        # Each object once more as in a mirror, where the shift's x is the other way round.
+        order = np.asarray(flip)
+        p, t, seen = (np.concatenate([v, (v * [-1, 1])[:, order]]) for v in (p, t, seen))
+        columns = np.concatenate([columns, columns * [-1, 1]])
+        numbers = np.concatenate([numbers, numbers])
+    angle = headings(seen)
     difference = as_complex(p) - as_complex(t)
     known = np.isfinite(difference) & np.isfinite(angle)[:, None]
     kept = np.asarray(known.any(1))
-    numbers = _numbers(range(len(p)) if groups is None else groups, kept)
-    return _solve(difference[kept], known[kept], np.exp(1j * angle[kept]), numbers)
+    objects = int(kept[:count].sum())
+    _, own = np.unique(numbers[kept], return_inverse=True)
+    made = _solve(difference[kept], known[kept], np.exp(1j * angle[kept]), columns[kept], own)
+    return made._replace(objects=objects, mirrored=mirrored)
 
 
-def _numbers(groups: Sequence[Hashable], kept: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+def looks_same_mirrored(points: npt.ArrayLike, flip: Sequence[int] | npt.NDArray[np.int64]) -> bool:
+    """Whether the mean shape of objects (N, K, 2) is the same in a mirror, where points change
+    places by `flip` (K,)."""
+    shape, _, _ = align(points)
+    other = (-shape.conj())[np.asarray(flip)]
+    both = np.isfinite(shape) & np.isfinite(other)
+    if both.sum() < 3:
+        return False
+    a, b = shape[both] - shape[both].mean(), other[both] - other[both].mean()
+    spread = float(np.vdot(b, b).real)
+    if not spread > 1e-12:
+        return False
+    rest = a - b * np.vdot(b, a) / spread
+    return float(np.square(np.abs(rest)).sum()) < SAME**2 * float(np.square(np.abs(a)).sum())
+
+
+def _numbers(groups: Sequence[Hashable]) -> npt.NDArray[np.int64]:
     found: dict[Hashable, int] = {}
-    return np.array([found.setdefault(g, len(found)) for g, k in zip(groups, kept) if k], np.int64)
+    return np.array([found.setdefault(g, len(found)) for g in groups], np.int64)
 
 
 def _solve(
     difference: npt.NDArray[np.complex128],
     known: npt.NDArray[np.bool_],
     turn: npt.NDArray[np.complex128],
+    columns: npt.NDArray[np.complex128],
     groups: npt.NDArray[np.int64],
 ) -> Shift:
-    """Weighted least squares of difference = turn * b - shift; b (K,) is solved for first.
-
-    With b of each point put in, shift has the factor a = turn * mean(conj(turn)) - 1, and the sum
-    of |a|^2 is the number of samples times `spread`.
-    """
-    count, clusters = len(difference), int(groups.max(initial=-1)) + 1
-    nothing = Shift(math.nan, math.nan, (math.nan, math.nan), 0.0, count, clusters, 1.0)
+    """Weighted least squares of difference = turn * b + columns @ shift; b (K,), which is solved
+    for first, is put in, which takes from columns (N, 2) what turns with the objects."""
+    clusters = int(groups.max(initial=-1)) + 1
+    nothing = Shift(math.nan, math.nan, (math.nan, math.nan), (0.0, 0.0), 0, clusters)
     if not known.any():
         return nothing
     d, g = np.where(known, difference, 0), turn[:, None]
-    weights, shift = known.astype(np.float64), 0j
-    for _ in range(ROUNDS):
+    weights, shift = known.astype(np.float64), np.zeros(2)
+
+    def without_bias(values: npt.NDArray[np.complex128]) -> npt.NDArray[np.complex128]:
         total = np.maximum(weights.sum(0), 1e-12)
-        mean, bias = (weights * g.conj()).sum(0) / total, (weights * g.conj() * d).sum(0) / total
-        a, left = g * mean - 1, d - g * bias
-        information = float((weights * np.square(np.abs(a))).sum())
-        spread = information / float(weights.sum())
-        if not spread > 1e-9:
+        left: npt.NDArray[np.complex128] = values - g * (weights * g.conj() * values).sum(0) / total
+        return left
+
+    for _ in range(ROUNDS):
+        a = [without_bias(np.broadcast_to(c[:, None], d.shape)) for c in columns.T]
+        left = without_bias(d)
+        normal = _products(a, a, weights)
+        total = float(weights.sum())
+        spreads = [normal[i, i] / total for i in range(2)]
+        if not max(spreads) > 1e-9:
             return nothing
-        shift = complex((weights * a.conj() * left).sum() / information)
-        rest = np.where(known, left - a * shift, 0)
+        # A number that nothing tells stays 0, rather than spoil the other.
+        inverse = np.linalg.pinv(normal, rcond=1e-6, hermitian=True)
+        shift = inverse @ _products(a, [left], weights)[:, 0]
+        rest = np.where(known, left - a[0] * shift[0] - a[1] * shift[1], 0)
         ratio = _ratio(rest, known)
         weights = known * (FREEDOM + 2) / (FREEDOM + ratio)
     # A weight falls as its error grows: the curvature of the t distribution, not the weights.
-    curvature = weights * FREEDOM / (FREEDOM + ratio)
-    influence = (weights * a.conj() * rest).sum(1) / (curvature * np.square(np.abs(a))).sum()
+    curvature = np.linalg.pinv(
+        _products(a, a, weights * FREEDOM / (FREEDOM + ratio)), rcond=1e-6, hermitian=True
+    )
+    influence = np.stack([(weights * (c.conj() * rest).real).sum(1) for c in a], 1) @ curvature
     each = np.zeros((clusters, 2))
-    np.add.at(each, groups, np.stack([influence.real, influence.imag], 1))
+    np.add.at(each, groups, influence)
     covariance = each.T @ each * clusters / max(clusters - 1, 1)
-    errors = (math.sqrt(covariance[0, 0]), math.sqrt(covariance[1, 1]))
-    p = _probability(np.array([shift.real, shift.imag]), covariance, clusters)
-    return Shift(shift.real, shift.imag, errors, spread, count, clusters, p)
+    spreads = [1 / (v * total) if v > 0 else 0.0 for v in np.diagonal(inverse)]
+    errors = [math.sqrt(v) if s > 0 else math.nan for v, s in zip(np.diagonal(covariance), spreads)]
+    made = Shift(
+        float(shift[0]), float(shift[1]), (errors[0], errors[1]),
+        (float(spreads[0]), float(spreads[1])), 0, clusters,
+    )  # fmt: skip
+    told = np.flatnonzero(made.told)
+    return made._replace(p=_probability(shift[told], covariance[np.ix_(told, told)], clusters))
+
+
+def _products(
+    first: Sequence[npt.NDArray[np.complex128]],
+    second: Sequence[npt.NDArray[np.complex128]],
+    weights: Array,
+) -> Array:
+    """Weighted sums of products of columns, each of numbers in the plane."""
+    return np.array([[float((weights * (a.conj() * b).real).sum()) for b in second] for a in first])
 
 
 def _ratio(rest: npt.NDArray[np.complex128], known: npt.NDArray[np.bool_]) -> Array:
@@ -174,15 +253,16 @@ def _ratio(rest: npt.NDArray[np.complex128], known: npt.NDArray[np.bool_]) -> Ar
 
 
 def _probability(shift: Array, covariance: Array, groups: int) -> float:
-    """Of Hotelling's T^2 or more, for a mean of two numbers over so many groups."""
-    freedom = groups - 2
-    if freedom < 1:
+    """Of Hotelling's T^2 or more, for a mean of one or two numbers over so many groups."""
+    count = len(shift)
+    freedom = groups - count
+    if freedom < 1 or not count:
         return 1.0
     try:
         squared = float(shift @ np.linalg.solve(covariance, shift))
     except np.linalg.LinAlgError:
         return 0.0 if np.any(np.abs(shift) > 1e-9) else 1.0
-    return float(f_distribution.sf(squared * freedom / (2 * (groups - 1)), 2, freedom))
+    return float(f_distribution.sf(squared * freedom / (count * (groups - 1)), count, freedom))
 
 
 LEARNED = 0.2

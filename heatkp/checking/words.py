@@ -47,32 +47,48 @@ def describe(finding: Finding, skeleton: Skeleton) -> str:
 
 def shift_words(shift: Shift, learned: float = 0.0) -> list[str]:
     """Whether all labels are shifted against their images, in sentences."""
-    found = f"({shift.x:+.2f} ± {shift.errors[0]:.2f}, {shift.y:+.2f} ± {shift.errors[1]:.2f}) px"
-    if not shift.tells:
-        if shift.objects < 2 or not shift.spread > 0:
-            why = "too few objects have two points or more that tell their heading"
-        elif shift.spread < LEAST_SPREAD:
-            why = (
-                f"the objects' headings vary too little to tell (spread {shift.spread:.2f} of 1, "
-                f"{LEAST_SPREAD:g} needed)"
-            )
-        else:
-            why = f"{shift.groups} independent groups of samples are too few to tell"
-        return [f"constant shift: {why}"]
+    values = {
+        "to the right": (shift.x, shift.errors[0]),
+        "down": (shift.y, shift.errors[1]),
+    }
+    parts = zip(values.items(), shift.told)
+    told = [
+        f"{value:+.2f} ± {error:.2f} px {way}" for (way, (value, error)), known in parts if known
+    ]
+    if not told:
+        return [f"constant shift: {_untold(shift)}"]
     lines = []
     if shift.found:
-        lines = [
-            f"constant shift: labels lie {found} beside their images (right, down); taking that "
-            "off the labels would mend it"
-        ]
+        lines.append(
+            f"constant shift: labels lie {', '.join(told)} of where they belong; taking that off "
+            "would mend it"
+        )
     else:
-        lines = [
-            f"constant shift: none found, {found}; one of {shift.detectable:.2f} px would have "
-            "been seen"
-        ]
+        lines.append(
+            f"constant shift: none found ({', '.join(told)}); one of {shift.detectable:.2f} px "
+            "would have been seen"
+        )
+    if len(told) < 2:
+        way = "up or down" if shift.told[0] else "to the left or right"
+        lines.append(
+            f"a shift {way} cannot be told: headings vary too little (tools that shift labels "
+            "mostly do so along both)"
+        )
     if learned > LEARNED:
         lines.append(
             f"the network may have learned up to {learned:.0%} of a shift: train with full "
             "rotations to tell (--set augmentation.rotation=180)"
         )
     return lines
+
+
+def _untold(shift: Shift) -> str:
+    spread = max(shift.spreads)
+    if not spread > 0:
+        return "too few objects have two points or more that tell their heading"
+    if spread < LEAST_SPREAD:
+        return (
+            f"the objects' headings vary too little to tell (spread {spread:.2f} of 1, "
+            f"{LEAST_SPREAD:g} needed)"
+        )
+    return f"{shift.groups} independent groups of samples are too few to tell"

@@ -25,6 +25,8 @@ import pytest
         ("own_images.py", "--help", ["OUT"]),
         ("near_duplicates.py", "--help", ["labelled anew"]),
         ("release.py", "--help", ["half-precision"]),
+        ("check.py", "--help", ["--planted"]),
+        ("shift.py", "--help", ["--only"]),
         ("readme_commands.py", "--help", ["--keep"]),
     ],
 )

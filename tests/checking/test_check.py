@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -12,12 +13,14 @@ import pytest
 from heatkp.checking import check_labels
 from heatkp.checking.check import judge, write_check
 from heatkp.checking.drawing import SIDE, draw, region
-from heatkp.checking.held_out import HeldOut, independent_groups
+from heatkp.checking.held_out import HeldOut, held_out, independent_groups
 from heatkp.data.drawn import drawn_sample
 from heatkp.data.images import ImageFile
 from heatkp.data.samples import Sample
+from heatkp.errors import CheckpointError
+from heatkp.evaluation.out_of_fold import load_out_of_fold
 from heatkp.skeletons import SKELETONS
-from tests.conftest import heatkp
+from tests.conftest import TINY, heatkp
 
 FACE = SKELETONS["face68"]
 NAME = '<script>"&\u202e\n\udce9'
@@ -97,6 +100,41 @@ def test_training_samples_are_said_to_be_so(tiny_run):
     checked = check_labels([tiny_run], every=True)
     assert checked.held.trained.sum() == 24 and len(checked.held.samples) == 36
     assert any("24 of 36" in note for note in checked.notes)
+
+
+@pytest.fixture(scope="module")
+def folds(tmp_path_factory):
+    place = tmp_path_factory.mktemp("folds")
+    assert heatkp("data", "synth", place / "faces", "--n", 8, "--size", 64).exit_code == 0
+    done = heatkp("train", *TINY, "--epochs", 1, "--data", place / "faces", "--folds", 2,
+                  "--out", place / "run")  # fmt: skip
+    assert done.exit_code == 0, done.output
+    return place / "run"
+
+
+def test_folds_tell_of_all_samples(folds):
+    held = held_out([str(folds)])
+    assert len(held.samples) == 8 and not held.trained.any() and held.flipped
+    arrays = load_out_of_fold(folds / "out_of_fold.npz")
+    where = dict(zip(arrays["ids"].tolist(), arrays["predictions"]))
+    assert all(np.array_equal(where[s.id], f) for s, f in zip(held.samples, held.found))
+    done = heatkp("data", "check", folds)
+    assert done.exit_code == 0, done.output
+    assert (folds / "check" / "check.html").is_file()
+
+
+def test_folds_on_other_data_are_members(folds, tmp_path):
+    assert heatkp("data", "synth", tmp_path / "more", "--n", 3, "--size", 64, "--seed", 9,
+                  ).exit_code == 0  # fmt: skip
+    held = held_out([str(folds)], str(tmp_path / "more"))
+    assert len(held.samples) == 3 and held.spread.min() > 0 and not held.trained.any()
+
+
+def test_folds_without_predictions(folds, tmp_path):
+    shutil.copytree(folds, tmp_path / "run")
+    (tmp_path / "run" / "out_of_fold.npz").unlink()
+    with pytest.raises(CheckpointError):
+        held_out([str(tmp_path / "run")])
 
 
 def test_two_runs_tell_together(tiny_run):
