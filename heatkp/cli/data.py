@@ -230,7 +230,7 @@ def _overview(found: Inspection) -> Table:
         rows.append((found.size_of, _spread(found.size, ".1f"), "pixels: how large they are"))
     if found.label_gap is not None:
         rows.append(
-            ("labels of one image", f"{found.label_gap:.2%}", f"of {found.size_of} apart, where a "
+            ("labels of one image", f"{found.label_gap:.2%}", f"of {found.size_of} apart, where an "
              "image is there twice")
         )  # fmt: skip
     if found.outside_box:

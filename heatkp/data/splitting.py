@@ -157,7 +157,7 @@ def _split_off(samples: Sequence[Sample], data: Data) -> tuple[list[bool], str]:
             chosen = {distinct[i] for i in order[: round(data.validation * len(distinct))]}
         note = ""
     else:
-        numbers = groups_by(kind, samples, data, data.validation)
+        numbers = groups_by(kind, samples, data, _block_count(data.validation))
         groups, distinct = list(numbers), list(dict.fromkeys(numbers))
         chosen = set(_nearest(numbers, data.validation, data.split_seed))
         count = sum(group in chosen for group in numbers)
@@ -210,12 +210,12 @@ def _kind(samples: Sequence[Sample], data: Data) -> tuple[str, str]:
     return "blocks", f", for {len(videos)} videos are too few to keep each on one side"
 
 
-def groups_by(kind: str, samples: Sequence[Sample], data: Data, fraction: float = 0.5) -> list[int]:
+def groups_by(kind: str, samples: Sequence[Sample], data: Data, blocks: int = BLOCKS) -> list[int]:
     """A group's number for each sample, of those that a kind of split keeps together; samples of
     one image are, in any case.
 
     Args:
-        fraction: of samples that a part is to have, which tells how small blocks must be.
+        blocks: how many the frames of a video are cut into.
 
     Raises `DataError` where a sample has no column of that name.
     """
@@ -232,9 +232,7 @@ def groups_by(kind: str, samples: Sequence[Sample], data: Data, fraction: float 
             alike.update(dict.fromkeys(group, number))
         return joined(sources, [alike.get(i) for i in range(len(samples))])
     if kind == "blocks":
-        return _blocks(
-            samples, max(BLOCKS, int(np.ceil(2 / max(min(fraction, 1 - fraction), 1e-3))))
-        )
+        return _blocks(samples, blocks)
     return joined(sources)
 
 
@@ -248,6 +246,11 @@ def _column(samples: Sequence[Sample], name: str) -> list[str]:
             f"are: {has}"
         )
     return [value for value in values if value is not None]
+
+
+def _block_count(fraction: float) -> int:
+    """Blocks of which two or more are a fraction, and all but that fraction."""
+    return max(BLOCKS, int(np.ceil(2 / max(min(fraction, 1 - fraction), 1e-3))))
 
 
 def _blocks(samples: Sequence[Sample], count: int) -> list[int]:
@@ -323,11 +326,12 @@ def _fold_groups(samples: Sequence[Sample], data: Data) -> tuple[str, list[int]]
     `auto` keeps what is of one image, person or video together where that leaves enough groups of
     a size to fill folds; else frames of videos are cut into blocks.
     """
+    blocks = data.folds * -(-BLOCKS // data.folds)  # as many for each fold
     if data.split not in ("auto", "file"):
-        return data.split, groups_by(data.split, samples, data, 1 / data.folds)
+        return data.split, groups_by(data.split, samples, data, blocks)
     groups = together(samples)
     sizes = np.bincount(groups)
     if len(sizes) >= data.folds and sizes.max() <= ROUGH * len(samples) / data.folds:
         return "together", groups
     kind = "blocks" if any(s.video is not None for s in samples) else "random"
-    return kind, groups_by(kind, samples, data, 1 / data.folds)
+    return kind, groups_by(kind, samples, data, blocks)

@@ -303,7 +303,9 @@ def test_folds_of_persons_videos_and_few_of_them():
         s.person for s in parts.train
     }
     one = divide(of_videos(50), Data(path="x", folds=5, fold=1))
-    assert "blocks" in one.notes[0] and 5 <= len(one.val) <= 15
+    assert "blocks" in one.notes[0] and len(one.val) == 10
+    thirds = [divide(of_videos(48), Data(path="x", folds=3, fold=i)) for i in (1, 2, 3)]
+    assert [len(parts.val) for parts in thirds] == [16] * 3
     with pytest.raises(DataError, match="too few for 5 folds"):
         divide(of_videos(20, 20), Data(path="x", folds=5, fold=1, split="video"))
 

@@ -52,7 +52,7 @@ def recognise(path: Path) -> str:
 @contextmanager
 def _uncollected() -> Iterator[None]:
     """Readers make many objects that stay, which the search for cycles would look through again
-    and again: of a million annotations it takes half of the time."""
+    and again (benchmarks/reading.md)."""
     collects = gc.isenabled()
     gc.disable()
     try:
