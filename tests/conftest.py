@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import resource
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
@@ -37,6 +38,15 @@ TINY = [
 
 
 LONGEST = ("test_readme.py", "test_training.py", "test_sweep.py")
+
+
+def scratch(factory):
+    """A test's own folder, the same for all examples of hypothesis: below a folder of all tests'
+    files, readers would look through all of them."""
+    name = os.environ["PYTEST_CURRENT_TEST"].rpartition("::")[2].removesuffix(" (call)")
+    folder = factory.getbasetemp() / "scratch" / re.sub(r"\W+", "-", name)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -281,7 +281,7 @@ def test_standard_output(tiny_run, photos, tmp_path, monkeypatch):
         assert len(json.loads(result.stdout)[key]) == 3
         assert "3 images, 3 objects" in result.stderr
     result = heatkp("predict", photos, "--model", tiny_run, "--format", "csv", "--out", "-")
-    assert result.stdout.splitlines()[1].startswith("images/a/1.png,,,64,64,1,")
+    assert result.stdout.splitlines()[1].startswith("photos/a/1.png,,,64,64,1,")
     assert names(tmp_path) == before
     for formats in (["pts"], ["json", "csv"]):
         flags = [f"--format={f}" for f in formats]

@@ -14,7 +14,7 @@ from heatkp.config import Data
 from heatkp.data.loading import load_data
 from heatkp.data.readers import read
 from heatkp.errors import DataError
-from tests.conftest import write_image
+from tests.conftest import scratch, write_image
 
 FILE = {
     "images": [{"id": i, "file_name": f"{i}.png", "width": 64, "height": 48} for i in range(1, 5)],
@@ -213,7 +213,7 @@ def test_any_value_anywhere_is_read_or_refused(tmp_path_factory, place, value):
     for key in outer:
         inner = inner[key]
     inner[last] = value
-    path = tmp_path_factory.getbasetemp() / "fuzzed.json"
+    path = scratch(tmp_path_factory) / "fuzzed.json"
     path.write_text(json.dumps(content[""]))
     try:
         labels = read(path, "coco", strict=False)

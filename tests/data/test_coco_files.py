@@ -14,7 +14,7 @@ from heatkp.data.readers import read, recognise
 from heatkp.data.readers._json_lists import load_lists
 from heatkp.data.readers._splits import split_of
 from heatkp.errors import DataError
-from tests.conftest import write_image
+from tests.conftest import scratch, write_image
 from tests.data.test_coco import FILE
 
 NAMES = ["nose", "tail"]
@@ -213,7 +213,7 @@ SPACES = st.sampled_from([None, 0, 2])
 @settings(max_examples=200)
 @given(JSON | st.dictionaries(st.sampled_from(["images", "a", ""]), JSON), SPACES)
 def test_lists_are_read_as_json_reads_them(tmp_path_factory, value, indent):
-    path = tmp_path_factory.getbasetemp() / "lists.json"
+    path = scratch(tmp_path_factory) / "lists.json"
     path.write_text(json.dumps(value, indent=indent), encoding="utf-8")
     seen = []
     found = load_lists(path, {"images": lambda item, i: seen.append(i) or item})
@@ -228,7 +228,7 @@ def test_damaged_json_is_refused_as_json_does(tmp_path_factory, data):
     place = data.draw(st.integers(0, len(text)))
     kind = data.draw(st.sampled_from(["cut", "left out", "exchanged"]))
     rest = {"cut": "", "left out": text[place + 1 :], "exchanged": "]" + text[place + 1 :]}[kind]
-    path = tmp_path_factory.getbasetemp() / "damaged.json"
+    path = scratch(tmp_path_factory) / "damaged.json"
     path.write_text(text[:place] + rest)
     try:
         expected = json.loads(path.read_text())
@@ -278,7 +278,7 @@ def test_animalpose(tmp_path):
 
 @given(st.data())
 def test_any_value_in_animalpose_is_read_or_refused(tmp_path_factory, data):
-    folder = tmp_path_factory.getbasetemp() / "animalpose"
+    folder = scratch(tmp_path_factory) / "animalpose"
     _, what = animalpose(folder)
     changed = copy.deepcopy(what)
     places = [("images",), ("annotations",), ("categories",), ("images", "1"),

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from heatkp.data.readers import read, recognise
 from heatkp.errors import DataError
 from heatkp.skeletons import FACE15, FACE58, FACE68
-from tests.conftest import damaged, reads_or_refuses, write_image
+from tests.conftest import damaged, reads_or_refuses, scratch, write_image
 
 ROWS = "a.png,1,2,3,4.5\nb.png,5,6,7,8\n"
 NAMED = "image,left_x,left_y,right_x,right_y\n" + ROWS
@@ -198,7 +198,7 @@ VALUES = st.lists(st.lists(POINT, min_size=3, max_size=3), min_size=1, max_size=
 @given(DIALECTS, VALUES)
 def test_any_dialect(tmp_path_factory, dialect, values):
     """What is written in quarters of a pixel is read as that."""
-    folder = tmp_path_factory.getbasetemp() / "dialects"
+    folder = scratch(tmp_path_factory) / "dialects"
     folder.mkdir(exist_ok=True)
 
     def cell(text):
@@ -285,7 +285,7 @@ def test_not_text(tmp_path):
 
 @given(damaged(NAMED))
 def test_junk(tmp_path_factory, content):
-    folder = tmp_path_factory.getbasetemp() / "csv"
+    folder = scratch(tmp_path_factory) / "csv"
     folder.mkdir(exist_ok=True)
     reads_or_refuses(folder / "junk.csv", content, "csv")
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from heatkp.data.readers import read, recognise
 from heatkp.errors import DataError
-from tests.conftest import damaged, reads_or_refuses, write_image
+from tests.conftest import damaged, reads_or_refuses, scratch, write_image
 from tests.data.format_samples import require_expected
 from tests.data.test_labelme import points_of
 
@@ -212,5 +212,5 @@ def test_damaged_files(tmp_path_factory, data):
     shapes = [skeleton(points("nose", (1, 2)), group_id=1), points("d", (3, 4)), box(0, 0, 1, 1)]
     told = MOUSE + label("d", "points") + label("cat", "skeleton", svg=SVG.format("a", "b"))
     text = xml(image(*shapes, subset="train"), track, labels=told)
-    path = tmp_path_factory.getbasetemp() / "cvat.xml"
+    path = scratch(tmp_path_factory) / "cvat.xml"
     reads_or_refuses(path, data.draw(damaged(text)), "cvat")

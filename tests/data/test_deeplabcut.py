@@ -14,7 +14,7 @@ from hypothesis import given
 from heatkp.data.readers import read, recognise
 from heatkp.data.readers._pandas_hdf5 import read_frame
 from heatkp.errors import DataError
-from tests.conftest import damaged, heatkp, reads_or_refuses, write_image
+from tests.conftest import damaged, heatkp, reads_or_refuses, scratch, write_image
 from tests.data.scorer_files import CONFIG, PARTS, project, table
 
 SIX = [1, 2, 3, 4, 5.5, 6]
@@ -191,14 +191,14 @@ def test_command_line(tmp_path):
 
 @given(damaged(table([("labeled-data/v/img1.png", SIX), ("labeled-data/v/img2.png", SIX)])))
 def test_junk(tmp_path_factory, content):
-    folder = tmp_path_factory.getbasetemp() / "dlc" / "labeled-data" / "v"
+    folder = scratch(tmp_path_factory) / "dlc" / "labeled-data" / "v"
     folder.mkdir(exist_ok=True, parents=True)
     reads_or_refuses(folder / "CollectedData_me.csv", content, "deeplabcut")
 
 
 @given(damaged(CONFIG))
 def test_junk_in_the_config(tmp_path_factory, content):
-    folder = tmp_path_factory.getbasetemp() / "dlc-config"
+    folder = scratch(tmp_path_factory) / "dlc-config"
     if not folder.is_dir():
         project(folder, {"v1": [("img1.png", SIX)]})
     reads_or_refuses(folder / "config.yaml", content, "deeplabcut")

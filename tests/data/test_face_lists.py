@@ -13,7 +13,7 @@ from heatkp.data.readers import read, recognise
 from heatkp.data.readers.pts import write_pts
 from heatkp.data.readers.wflw import WFLW98
 from heatkp.errors import DataError, HeatkpError
-from tests.conftest import write_image
+from tests.conftest import scratch, write_image
 
 COLUMNS = " ".join(f"{n}_{a}" for n in ("lefteye", "righteye", "nose", "leftmouth", "rightmouth")
                    for a in "xy")  # fmt: skip
@@ -195,7 +195,7 @@ def test_versions_of_pts(tmp_path, version):
 ]))  # fmt: skip
 def test_any_content_is_read_or_refused(tmp_path_factory, content, kind):
     name, suffix = kind
-    folder = tmp_path_factory.getbasetemp() / "lists" / "inner"
+    folder = scratch(tmp_path_factory) / "lists" / "inner"
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"fuzzed{suffix}"
     path.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8", "replace"))

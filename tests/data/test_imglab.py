@@ -14,7 +14,7 @@ from heatkp.data.readers._common import distinct, layout, source_images
 from heatkp.data.readers.imglab import read_imglab
 from heatkp.errors import DataError
 from heatkp.skeletons import FACE58, FACE68, UNLABELLED, sides_by_name
-from tests.conftest import box_of, damaged, imglab_text, reads_or_refuses, write_image
+from tests.conftest import box_of, damaged, imglab_text, reads_or_refuses, scratch, write_image
 
 EYES = {"left_eye": (20, 11.5), "right_eye": (10, 12), "nose": (15.25, 20)}
 BOX = box_of(8, 9, 14, 16, parts=EYES)
@@ -274,7 +274,7 @@ images = st.lists(st.tuples(names, st.lists(boxes, min_size=1, max_size=3)), min
 
 @given(images, st.booleans())
 def test_round_trip(tmp_path_factory, images, double):
-    path = tmp_path_factory.getbasetemp() / "round.xml"
+    path = scratch(tmp_path_factory) / "round.xml"
     path.write_text(imglab_text(images, double), encoding="utf-8")
     skeleton, samples, _ = read_imglab(path, strict=False)
     written = [(name, box) for name, given in images for box in given]
@@ -292,7 +292,7 @@ def test_round_trip(tmp_path_factory, images, double):
 
 @given(damaged(imglab_text([("a.png", [BOX, box_of(1, 2, 3, 4)]), ("b/c.png", [BOX])])))
 def test_junk(tmp_path_factory, content):
-    reads_or_refuses(tmp_path_factory.getbasetemp() / "junk.xml", content, "imglab")
+    reads_or_refuses(scratch(tmp_path_factory) / "junk.xml", content, "imglab")
 
 
 def test_real_training_file(data_folder):

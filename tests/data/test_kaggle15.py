@@ -10,7 +10,7 @@ from heatkp.config import Data
 from heatkp.data.readers import read, recognise
 from heatkp.errors import DataError
 from heatkp.skeletons import FACE15, NOSE_OF, SKELETONS, UNLABELLED
-from tests.conftest import damaged, reads_or_refuses
+from tests.conftest import damaged, reads_or_refuses, scratch
 
 COLUMNS = [f"{name}_{axis}" for name in FACE15.point_names for axis in "xy"]
 TOP = np.zeros((96, 96), np.uint8)
@@ -112,7 +112,7 @@ def test_columns_that_are_missing(tmp_path):
 @settings(max_examples=50)
 @given(damaged(TWO))
 def test_junk(tmp_path_factory, content):
-    reads_or_refuses(tmp_path_factory.getbasetemp() / "kaggle.csv", content, "kaggle15")
+    reads_or_refuses(scratch(tmp_path_factory) / "kaggle.csv", content, "kaggle15")
 
 
 def test_face15():

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from heatkp.data.readers import read, recognise
 from heatkp.data.readers._label_studio import image_name, uploaded_as
 from heatkp.errors import DataError
-from tests.conftest import damaged, reads_or_refuses, write_image
+from tests.conftest import damaged, reads_or_refuses, scratch, write_image
 from tests.data.format_samples import require_expected
 from tests.data.test_labelme import JSON, points_of
 
@@ -234,7 +234,7 @@ WHOLE = [
 
 @given(st.data())
 def test_damaged_files(tmp_path_factory, data):
-    path = tmp_path_factory.getbasetemp() / "studio.json"
+    path = scratch(tmp_path_factory) / "studio.json"
     reads_or_refuses(path, data.draw(damaged(json.dumps(WHOLE))), "label_studio")
 
 
@@ -250,5 +250,5 @@ def test_values_of_any_type(tmp_path_factory, key, value):
             return {**done, key: value} if key in part else done
         return [spoiled(v) for v in part] if isinstance(part, list) else part
 
-    path = tmp_path_factory.getbasetemp() / "studio.json"
+    path = scratch(tmp_path_factory) / "studio.json"
     reads_or_refuses(path, json.dumps(spoiled(WHOLE)).encode(), "label_studio")

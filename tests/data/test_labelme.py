@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from heatkp.data.readers import read, recognise
 from heatkp.errors import DataError
-from tests.conftest import damaged, reads_or_refuses, write_image
+from tests.conftest import damaged, reads_or_refuses, scratch, write_image
 from tests.data.format_samples import require_expected
 
 
@@ -158,7 +158,7 @@ def test_bad_shapes(tmp_path, spoiled):
 
 @given(st.data())
 def test_damaged_files(tmp_path_factory, data):
-    folder = tmp_path_factory.getbasetemp() / "labelme"
+    folder = scratch(tmp_path_factory) / "labelme"
     folder.mkdir(exist_ok=True)
     shapes = [shape("nose", (1, 2)), shape("b", (1, 2), (5, 6), kind="rectangle", group=3)]
     text = json.dumps(content(*shapes))
@@ -176,7 +176,7 @@ JSON = st.recursive(
 
 @given(st.sampled_from([*content(), *shape("a")]), JSON)
 def test_values_of_any_type(tmp_path_factory, key, value):
-    folder = tmp_path_factory.getbasetemp() / "labelme"
+    folder = scratch(tmp_path_factory) / "labelme"
     folder.mkdir(exist_ok=True)
     one = shape("nose", (1, 2))
     spoiled = content({**one, key: value}) if key in one else {**content(one), key: value}

@@ -7,7 +7,7 @@ from hypothesis import given
 
 from heatkp.data.readers import read, recognise
 from heatkp.errors import DataError
-from tests.conftest import damaged, reads_or_refuses, write_image
+from tests.conftest import damaged, reads_or_refuses, scratch, write_image
 from tests.data.scorer_files import PARTS, project, table
 
 SIX = [1, 2, 3, 4, 5.5, 6]
@@ -100,6 +100,6 @@ def test_no_row_and_missing_images(tmp_path):
 
 @given(damaged(table([("a.png", [1, 2, 2] * 3), ("b.png", ["", "", 0] * 3)], axes=SEEN)))
 def test_junk(tmp_path_factory, content):
-    folder = tmp_path_factory.getbasetemp() / "lightning"
+    folder = scratch(tmp_path_factory) / "lightning"
     folder.mkdir(exist_ok=True)
     reads_or_refuses(folder / "CollectedData.csv", content, "lightning_pose")

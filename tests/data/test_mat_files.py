@@ -10,7 +10,7 @@ from scipy.io import savemat
 
 from heatkp.data.readers import read, recognise
 from heatkp.errors import DataError, HeatkpError
-from tests.conftest import write_image
+from tests.conftest import scratch, write_image
 
 
 def lsp(folder, count=3, extended=False):
@@ -120,7 +120,7 @@ def test_damaged(tmp_path):
 
 @given(st.integers(0, 3000), st.integers(0, 255))
 def test_any_byte_changed_is_read_or_refused(tmp_path_factory, place, value):
-    folder = tmp_path_factory.getbasetemp() / "mat"
+    folder = scratch(tmp_path_factory) / "mat"
     path = folder / "changed.mat"
     if not (folder / "mpii_human_pose_v1_u12_1.mat").exists():
         folder.mkdir()

@@ -11,7 +11,7 @@ from heatkp.data.readers import read, recognise
 from heatkp.data.readers.pts import parse_pts, write_pts
 from heatkp.errors import DataError
 from heatkp.skeletons import FACE68
-from tests.conftest import damaged, reads_or_refuses, write_image
+from tests.conftest import damaged, reads_or_refuses, scratch, write_image
 
 GOOD = "version: 1\nn_points: 2\n{\n1 2\n3.5 4.25\n}\n"
 
@@ -75,7 +75,7 @@ def test_not_text(tmp_path):
 
 @given(st.lists(st.tuples(*[st.floats(-1e5, 1e5)] * 2), min_size=1, max_size=80))
 def test_round_trip(tmp_path_factory, points):
-    path = tmp_path_factory.getbasetemp() / "round.pts"
+    path = scratch(tmp_path_factory) / "round.pts"
     write_pts(path, points)
     assert np.abs(parse_pts(path) - points).max() <= 5.1e-7
     header = path.read_text().splitlines()[:3]
@@ -95,7 +95,7 @@ def test_what_is_written(tmp_path):
 
 @given(damaged(GOOD))
 def test_junk(tmp_path_factory, content):
-    reads_or_refuses(tmp_path_factory.getbasetemp() / "junk.pts", content, "pts")
+    reads_or_refuses(scratch(tmp_path_factory) / "junk.pts", content, "pts")
 
 
 def faces(folder, names, count=3):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from heatkp.data.readers import read, recognise
 from heatkp.errors import DataError, HeatkpError
-from tests.conftest import write_image
+from tests.conftest import scratch, write_image
 
 TEXT = """LM=3
 1.5 2.5
@@ -101,7 +101,7 @@ LINES = st.sampled_from(["LM=2", "LM=1", "1 2", "-1 5", "NA NA", "IMAGE=a.png", 
 
 @given(st.lists(LINES | st.text(max_size=8), max_size=12))
 def test_any_lines_are_read_or_refused(tmp_path_factory, lines):
-    folder = tmp_path_factory.getbasetemp() / "tps"
+    folder = scratch(tmp_path_factory) / "tps"
     if not (folder / "a.png").exists():
         write_image(folder / "a.png", 64, 48)
     path = folder / "fuzzed.tps"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from heatkp.data.readers import read, recognise
 from heatkp.errors import DataError
-from tests.conftest import damaged, reads_or_refuses, write_image
+from tests.conftest import damaged, reads_or_refuses, scratch, write_image
 from tests.data.format_samples import require_expected
 from tests.data.test_labelme import JSON, points_of
 
@@ -150,7 +150,7 @@ ROWS = (
 @pytest.mark.parametrize("name", ["via.json", "via.csv"])
 def test_damaged_files(tmp_path_factory, name, data):
     text = json.dumps(WHOLE) if name.endswith("json") else ROWS
-    reads_or_refuses(tmp_path_factory.getbasetemp() / name, data.draw(damaged(text)), "via")
+    reads_or_refuses(scratch(tmp_path_factory) / name, data.draw(damaged(text)), "via")
 
 
 KEYS = ["filename", "regions", "shape_attributes", "region_attributes", "name", "cx", "part",
@@ -165,5 +165,5 @@ def test_values_of_any_type(tmp_path_factory, key, value):
             return {**done, key: value} if key in part else done
         return [spoiled(v) for v in part] if isinstance(part, list) else part
 
-    path = tmp_path_factory.getbasetemp() / "via.json"
+    path = scratch(tmp_path_factory) / "via.json"
     reads_or_refuses(path, json.dumps(spoiled(WHOLE)).encode(), "via")

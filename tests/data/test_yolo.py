@@ -12,7 +12,7 @@ from PIL import Image as PillowImage
 from heatkp.data.images import ImageOptions
 from heatkp.data.readers import read, recognise
 from heatkp.errors import DataError
-from tests.conftest import damaged, reads_or_refuses, write_image
+from tests.conftest import damaged, reads_or_refuses, scratch, write_image
 from tests.data.format_samples import require_expected
 
 BOX = "0 0.5 0.5 0.25 0.5"
@@ -164,7 +164,7 @@ def test_names_that_are_a_known_layout(tmp_path):
 
 @given(st.data())
 def test_damaged_labels(tmp_path_factory, data):
-    folder = tmp_path_factory.getbasetemp() / "yolo"
+    folder = scratch(tmp_path_factory) / "yolo"
     write(folder, {"train/a": ""})
     text = f"{BOX} 0.25 0.5 2 0 0 0\n{BOX} 0.5 0.5 1 0.1 0.2 2\n"
     (folder / "labels" / "train" / "a.txt").write_bytes(data.draw(damaged(text)))
@@ -176,7 +176,7 @@ def test_damaged_labels(tmp_path_factory, data):
 
 @given(st.data())
 def test_damaged_configurations(tmp_path_factory, data):
-    folder = tmp_path_factory.getbasetemp() / "yolo2"
+    folder = scratch(tmp_path_factory) / "yolo2"
     write(folder, {"train/a": BOX})
     config = {**TWO, "kpt_names": {0: ["nose", "tail"]}, "flip_idx": [0, 1], "path": "."}
     text = yaml.safe_dump(config)

@@ -131,7 +131,10 @@ def test_resume_refuses(tiny_run, run_copy, tmp_path):
         ([tmp_path], "not a run folder"),
         ([tiny_run, "--epochs", 2], "is finished, after 2 epochs"),
         ([tiny_run, "--epochs", 3, "--lr", 0.1], "optimiser.lr: a run that goes on keeps its"),
-        ([tiny_run, "--epochs", 3, "--out", tmp_path / "new"], "leave out --config and --out"),
+        (
+            [tiny_run, "--epochs", 3, "--out", tmp_path / "new"],
+            "leave out --config, --out and --folds",
+        ),
     ]:
         result = heatkp("train", "--resume", *arguments)
         assert result.exit_code == 2 and words in result.output.replace("\n", " ")

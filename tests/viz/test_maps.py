@@ -21,6 +21,7 @@ from heatkp.registry import HEADS
 from heatkp.skeletons import FACE68, Skeleton
 from heatkp.viz import canvas, curves, figures, maps
 from heatkp.viz.point_errors import mean_face, worst_points
+from tests.conftest import scratch
 
 FIVE = Skeleton("five", ("a", "b", "c-d", "3", "$x_$"), lines=((0, 1, 2),))
 
@@ -301,7 +302,7 @@ def test_a_picture_that_cannot_be_finished_leaves_nothing(tmp_path, monkeypatch)
 @settings(max_examples=30)
 @given(st.text(max_size=60))
 def test_any_history_is_read_or_refused(tmp_path_factory, text):
-    path = tmp_path_factory.getbasetemp() / "history.csv"
+    path = scratch(tmp_path_factory) / "history.csv"
     path.write_bytes(("epoch,train_loss,val_loss,val_mae,lr\n" + text).encode("utf8", "replace"))
     try:
         columns = curves.read_history(path)
