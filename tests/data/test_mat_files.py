@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.io import savemat
 
@@ -118,6 +118,7 @@ def test_damaged(tmp_path):
         read(path)
 
 
+@settings(max_examples=20)  # each starts a process
 @given(st.integers(0, 3000), st.integers(0, 255))
 def test_any_byte_changed_is_read_or_refused(tmp_path_factory, place, value):
     folder = scratch(tmp_path_factory) / "mat"

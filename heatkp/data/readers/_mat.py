@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,19 @@ def variables(path: Path) -> dict[str, tuple[int, ...]]:
         return {}
 
 
+_TRIED = (
+    "import sys; from scipy.io import loadmat; loadmat(sys.argv[1], variable_names=sys.argv[2:])"
+)
+
+
+def _require_whole(path: Path, name: str) -> None:
+    """Raises `DataError` where reading a file ends the process, as scipy's compiled reader does
+    (segmentation fault) on some damaged files: another process tries it first."""
+    tried = [sys.executable, "-c", _TRIED, str(path), name]
+    if subprocess.run(tried, capture_output=True).returncode < 0:
+        raise DataError(f"{path} cannot be read as a .mat file: it is damaged")
+
+
 def load_mat(path: Path, name: str) -> Any:
     """A variable, of which structures are objects and arrays have no sides of length 1.
 
@@ -28,6 +43,7 @@ def load_mat(path: Path, name: str) -> Any:
     """
     from scipy.io import loadmat
 
+    _require_whole(path, name)
     try:
         found = loadmat(str(path), struct_as_record=False, squeeze_me=True, variable_names=[name])
     except NotImplementedError:
