@@ -102,7 +102,7 @@ def test_libraries_keep_quiet_about_bad_files(tmp_path, root):
         env={k: v for k, v in os.environ.items() if not k.startswith("OPENCV_")}
         | {"PYTHONPATH": os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")])},
     )  # fmt: skip
-    assert done.returncode == 1 and "1 image, 1 face" in done.stdout
+    assert done.returncode == 1 and "1 image, 1 object" in done.stdout
     failures = json.loads((folder / "out" / "summary.json").read_text())["errors"]
     assert [f["image"] for f in failures] == ["0.png", "a.jpg", "b.tif", "c.tif", "d.mp4"]
     assert [line for line in done.stderr.splitlines() if not line.startswith("face68: ")] == []
