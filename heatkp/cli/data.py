@@ -11,7 +11,7 @@ import click
 from heatkp.cli.common import png
 from heatkp.cli.data_labels import COMMANDS as OF_LABELS
 from heatkp.cli.data_sets import COMMANDS as OF_SETS
-from heatkp.cli.options import NameOption
+from heatkp.cli.options import NameOption, reading_options
 from heatkp.registry import READERS
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from heatkp.data.inspection import Inspection, Outside, Spread
 
-LAYOUTS = ("auto", "face68", "face58", "face15", "none")
 EXAMPLES = """\b
 Examples:
   heatkp data synth --n 500 faces/
@@ -87,17 +86,7 @@ def synth(out: str, count: int, size: int, seed: int, skeleton: str) -> None:
 @click.option("--out", type=click.Path(), metavar="PNG",
               help="Where samples are drawn with their points.  [default: contact-NAME.png; "
               "with --json: nowhere]")  # fmt: skip
-@click.option(
-    "--orient",
-    is_flag=True,
-    help="The labels are of images turned upright as EXIF entries say (data.orient).",
-)
-@click.option("--y-up/--no-y-up", default=None,
-              help="The file counts y upwards from the images' lower edge, as tpsDig does "
-              "(data.y_up).  [default: as its format does]")  # fmt: skip
-@click.option("--layout", type=click.Choice(LAYOUTS), default="auto",
-              show_default=True, help="What numbered points are (data.layout); auto: face68 where "
-              "they have the shape of a face.")  # fmt: skip
+@reading_options
 @click.option("--json", "as_json", is_flag=True, help="Print all numbers and files as JSON.")
 def info(
     path: str,

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from heatkp.cli.options import NameOption
+from heatkp.cli.options import NameOption, reading_options
 from heatkp.registry import LABEL_WRITERS, READERS
 
 if TYPE_CHECKING:
@@ -39,8 +41,44 @@ Examples:
 Command = Callable[..., Any]
 
 
+@dataclass(frozen=True)
+class Places:
+    """What all these commands are told: how to read, and what to write where."""
+
+    to: str | None
+    out: str
+    format: str
+    reading: dict[str, Any]
+    placing: Any
+    keep_first: bool
+
+    def read(self, source: str) -> Labels:
+        from heatkp.data.sets import read_labels
+
+        return read_labels(source, self.format, **self.reading)
+
+    def written_format(self, source: str) -> str:
+        """The format to write: that of what is read, where it can be written, unless named."""
+        from heatkp.data.readers import recognise
+
+        if self.to is not None:
+            return self.to
+        own = recognise(Path(source)) if self.format == "auto" else self.format
+        return own if own in LABEL_WRITERS else "coco"
+
+
 def _places(command: Command) -> Command:
-    """Options that all these commands share."""
+    """Options that all these commands share, given as the argument `places`."""
+
+    @wraps(command)
+    def gathered(
+        *, to: str | None, out: str, format_: str, placing: str, keep_first: bool, orient: bool,
+        y_up: bool | None, layout: str, **own: Any,
+    ) -> Any:  # fmt: skip
+        reading = {"orient": orient, "y_up": y_up, "layout": layout}
+        return command(places=Places(to, out, format_, reading, placing, keep_first), **own)
+
+    made: Command = gathered
     for option in reversed((
         click.option("--to", cls=NameOption, registry=LABEL_WRITERS, also=(),
                      help="Format to write: {names}.  [default: that of FROM, or coco]"),
@@ -53,31 +91,13 @@ def _places(command: Command) -> Command:
                      default="copy", show_default=True,
                      help="Copy images into FOLDER, link them there, or let labels name them "
                      "where they are. Frames of videos are written as PNG files."),
-        click.option("--orient", is_flag=True,
-                     help="The labels are of images turned upright as EXIF entries say "
-                     "(data.orient); images that are stored turned are copied upright."),
         click.option("--keep-first", is_flag=True,
                      help="Of several objects in an image, keep the first, where the format holds "
                      "one."),
+        reading_options,
     )):  # fmt: skip
-        command = option(command)
-    return command
-
-
-def _format(to: str | None, source: str, given: str) -> str:
-    """The format to write: that of what is read, where it can be written, unless it is named."""
-    from heatkp.data.readers import recognise
-
-    if to is not None:
-        return to
-    own = recognise(Path(source)) if given == "auto" else given
-    return own if own in LABEL_WRITERS else "coco"
-
-
-def _read(source: str, format_: str, orient: bool) -> Labels:
-    from heatkp.data.sets import read_labels
-
-    return read_labels(source, format_, orient=orient)
+        made = option(made)
+    return made
 
 
 def _tell(notes: Iterable[str], written: Iterable[tuple[str, Written]], format_: str) -> None:
@@ -94,32 +114,29 @@ def _tell(notes: Iterable[str], written: Iterable[tuple[str, Written]], format_:
         say(console, f"{before}{counts}, {format_}: {done.path}")
 
 
-def _write(labels: Labels, to: str, out: str, placing: Any, keep_first: bool) -> None:
+def _write(labels: Labels, to: str, places: Places) -> None:
     from heatkp.cli.common import progress_bar
     from heatkp.cli.console import PlainConsole
     from heatkp.data.writers import write_labels
 
     with progress_bar(PlainConsole(stderr=True), "placing images") as progress:
         done = write_labels(
-            labels, out, to, images=placing, first_only=keep_first, progress=progress
-        )
+            labels, places.out, to, images=places.placing, first_only=places.keep_first,
+            progress=progress,
+        )  # fmt: skip
     _tell(labels.notes, [("", done)], to)
 
 
 @click.command(epilog=CONVERT)
 @click.argument("source", metavar="FROM", type=click.Path())
 @_places
-def convert(
-    source: str, to: str | None, out: str, format_: str, placing: str, orient: bool,
-    keep_first: bool,
-) -> None:  # fmt: skip
+def convert(source: str, places: Places) -> None:
     """Write the labels in FROM, and their images, in another format.
 
     What the format cannot hold is counted and said; nothing else is lost. Decimals are kept as far
     as the format has them.
     """
-    labels = _read(source, format_, orient)
-    _write(labels, _format(to, source, format_), out, placing, keep_first)
+    _write(places.read(source), places.written_format(source), places)
 
 
 @click.command(epilog=SPLIT)
@@ -140,9 +157,8 @@ def convert(
 )
 @click.option("--own", is_flag=True, help="Take the parts that the labels themselves name.")
 def split(
-    source: str, to: str | None, out: str, format_: str, placing: Any, orient: bool,
-    keep_first: bool, val: float, test: float, seed: int, by: str, own: bool,
-) -> None:  # fmt: skip
+    source: str, places: Places, val: float, test: float, seed: int, by: str, own: bool
+) -> None:
     """Divide the labels in FROM into train, val and test.
 
     Samples of one source image, person or video stay together (--by). Formats that hold splits
@@ -154,15 +170,16 @@ def split(
     from heatkp.data.sets import split_labels
     from heatkp.data.writers import write_parts
 
-    labels = _read(source, format_, orient)
+    labels = places.read(source)
     if not own:
         fractions = {"train": 1 - val - test, "val": val, "test": test}
         labels = split_labels(labels, fractions, seed, by)
-    to = _format(to, source, format_)
+    to = places.written_format(source)
     with progress_bar(PlainConsole(stderr=True), "placing images") as progress:
         done = write_parts(
-            labels, out, to, images=placing, first_only=keep_first, progress=progress
-        )
+            labels, places.out, to, images=places.placing, first_only=places.keep_first,
+            progress=progress,
+        )  # fmt: skip
     counts = Counter(sample.split for sample in labels.samples)
     parts = ", ".join(f"{counts[name]} {name}" for name in PARTS if counts[name])
     _tell([*labels.notes, f"samples: {parts}"], done.items(), to)
@@ -171,15 +188,12 @@ def split(
 @click.command(epilog=MERGE)
 @click.argument("sources", metavar="FROM...", nargs=-1, required=True, type=click.Path())
 @_places
-def merge(
-    sources: tuple[str, ...], to: str | None, out: str, format_: str, placing: str, orient: bool,
-    keep_first: bool,
-) -> None:  # fmt: skip
+def merge(sources: tuple[str, ...], places: Places) -> None:
     """Join the labels of several sets whose points have the same names, in whatever order."""
     from heatkp.data.sets import merge_labels
 
-    labels = merge_labels([_read(source, format_, orient) for source in sources])
-    _write(labels, _format(to, sources[0], format_), out, placing, keep_first)
+    labels = merge_labels([places.read(source) for source in sources])
+    _write(labels, places.written_format(sources[0]), places)
 
 
 @click.command(epilog=SUBSET)
@@ -194,16 +208,16 @@ def merge(
               show_default=True, help="Of the samples, at random.")  # fmt: skip
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 def subset(
-    source: str, to: str | None, out: str, format_: str, placing: str, orient: bool,
-    keep_first: bool, names: tuple[str, ...], points: str | None, fraction: float, seed: int,
+    source: str, places: Places, names: tuple[str, ...], points: str | None, fraction: float,
+    seed: int,
 ) -> None:  # fmt: skip
     """Take some of the samples in FROM, or some of their points."""
     from heatkp.data.sets import subset_labels
 
     chosen = None if points is None else [part.strip() for part in points.split(",")]
-    labels = _read(source, format_, orient)
+    labels = places.read(source)
     labels = subset_labels(labels, names=names, points=chosen, fraction=fraction, seed=seed)
-    _write(labels, _format(to, source, format_), out, placing, keep_first)
+    _write(labels, places.written_format(source), places)
 
 
 COMMANDS = (convert, split, merge, subset)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
@@ -43,6 +43,27 @@ class NameOption(click.Option):
                     text = str(self._registry.unknown(name, self._also))
                     raise click.BadParameter(text, ctx, self)
         return found
+
+
+LAYOUTS = ("auto", "face68", "face58", "face15", "none")
+"""As of `heatkp.config`, which is not imported for this."""
+
+
+def reading_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """`--orient`, `--y-up` and `--layout`: how labels are meant where files do not tell."""
+    for option in reversed((
+        click.option("--orient", is_flag=True,
+                     help="The labels are of images turned upright as EXIF entries say "
+                     "(data.orient)."),
+        click.option("--y-up/--no-y-up", default=None,
+                     help="The file counts y upwards from the images' lower edge, as tpsDig does "
+                     "(data.y_up).  [default: as its format does]"),
+        click.option("--layout", type=click.Choice(LAYOUTS), default="auto", show_default=True,
+                     help="What numbered points are (data.layout); auto: face68 where they have "
+                     "the shape of a face."),
+    )):  # fmt: skip
+        command = option(command)
+    return command
 
 
 device_option = click.option(

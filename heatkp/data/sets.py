@@ -14,6 +14,7 @@ import numpy as np
 from heatkp.config import PARTS
 from heatkp.data.grouping import together
 from heatkp.data.images import ImageOptions
+from heatkp.data.layouts import AUTO
 from heatkp.data.readers import read
 from heatkp.data.readers._common import distinct
 from heatkp.data.samples import Labels, Sample
@@ -24,7 +25,13 @@ _WHAT = {"all": "image, person and video", **{name: name for name in BY[1:]}}
 
 
 def read_labels(
-    path: str | PathLike[str], format: str = "auto", *, orient: bool = False, strict: bool = True
+    path: str | PathLike[str],
+    format: str = "auto",
+    *,
+    orient: bool = False,
+    strict: bool = True,
+    y_up: bool | None = None,
+    layout: str = AUTO,
 ) -> Labels:
     """The labels of a file or folder, in whatever format of `READERS` it holds.
 
@@ -32,6 +39,8 @@ def read_labels(
         format: the name of a reader; `auto` looks at the files.
         orient: whether the labels are of images turned upright as their EXIF entries say.
         strict: whether every image has to be there.
+        y_up: whether the file counts y from the images' lower edge; None: as its format does.
+        layout: what numbered points are, a name of `heatkp.data.layouts.LAYOUTS`.
 
     Raises:
         DataError: for what does not fit.
@@ -39,7 +48,7 @@ def read_labels(
     >>> labels = read_labels("labels.xml")  # doctest: +SKIP
     >>> write_labels(labels, "labels-coco", "coco").notes  # doctest: +SKIP
     """
-    return read(Path(path), format, strict, ImageOptions(orient))
+    return read(Path(path), format, strict, ImageOptions(orient), y_up, layout)
 
 
 def split_labels(

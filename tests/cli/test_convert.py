@@ -11,7 +11,7 @@ from heatkp.data.readers import read
 from heatkp.data.writers import LABEL_WRITERS, Holds
 from heatkp.errors import DataError
 from heatkp.registry import PREDICTION_FORMATS, WRITERS
-from tests.conftest import heatkp
+from tests.conftest import heatkp, write_image
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +91,18 @@ def test_split_and_merge(faces, tmp_path, name):
     merged = read(tmp_path / "all" / "labels.csv")
     files = [s.file.read_bytes() for s in merged.samples]
     assert sorted(files) == sorted(p.read_bytes() for p in (faces / "images").iterdir())
+
+
+def test_how_labels_are_meant(tmp_path):
+    """`--y-up` and `--layout` as `data info` takes them."""
+    write_image(tmp_path / "a.png", 40, 30)
+    (tmp_path / "points.csv").write_text("image,p_x,p_y\na.png,5,4\n")
+    for flags, x, y in (([], 5, 4), (["--y-up"], 4.5, 25.5)):
+        out = tmp_path / f"out{y}"
+        succeeds("data", "convert", tmp_path / "points.csv", *flags, "--to", "csv", "--out", out)
+        assert read(out).samples[0].points[0].tolist() == [x, y]
+    assert "layout" in fails("data", "convert", tmp_path / "points.csv", "--layout", "face68",
+                             "--out", tmp_path / "x")  # fmt: skip
 
 
 def test_subset(faces, tmp_path):

@@ -20,6 +20,7 @@ PLACES = {
     "head.py": ("models/heads", "js"),
     "decoder.py": ("heatmaps/decoders", "median"),
     "reader.py": ("data/readers", "kp_text"),
+    "writer.py": ("data/writers", "kp_text"),
 }
 """Where each of the package's files would be in heatkp itself, and its name there."""
 
@@ -86,10 +87,32 @@ def test_trained_and_evaluated_from_the_command_line(installed, root, labels, tm
     assert json.loads((out / "eval-val.json").read_text())["decoder"] == "expectation"
 
 
+def test_labels_are_written_and_read_back(installed, root, labels, tmp_path):
+    script = (
+        "import json, sys; from heatkp.cli import main\n"
+        "for line in json.loads(sys.argv[1]): main(line, standalone_mode=False)"
+    )
+    there = ["data", "convert", str(labels), "--to", "coco", "--out", str(tmp_path / "coco")]
+    back = ["data", "convert", str(tmp_path / "coco"), "--to", "kp_text", "--out",
+            str(tmp_path / "again")]  # fmt: skip
+    code, text = run(script, installed, root, arguments=[json.dumps([there, back])])
+    assert code == 0, text
+    first, second = (
+        [line.split() for line in path.read_text().splitlines()]
+        for path in (labels, tmp_path / "again" / "labels.kp")
+    )
+    assert first[0] == second[0]
+    for old, new in zip(first[1:], second[1:], strict=True):
+        assert new[0].endswith(old[0])
+        assert [c if c == "-" else float(c) for c in new[1:]] == [
+            c if c == "-" else float(c) for c in old[1:]
+        ]
+
+
 def test_help_lists_it_and_imports_nothing_of_it(installed, root):
     script = (
         "import sys; from heatkp.cli import main\n"
-        "for line in (['train', '--help'], ['data', 'info', '--help']):\n"
+        "for line in (['train', '--help'], ['data', 'convert', '--help']):\n"
         "    main(line, standalone_mode=False)\n"
         "assert not {'heatkp_example', 'torch', 'numpy'} & set(sys.modules)"
     )

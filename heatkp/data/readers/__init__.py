@@ -43,9 +43,10 @@ def recognise(path: Path) -> str:
         if answer and answer not in hints:
             hints.append(answer)
     hint = f" ({'; '.join(hints)})" if hints else ""
-    known = ", ".join(f"{r.files} ({r.name})" for r in readers)
+    known = ", ".join(sorted(r.name for r in readers))
     raise DataError(
-        f"{path} holds no known format{hint}: expected {known}; name it with data.format"
+        f"{path} holds no known format{hint}: name it with data.format, of {known} "
+        "(`docs/labels.md` says what their files look like)"
     )
 
 

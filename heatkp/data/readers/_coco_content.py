@@ -16,7 +16,7 @@ from heatkp.errors import DataError
 
 _KEYS = ("images", "annotations", "categories")
 _EXPECTED = f"a COCO keypoints file has {', '.join(_KEYS)}, lists of JSON objects"
-_OF_NOTE = ("id", "image_id", "category_id", "keypoints", "bbox", "iscrowd", "person")
+_OF_NOTE = ("id", "image_id", "category_id", "keypoints", "bbox", "iscrowd", "person", "track_id")
 _OF_IMAGE = ("id", "file_name", "width", "height")
 
 Entry = dict[str, Any]

@@ -172,11 +172,11 @@ def _crowds(file: _File) -> npt.NDArray[np.bool_]:
     )  # fmt: skip
 
 
-def _person(note: Entry, place: str) -> str | None:
-    person = note.get("person")
-    if isinstance(person, list | dict):
-        raise DataError(f"{place}: 'person' is {shown(person)}; expected a name")
-    return None if person is None else str(person)
+def _name(note: Entry, key: str, place: str) -> str | None:
+    value = note.get(key)
+    if isinstance(value, list | dict):
+        raise DataError(f"{place}: {key!r} is {shown(value)}; expected a name or a number")
+    return None if value is None else str(value)
 
 
 def _samples(file: _File, images: Sequence[Image], triples: Floats) -> list[Sample]:
@@ -208,7 +208,8 @@ def _samples(file: _File, images: Sequence[Image], triples: Floats) -> list[Samp
                 visibility[i],
                 id=f"{stem}#{identity}",
                 box=boxes[i],
-                person=_person(note, file.place(i)) if "person" in note else None,
+                person=_name(note, "person", file.place(i)) if "person" in note else None,
+                track=_name(note, "track_id", file.place(i)) if "track_id" in note else None,
                 source_image=image.source,
                 declared_size=image.size,
                 split=split,
@@ -245,8 +246,9 @@ def read_coco(path: Path, strict: bool = True, options: ImageOptions = STORED) -
     each split (see `find_parts`).
 
     Annotations of crowds (`iscrowd`) have a box, no labelled point, and are ignored; those without
-    keypoints have a box and no labelled point. Where no v is 2, 1 means visible. Raises `DataError`
-    for what does not fit, and where `strict` for images that do not exist or are none.
+    keypoints have a box and no labelled point. Where no v is 2, 1 means visible. `person` and
+    `track_id` are read beside COCO's keys. Raises `DataError` for what does not fit, and where
+    `strict` for images that do not exist or are none.
     """
     parts = find_parts(path)
     if isinstance(parts, str):

@@ -68,7 +68,7 @@ def _annotation(found: Object, number: int, image: int) -> dict[str, Any]:
     "COCO keypoints: `annotations.json`, or a file for each split, and a folder of images",
     holds=Holds.NAMES | Holds.PAIRS | Holds.LINES | Holds.OCCLUSION | Holds.OUTSIDE | Holds.MISSING
     | Holds.BARE | Holds.EMPTY | Holds.SEVERAL | Holds.IGNORED | Holds.BOXES | Holds.PERSONS
-    | Holds.SPLITS | Holds.SCORES,
+    | Holds.SPLITS | Holds.TRACKS | Holds.SCORES,
 )  # fmt: skip
 def write_coco(labels: LabelSet, folder: Path) -> list[str]:
     """One category, ids from 1; objects without a box get the extent of their points.
