@@ -1,1 +1,1 @@
-"""A head, a decoder and a format of labels (reader and writer) for heatkp, each in a module of its own."""
+"""A head, a decoder and a format of labels (reader and writer), each in a module of its own."""
