@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+
+# Two processes of tests share the cores; those that tests start would take all of them each.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import re
 import resource
 import shutil

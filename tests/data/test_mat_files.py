@@ -118,7 +118,7 @@ def test_damaged(tmp_path):
         read(path)
 
 
-@settings(max_examples=20)  # each starts a process
+@settings(max_examples=8)  # each starts a process
 @given(st.integers(0, 3000), st.integers(0, 255))
 def test_any_byte_changed_is_read_or_refused(tmp_path_factory, place, value):
     folder = scratch(tmp_path_factory) / "mat"

@@ -69,12 +69,9 @@ def refuse(monkeypatch, name, number, times=1):
     ("name", "number", "times", "kept"),
     [
         ("environment.json", errno.EDQUOT, 1, "no epoch is kept yet"),
-        ("samples.png", errno.EIO, 1, "no epoch is kept yet"),
         (runs.WEIGHTS, errno.EACCES, 1, "no epoch is kept yet"),
         (runs.HISTORY, errno.ENOSPC, 2, "after epoch 1"),
         ("last.ckpt", errno.EROFS, 2, "after epoch 1"),
-        ("settling.gif", errno.ENOSPC, 1, "after epoch 2"),
-        ("curves.png", errno.EDQUOT, 1, "after epoch 2"),
         ("predictions.png", errno.EFBIG, 1, "after epoch 2"),
         (runs.METRICS, errno.EIO, 1, "after epoch 2"),
     ],
