@@ -19,6 +19,14 @@ class CheckpointError(HeatkpError):
     """A run folder or weights file is missing, broken or belongs to another model."""
 
 
+class MissingPackageError(SettingsError):
+    """Something was asked for that needs a package which is not installed."""
+
+
+class ExportError(HeatkpError):
+    """A network that cannot be exported as asked, or whose export deviates too far from it."""
+
+
 class StorageError(HeatkpError):
     """A file cannot be written: the disk is full, a quota is used up, a permission was lost.
 

@@ -190,6 +190,7 @@ class Registries(Mapping[str, Any]):
 HEADS: Registry[Any] = Registry("head", "heatkp.models.heads", "heatkp.heads")
 DECODERS: Registry[Any] = Registry("decoder", "heatkp.heatmaps.decoders", "heatkp.decoders")
 RUNTIMES: Registry[Any] = Registry("runtime", "heatkp.engine.runtimes", "heatkp.runtimes")
+EXPORTERS: Registry[Any] = Registry("export format", "heatkp.export.formats", "heatkp.exporters")
 DETECTORS: Registry[Any] = Registry("detector", "heatkp.inference.detectors", "heatkp.detectors")
 WRITERS: Registry[Any] = Registry("table format", "heatkp.inference.writers", "heatkp.writers")
 FIGURES: Registry[Any] = Registry("figure", "heatkp.viz.run_figures", "heatkp.figures")
@@ -214,5 +215,6 @@ def named(registry: Registry[Any]) -> Callable[[Any], Any]:
 
 register_head = named(HEADS)
 register_runtime = named(RUNTIMES)
+register_exporter = named(EXPORTERS)
 register_detector = named(DETECTORS)
 register_writer = named(WRITERS)

@@ -13,6 +13,7 @@ import click
 import heatkp
 from heatkp.cli.data import data
 from heatkp.cli.eval import evaluate
+from heatkp.cli.export import export
 from heatkp.cli.predict import predict
 from heatkp.cli.report import report
 from heatkp.cli.score import score
@@ -99,6 +100,7 @@ main.add_command(train)
 main.add_command(evaluate)
 main.add_command(sweep)
 main.add_command(predict)
+main.add_command(export)
 main.add_command(score)
 main.add_command(data)
 main.add_command(viz_heatmaps)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from heatkp.cli.common import or_newest, progress_bar, target_path, write
-from heatkp.cli.options import device_option
+from heatkp.cli.options import device_option, runtime_options
 from heatkp.files import check_file
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ Examples:
               "`heatkp predict` does.")  # fmt: skip
 @click.option("--batch-size", type=click.IntRange(1), default=16, show_default=True)
 @device_option
+@runtime_options
 @click.option("--out", type=click.Path(),
               help="JSON file, or CSV with --kaggle; to be named for several runs.  [default: "
               "RUN/eval-SPLIT.json or RUN/submission.csv; of a model that comes with heatkp, in "
@@ -65,6 +66,8 @@ def evaluate(
     passes: int,
     batch_size: int,
     device: str,
+    runtime: str | None,
+    precision: str,
     out: str | None,
     kaggle: bool,
     lookup: str | None,
@@ -79,7 +82,7 @@ def evaluate(
     from heatkp.evaluation.measure import InferenceOptions
 
     console = PlainConsole()
-    how = InferenceOptions(decoder, flip_test, passes, device, batch_size)
+    how = InferenceOptions(decoder, flip_test, passes, device, batch_size, runtime, precision)
     if len(names) > 1 and out is None:
         raise SettingsError(f"{len(names)} runs together: name the file to write with --out")
     if kaggle:

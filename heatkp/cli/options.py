@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from heatkp.registry import Registries, Registry
+from heatkp.registry import RUNTIMES, Registries, Registry
 
 
 class NameOption(click.Option):
@@ -43,6 +43,21 @@ class NameOption(click.Option):
                     text = str(self._registry.unknown(name, self._also))
                     raise click.BadParameter(text, ctx, self)
         return found
+
+
+def runtime_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """`--runtime` and `--precision`, as `heatkp.export.open_runtime` takes them."""
+    for option in reversed((
+        click.option("--runtime", cls=NameOption, registry=RUNTIMES, also=("auto",),
+                     help="What runs the network: {names}, or auto, the quickest that is "
+                     "installed. Others than torch export a run once, into the cache folder.  "
+                     "[default: an exported folder's own; the quickest for a model that comes with "
+                     "heatkp; else torch]"),
+        click.option("--precision", type=click.Choice(["f32", "bf16", "f16"]), default="f32",
+                     show_default=True, help="What the network computes in, of exported runs."),
+    )):  # fmt: skip
+        command = option(command)
+    return command
 
 
 LAYOUTS = ("auto", "face68", "face58", "face15", "none")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from heatkp.cli.common import parse_box
-from heatkp.cli.options import NameOption, device_option
+from heatkp.cli.options import NameOption, device_option, runtime_options
 from heatkp.files import writing
 from heatkp.registry import DETECTORS, PREDICTION_FORMATS
 
@@ -32,8 +32,8 @@ DEFAULT = "predictions"
 @click.command(epilog=EXAMPLES)
 @click.argument("inputs", nargs=-1, required=True, metavar="IMAGES...")
 @click.option("--model", default="face68", show_default=True, metavar="RUN",
-              help="A run's folder, a file of weights, or the name of a model that comes with "
-              "heatkp.")  # fmt: skip
+              help="A run's folder, a file of weights, the name of a model that comes with "
+              "heatkp, or a folder that heatkp export wrote.")  # fmt: skip
 @click.option("--boxes", "where", metavar="HOW",
               help="Where the objects are: `faces` finds faces, `image` takes the whole image, a "
               "FILE with boxes (imglab .xml, COCO .json) says so, in pixels as for training (as "
@@ -56,6 +56,7 @@ DEFAULT = "predictions"
 @click.option("--flip-test", is_flag=True, help="Average with the mirrored image.")
 @click.option("--batch-size", type=click.IntRange(1), default=16, show_default=True)
 @device_option
+@runtime_options
 @click.option("--out", metavar="FOLDER",
               help=f"A new folder, or - for standard output.  [default: {DEFAULT}, or "
               f"{DEFAULT}-2 ...]")  # fmt: skip
@@ -136,6 +137,8 @@ class Options(NamedTuple):
     flip_test: bool = False
     batch_size: int = 16
     device: str = "auto"
+    runtime: str | None = None
+    precision: str = "f32"
 
 
 class Request(NamedTuple):
@@ -199,7 +202,9 @@ def asked(found: FoundSources, options: Options) -> Request:
 
     if options.edges and options.where is not None:
         raise SettingsError("--box says where the objects are: leave out --boxes")
-    predictor = load_model(options.model, options.device)
+    predictor = load_model(
+        options.model, options.device, runtime=options.runtime, precision=options.precision
+    )
     boxes, notes = _given_boxes(found, options, predictor.image_options.orient)
     if predictor.framing.box_scale is None and (callable(boxes) or boxes == "faces"):
         raise SettingsError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import ClassVar, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -33,10 +33,12 @@ class Backend(Protocol):
     """A network with its decoder, wherever it runs.
 
     Attributes:
+        name: of its runtime.
         kind: what its maps are; None where it makes none.
         stride: input pixels to a map pixel; 1 where it makes none.
     """
 
+    name: ClassVar[str]
     kind: hm.Kind | None
     stride: int
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from heatkp.data.boxes import BoxStyle
 from heatkp.data.dataset import KeypointDataset
-from heatkp.engine import Engine, TorchBackend
+from heatkp.engine import Backend, Engine, TorchBackend
 from heatkp.evaluation.metrics import Errors, Metric, all_metrics, labelled_boxes
 from heatkp.models import KeypointModel
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def predict_dataset(
-    model: KeypointModel,
+    model: KeypointModel | Backend,
     dataset: KeypointDataset,
     batch_size: int = 16,
     flip_test: bool = False,
@@ -29,7 +29,7 @@ def predict_dataset(
     """Predictions of all samples beside their truth.
 
     Args:
-        model: runs on the device that it is on.
+        model: a network, on the device that it is on, or whatever else runs one.
         batch_size: samples that the network sees at once.
         flip_test: average with what is found in the mirrored inputs.
         progress: is told how many samples are done.
@@ -41,7 +41,8 @@ def predict_dataset(
         DataError: for an image that cannot be read.
         SettingsError: as `Engine.check` does.
     """
-    engine = Engine.for_dataset(TorchBackend(model), dataset, box_style)
+    backend = TorchBackend(model) if isinstance(model, KeypointModel) else model
+    engine = Engine.for_dataset(backend, dataset, box_style)
     found, matrices = [], []
     for estimate in engine.over(dataset, batch_size, passes, flip_test):
         found.append(estimate.points)

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from heatkp import runs as run_folders
 from heatkp.config import PARTS, Data, expand_path, parse_settings
 from heatkp.data import loading, splitting
 from heatkp.data.dataset import KeypointDataset
@@ -20,6 +19,7 @@ from heatkp.engine import require_box_style, require_mirrored
 from heatkp.errors import DataError, HeatkpError, SettingsError
 from heatkp.evaluation.evaluate import predict_dataset
 from heatkp.evaluation.metrics import Errors, mean_of, summarise
+from heatkp.export import open_runtime
 from heatkp.models import DenseModel
 from heatkp.runs import Loaded
 
@@ -44,6 +44,7 @@ class InferenceOptions(NamedTuple):
         passes: 2 looks again at the box that belongs around what was found first.
         device: as `heatkp.models.devices.choose_device` takes it.
         batch_size: samples that the network sees at once.
+        runtime, precision: as `heatkp.export.open_runtime` takes them.
     """
 
     decoder: str | None = None
@@ -51,6 +52,8 @@ class InferenceOptions(NamedTuple):
     passes: int = 1
     device: str = "auto"
     batch_size: int = 16
+    runtime: str | None = None
+    precision: str = "f32"
 
 
 def measure_runs(
@@ -64,6 +67,8 @@ def measure_runs(
     batch_size: int = 16,
     progress: Progress | None = None,
     note: Note = print,
+    runtime: str | None = None,
+    precision: str = "f32",
 ) -> dict[str, Any]:
     """The metrics of `heatkp eval`: of a run, or of the mean of several runs' points.
 
@@ -72,7 +77,8 @@ def measure_runs(
             several that find the same points.
         data: another file or folder than they were trained on.
         split: `train`, `val`, `test` or `all`. None: `val` of a run's own data, `all` of other.
-        decoder, flip_test, passes, device, batch_size: as in `InferenceOptions`.
+        decoder, flip_test, passes, device, batch_size, runtime, precision: as in
+            `InferenceOptions`.
         progress: is told of each run how many samples are done, and how many there are.
         note: takes lines about samples that were left out or mended.
 
@@ -92,7 +98,7 @@ def measure_runs(
         raise SettingsError("name at least one run to measure")
     if split not in (None, *SPLITS):
         raise SettingsError(f"split {split!r}: choose {', '.join(SPLITS)}")
-    options = InferenceOptions(decoder, flip_test, passes, device, batch_size)
+    options = InferenceOptions(decoder, flip_test, passes, device, batch_size, runtime, precision)
     other = None if data is None else fspath(data)
     models = open_runs(names, options)
     split = chosen_split(names, models, other, split)
@@ -132,12 +138,19 @@ def open_run(run: str, options: InferenceOptions) -> Loaded:
 
     Raises `CheckpointError` as `load_run` does, `SettingsError` for options that do not fit it.
     """
-    loaded = run_folders.load_run(run, options.device)
+    runtime = options.runtime
+    if options.decoder is not None and runtime is None:
+        runtime = "torch"  # an exported network has its decoder inside
+    loaded = open_runtime(run, runtime, options.device, options.precision)
     if options.passes == 2:
         require_box_style(loaded.box_style)
     if options.flip_test:
         require_mirrored(loaded.skeleton)
     if options.decoder is not None:
+        if loaded.backend is not None:
+            raise SettingsError(
+                f"--decoder: runtime {loaded.backend.name} has its decoder inside; leave out one"
+            )
         if not isinstance(loaded.model, DenseModel):
             raise SettingsError("--decoder: the regression head has no maps to decode")
         loaded.model.head.use_decoder(options.decoder)
@@ -328,7 +341,7 @@ def predict_samples(
 
     tell(0)
     return predict_dataset(
-        loaded.model, dataset, options.batch_size, options.flip_test, tell, options.passes,
+        loaded.runner, dataset, options.batch_size, options.flip_test, tell, options.passes,
         loaded.box_style,
     )  # fmt: skip
 

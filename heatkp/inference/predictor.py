@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -19,13 +19,13 @@ from heatkp.data.samples import Image
 from heatkp.data.transforms import Framing
 from heatkp.engine import Engine, Estimate, Region
 from heatkp.errors import DataError, SettingsError
+from heatkp.export import open_runtime
 from heatkp.inference.detectors import Detection, Detector, create_detector
 from heatkp.inference.heatmaps import Heatmaps
 from heatkp.inference.keypoints import Array, Keypoints, Results
 from heatkp.inference.sources import images_in
 from heatkp.models import KeypointModel
-from heatkp.registry import RUNTIMES
-from heatkp.runs import WEIGHTS, Loaded, describe, load_run, loaded_model, save_weights
+from heatkp.runs import WEIGHTS, Loaded, describe, loaded_model, save_weights
 from heatkp.skeletons import SKELETONS, Skeleton
 
 Boxes = str | npt.ArrayLike | Sequence[npt.ArrayLike | None] | None
@@ -75,7 +75,6 @@ class Predictor:
         data: Mapping[str, Any] | None = None,
         box_style: BoxStyle | None = None,
         detector: str | Detector = "auto",
-        runtime: str = "torch",
     ) -> None:
         """A predictor of a trained model.
 
@@ -88,7 +87,6 @@ class Predictor:
                 `{"crop": "box", "box_scale": 1.5}`; by default whole images.
             box_style: how boxes lie around points, for two-stage refinement.
             detector: finds objects where no boxes are given.
-            runtime: what runs the network, a name of `heatkp.registry.RUNTIMES`.
 
         Raises:
             SettingsError: for names that are not K, settings that cannot be, and a network that
@@ -100,17 +98,24 @@ class Predictor:
             raise SettingsError("names, skeleton and data go with a network; a run has its own")
         else:
             loaded = model
-        self.model, self.settings, self.skeleton = loaded.model, loaded.settings, loaded.skeleton
+        self.loaded, self.settings, self.skeleton = loaded, loaded.settings, loaded.skeleton
         self.detector = detector
-        backend, shown = RUNTIMES[runtime](loaded.model), self.settings.data
+        shown = self.settings.data
         self.engine = Engine(
-            backend, loaded.skeleton, Framing.of(shown), shown.grey, loaded.box_style
+            loaded.runner, loaded.skeleton, Framing.of(shown), shown.grey, loaded.box_style
         )
 
     def __repr__(self) -> str:
         width, height = self.framing.size
         points = f"{len(self.skeleton)} points of {self.skeleton.name!r}"
-        return f"Predictor(head {self.settings.head.name!r}, {points}, input {width}x{height})"
+        runtime = self.engine.backend.name
+        how = "" if runtime == "torch" else f", runtime {runtime}"
+        return f"Predictor(head {self.settings.head.name!r}, {points}, input {width}x{height}{how})"
+
+    @property
+    def model(self) -> KeypointModel:
+        """The torch network. Raises `CheckpointError` for an exported one, which has none."""
+        return self.loaded.model
 
     def save(self, path: str | PathLike[str], overwrite: bool = False) -> Path:
         """Write all that `load_model` needs; gives the file.
@@ -217,6 +222,10 @@ class Predictor:
             DataError: as `predict` does.
             SettingsError: as `predict` does, and for a model that makes no maps.
         """
+        if self.loaded.backend is not None:  # whose file has its decoder inside
+            return Predictor(replace(self.loaded, backend=None, network=self.model)).heatmaps(
+                images, boxes, batch_size, passes
+            )
         kind = self.engine.backend.kind
         if kind is None:
             raise SettingsError(
@@ -362,23 +371,29 @@ def load_model(
     path: str | PathLike[str],
     device: str = "auto",
     detector: str | Detector = "auto",
-    runtime: str = "torch",
+    runtime: str | None = None,
     encoder: Any = None,
+    precision: str = "f32",
 ) -> Predictor:
-    """The best model of a run folder, of a weights file, or one that comes with heatkp by its
-    name, ready to predict.
+    """The best model of a run folder, of a weights file, one that comes with heatkp by its name,
+    or a folder that `heatkp export` wrote, ready to predict.
 
     Args:
-        path: the run, the file or the name.
+        path: the run, the file, the name or the folder.
         device: where it runs: `cpu`, `cuda` (or `cuda:1` and so on), `mps`; `auto` takes a GPU
             where there is one.
         detector: finds faces where no boxes are given; see `Predictor`.
-        runtime: what runs the network, a name of `heatkp.registry.RUNTIMES`.
+        runtime: what runs the network: `torch`, `onnx`, `openvino`, or `auto`, the quickest that
+            is installed. For others than torch a run is exported once, into the user's cache
+            folder. None: torch; of an exported folder its own; of a model that comes with heatkp
+            the quickest where `pip install 'heatkp[fast]'` was run.
         encoder: a torch module as the model was trained with, where it was the user's own.
+        precision: `bf16` computes in bfloat16, with runtime openvino.
 
     Raises:
         CheckpointError: for what is missing or does not fit.
         SettingsError: for a device that is not there, or a runtime that is none.
+        MissingPackageError: for a runtime that is not installed.
+        ExportError: for a network that the runtime cannot run, or not as exactly.
     """
-    loaded = load_run(Path(path), device, encoder)
-    return Predictor(loaded, detector=detector, runtime=runtime)
+    return Predictor(open_runtime(path, runtime, device, precision, encoder), detector=detector)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from heatkp.config import Settings, parse_settings, read_yaml
 from heatkp.data.boxes import BoxStyle
 from heatkp.data.matching import order_of
 from heatkp.data.samples import Sample, fingerprint
+from heatkp.engine import Backend, TorchBackend
 from heatkp.errors import CheckpointError, SettingsError
 from heatkp.models import KeypointModel, build_model, in_order
 from heatkp.models.devices import choose_device
@@ -27,17 +29,34 @@ class Loaded:
     """A trained model with what it was trained for.
 
     Attributes:
+        network: the torch network; None of an exported one.
         box_style: how the boxes that it was trained on lie around the points, where known.
         validation: the `fingerprint` of the samples that it was not trained on, where known.
         training: the `fingerprint`, in their order, of those that it was, where known.
+        backend: what runs it; None for torch.
     """
 
-    model: KeypointModel
+    network: KeypointModel | None
     settings: Settings
     skeleton: Skeleton
     box_style: BoxStyle | None = None
     validation: str | None = None
     training: str | None = None
+    backend: Backend | None = None
+
+    @property
+    def model(self) -> KeypointModel:
+        """The torch network. Raises `CheckpointError` for an exported one, which has none."""
+        if self.network is None:
+            raise CheckpointError(
+                "an exported network gives points only: name the run that it was made of"
+            )
+        return self.network
+
+    @property
+    def runner(self) -> Backend:
+        """What runs it."""
+        return TorchBackend(self.model) if self.backend is None else self.backend
 
     def in_order_of(self, skeleton: Skeleton, who: str, run: str) -> Loaded:
         """The model with its points in another order, by name; `who` has that order, and `run`
@@ -50,6 +69,11 @@ class Loaded:
         )
         if order == sorted(order):
             return self
+        if self.backend is not None:
+            raise CheckpointError(
+                f"{run} was exported with its points in another order than those of {who}: take "
+                "the run that it was made of"
+            )
         settings = self.settings.model_copy(deep=True)
         settings.model.encoder_weights = "none"
         if isinstance(settings.head.sigma, list):
@@ -58,7 +82,9 @@ class Loaded:
         model.load_state_dict(in_order(self.model.state_dict(), self.model.point_rows(), order))
         model.set_progress(self.model.progress)
         model.to(next(self.model.parameters()).device).eval()
-        return replace(self, model=model, skeleton=self.skeleton.subset(order, self.skeleton.name))
+        return replace(
+            self, network=model, skeleton=self.skeleton.subset(order, self.skeleton.name)
+        )
 
     def require_same_split(self, run: str | Path, validation: Sequence[Sample]) -> None:
         """Raises `CheckpointError` where these are not the samples that training held back."""
@@ -107,7 +133,9 @@ def loaded_model(
     return Loaded(model, settings, layout, box_style)
 
 
-def load_run(path: str | Path, device: str | torch.device = "cpu", encoder: Any = None) -> Loaded:
+def load_run(
+    path: str | PathLike[str], device: str | torch.device = "cpu", encoder: Any = None
+) -> Loaded:
     """The best model of a run folder, or of a `.safetensors` or `.ckpt` file, on a device as
     `choose_device` takes it.
 

@@ -60,7 +60,7 @@ def _read_checkpoint(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any
     return state, content["heatkp"]
 
 
-def weights_path(path: str | Path) -> Path:
+def weights_path(path: str | os.PathLike[str]) -> Path:
     """The file of weights that a run folder, a path to a file, or the name of a model that
     comes with heatkp, means."""
     path = Path(existing(os.fspath(path)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
@@ -15,7 +17,7 @@ from heatkp.registry import register_runtime
 class TorchBackend:
     """A `KeypointModel` in evaluation mode; its modes are left as they were, layer by layer."""
 
-    name = "torch"
+    name: ClassVar[str] = "torch"
 
     def __init__(self, model: KeypointModel) -> None:
         self.model = model

@@ -1,0 +1,136 @@
+"""ONNX, for ONNX Runtime and whatever else reads it."""
+
+from __future__ import annotations
+
+import io
+import logging
+import warnings
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+
+from heatkp.engine.exported import NAMES
+from heatkp.export.formats._base import Calibration
+from heatkp.export.graph import PixelsToPoints, example
+from heatkp.models import KeypointModel
+from heatkp.registry import register_exporter
+
+if TYPE_CHECKING:
+    import onnx
+
+FILE = "model.onnx"
+OPSET = 18
+
+
+def to_onnx(model: KeypointModel) -> onnx.ModelProto:
+    """The whole way as ONNX: float32, any number of images at once, weights inside."""
+    graph, images = PixelsToPoints(model), example(model)
+    with torch.no_grad():
+        outputs = len(graph(images))
+    quiet = logging.getLogger("torch.onnx")
+    level = quiet.level
+    quiet.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), redirect_stdout(io.StringIO()), torch.no_grad():
+            warnings.simplefilter("ignore")
+            program = torch.onnx.export(
+                graph,
+                (images,),
+                dynamo=True,
+                verbose=False,
+                external_data=False,
+                opset_version=OPSET,
+                input_names=["images"],
+                output_names=list(NAMES[:outputs]),
+                dynamic_shapes=({0: torch.export.Dim("batch", min=1)},),
+            )
+    finally:
+        quiet.setLevel(level)
+    assert program is not None  # None is for the older exporter
+    return program.model_proto
+
+
+def with_half_weights(model: onnx.ModelProto, least: int = 64) -> onnx.ModelProto:
+    """Float32 weights of `least` numbers or more stored as float16; computed with in float32."""
+    import numpy as np
+    import onnx
+    from onnx import helper, numpy_helper
+
+    casts, kept = [], []
+    for weight in model.graph.initializer:
+        values = numpy_helper.to_array(weight)
+        if values.dtype != np.float32 or values.size < least:
+            kept.append(weight)
+            continue
+        limit = np.finfo(np.float16).max
+        half = numpy_helper.from_array(
+            values.clip(-limit, limit).astype(np.float16), f"{weight.name}_half"
+        )
+        kept.append(half)
+        casts.append(
+            helper.make_node("Cast", [half.name], [weight.name], to=onnx.TensorProto.FLOAT)
+        )
+    nodes = [*casts, *model.graph.node]
+    del model.graph.initializer[:], model.graph.node[:]
+    model.graph.initializer.extend(kept)
+    model.graph.node.extend(nodes)
+    # What is said of a weight's type elsewhere is of the cast's output, which is as it was.
+    return model
+
+
+def kept_nodes(model: onnx.ModelProto) -> list[str]:
+    """Names of the last convolution and of all nodes that depend on it: map layer and decoder."""
+    nodes = list(model.graph.node)
+    convolutions = [i for i, node in enumerate(nodes) if node.op_type == "Conv"]
+    first = convolutions[-1] if convolutions else len(nodes)
+    reached: set[str] = set()
+    kept = []
+    for i, node in enumerate(nodes):
+        if i == first or reached & set(node.input):
+            reached.update(node.output)
+            kept.append(node.name)
+    return kept
+
+
+@register_exporter
+class OnnxExporter:
+    """One `.onnx` file, opset 18."""
+
+    name = "onnx"
+    what = "ONNX, for ONNX Runtime, also in browsers"
+    runtime = "onnx"
+    packages: ClassVar[dict[str, str]] = {
+        "onnx": "onnx", "onnxscript": "onnxscript", "onnxruntime": "onnxruntime",
+    }  # fmt: skip
+    precisions: ClassVar[tuple[str, ...]] = ("f32", "f16", "int8")
+    refusals: ClassVar[dict[str, str]] = {
+        "bf16": "ONNX Runtime computes convolutions in bfloat16 on no processor"
+    }
+
+    def write(
+        self, model: KeypointModel, folder: Path, precision: str, calibration: Calibration | None
+    ) -> str:
+        import onnx
+
+        made = to_onnx(model)
+        if precision == "f16":
+            made = with_half_weights(made)
+        elif precision == "int8":
+            assert calibration is not None
+            made = self._quantised(made, calibration)
+        onnx.save(made, str(folder / FILE))
+        return FILE
+
+    def _quantised(self, model: onnx.ModelProto, calibration: Calibration) -> onnx.ModelProto:
+        from heatkp.export.quantisation import nncf_or_refuse, samples_of
+
+        with nncf_or_refuse() as nncf:
+            done: Any = nncf.quantize(
+                model,
+                nncf.Dataset(samples_of(calibration.images), lambda images: {"images": images}),
+                ignored_scope=nncf.IgnoredScope(names=kept_nodes(model), validate=False),
+                subset_size=len(calibration.images),
+            )
+        return done
