@@ -10,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 import heatkp
+from heatkp.checking.balanced import predict_balanced
 from heatkp.data.grouping import joined, sources_of
 from heatkp.data.loading import with_boxes
 from heatkp.data.samples import Labels, Sample
-from heatkp.evaluation.measure import InferenceOptions, predict_samples
+from heatkp.evaluation.measure import InferenceOptions
 from heatkp.runs import load_run
 from heatkp.skeletons import Skeleton
 
@@ -53,8 +54,8 @@ def held_out(
                 list(train), val=list(val), skeleton=skeleton, config=settings, out=run,
                 progress=False,
             )  # fmt: skip
-        errors = predict_samples(load_run(run), framed, InferenceOptions(device="cpu"))
-        np.savez(kept, ids=[s.id for s in val], found=errors.image_points)
+        found = predict_balanced(load_run(run), framed, InferenceOptions(device="cpu"))
+        np.savez(kept, ids=[s.id for s in val], found=found)
     with np.load(kept) as held:
         assert held["ids"].tolist() == [s.id for s in val]
         return HeldOut(list(val), held["found"])

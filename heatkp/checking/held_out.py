@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from heatkp.checking.balanced import mirrors, predict_balanced
 from heatkp.checking.shift import learnable
 from heatkp.data.grouping import joined, sources_of
-from heatkp.data.matching import places
 from heatkp.data.samples import KeypointData, Sample
 from heatkp.errors import CheckpointError, DataError
 from heatkp.evaluation.measure import (
@@ -20,11 +20,10 @@ from heatkp.evaluation.measure import (
     load_split,
     open_runs,
     own_data,
-    predict_samples,
     require_validation,
 )
 from heatkp.evaluation.out_of_fold import load_out_of_fold
-from heatkp.runs import Loaded, fold_runs, is_folds
+from heatkp.runs import Loaded, fold_folder, fold_runs, is_folds
 from heatkp.skeletons import Skeleton
 
 Array = npt.NDArray[np.float64]
@@ -104,7 +103,7 @@ def held_out(
         runs: folders of runs, or of folds (`heatkp train --folds`), that find the same points.
         data: other labelled data instead, none of which they were trained on.
         every: also what they were trained on.
-        options: how they predict; what folds found is as it was measured then.
+        options: how they predict. Networks are asked twice, see `balanced`, where they can be.
 
     Raises:
         CheckpointError, DataError, SettingsError: as `heatkp.evaluation.measure.measure` does.
@@ -122,53 +121,46 @@ def held_out(
         notes.update(dict.fromkeys(known.notes))
         samples = [s for s in known.part(split) if (s.visibility > 0).any()]
         if kept:
-            samples, points, note = _of_folds(folds / PREDICTIONS, samples, skeleton)
+            samples, note = _of_fold(Path(name), samples)
             notes.update(dict.fromkeys(note))
-        else:
-            points = predict_samples(loaded, samples, options, progress).image_points
+        points = predict_balanced(loaded, samples, options, progress) if samples else None
         trained = {s.id for s in known.train} if data is None and not kept else set()
-        collected.add(samples, points, trained)
+        if points is not None:
+            collected.add(samples, points, trained)
     if not collected.samples:
         raise DataError(f"no sample of {', '.join(runs)} has a labelled point: nothing to check")
     made = collected.together(skeleton, list(notes))
     drawn = [loaded.settings.augmentation for loaded in models]
     return made._replace(
         learned=max(learnable(one.model_dump()) for one in drawn),
-        flipped=all(one.flip > 0 for one in drawn) and skeleton.unmirrored is None,
+        flipped=all(mirrors(loaded) for loaded in models),
         notes=(*made.notes, *_caveat(made)),
     )
 
 
 def _opened(run: str, data: str | None) -> list[str]:
-    """The runs to open for one that is named. Of folds it is the first, which knows their data and
-    points; all of them where they have other data to look at."""
+    """The runs to open for one that is named: of folds all of them."""
     if not is_folds(run):
         return [run]
-    found = [str(path) for path in fold_runs(Path(run))]
     if data is None and not (Path(run) / PREDICTIONS).is_file():
         raise CheckpointError(
             f"{run} has no predictions yet: go on with heatkp train --resume {run}"
         )
+    found = [str(path) for path in fold_runs(Path(run))]
     if not found:
         raise CheckpointError(f"{run} holds no run of a fold: train them with heatkp train --folds")
-    return found if data is not None else found[:1]
+    return found
 
 
-def _of_folds(
-    path: Path, samples: Sequence[Sample], skeleton: Skeleton
-) -> tuple[list[Sample], Array, list[str]]:
-    """The samples that folds predicted, with what they found, in the order of a skeleton's points;
-    and a note of others. Labels are those of the samples, which may be corrected ones."""
-    arrays = load_out_of_fold(path)
-    order = places(skeleton.point_names, arrays["point_names"].tolist())
-    if order is None:
-        raise DataError(f"{path} holds other points than its runs find: train the folds anew")
-    where = {name: i for i, name in enumerate(arrays["ids"].tolist())}
-    kept = [s for s in samples if s.id in where]
-    points = arrays["predictions"][[where[s.id] for s in kept]][:, order]
-    lacking = len(samples) - len(kept)
+def _of_fold(run: Path, samples: Sequence[Sample]) -> tuple[list[Sample], list[str]]:
+    """The samples that a fold kept apart, and a note of those that none did. Labels are those of
+    the samples, which may be corrected ones."""
+    arrays = load_out_of_fold(run.parent / PREDICTIONS)
+    ids = arrays["ids"].tolist()
+    own = {name for name, fold in zip(ids, arrays["folds"]) if fold_folder(run.parent, fold) == run}
+    lacking = len({s.id for s in samples} - set(ids))
     note = f"samples that no fold predicted, for they were added since: {lacking}"
-    return kept, points, [note] * bool(lacking)
+    return [s for s in samples if s.id in own], [note] * bool(lacking)
 
 
 def _data(name: str, loaded: Loaded, data: str | None, split: str) -> KeypointData:

@@ -167,9 +167,11 @@ def _terms(model: str) -> str:
 
     from heatkp.runs import weights_path
 
+    if Path(model).exists():
+        return ""
     path = weights_path(model)
     card = path.with_suffix(".md")
-    if Path(model).exists() or not card.is_file():
+    if not card.is_file():
         return ""
     text = " ".join(card.read_text(encoding="utf-8").split())
     terms = re.search(r"\*\*Terms\.\*\* (.+?\.) ", text)

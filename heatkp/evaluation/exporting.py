@@ -16,12 +16,12 @@ from heatkp.data.images import ImageOptions
 from heatkp.data.samples import Sample
 from heatkp.data.transforms import Framing
 from heatkp.engine import Engine, Region
-from heatkp.errors import DataError, HeatkpError
+from heatkp.errors import CheckpointError, DataError, HeatkpError
 from heatkp.evaluation.evaluate import predict_dataset
 from heatkp.evaluation.measure import load_split
 from heatkp.evaluation.metrics import summarise
 from heatkp.export.exporting import CALIBRATION, Exported, export_network, exporter_of
-from heatkp.export.opening import made_inputs
+from heatkp.export.opening import is_export, made_inputs
 from heatkp.export.parity import Inputs, spread
 from heatkp.runs import METRICS, Loaded, load_run, weights_path
 
@@ -79,6 +79,8 @@ def export_run(
         As `export_network` does, and `DataError` for data that cannot be read.
     """
     called = name or (fspath(run) if not isinstance(run, Loaded) else "the model")
+    if not isinstance(run, Loaded) and is_export(run):
+        raise CheckpointError(f"{run} is an export already: name the run that it was made of")
     loaded = run if isinstance(run, Loaded) else load_run(run, "cpu")
     exporter_of(to, precision, loaded.model)  # refuses before anything is read
     compared, calibrating = _samples(called, loaded, data, precision == "int8", note)
@@ -165,7 +167,7 @@ def _metrics(run: Any) -> dict[str, Any] | None:
         whole = json.loads((Path(run) / METRICS).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    keys = ("images", "mae", "mae_normalised", "normalised")
+    keys = ("images", "mae_photo", "mae_input", "mae_normalised", "normalised")
     return {key: whole[key] for key in keys if key in whole} if isinstance(whole, dict) else None
 
 

@@ -117,7 +117,9 @@ def test_folds_tell_of_all_samples(folds):
     assert len(held.samples) == 8 and not held.trained.any() and held.flipped
     arrays = load_out_of_fold(folds / "out_of_fold.npz")
     where = dict(zip(arrays["ids"].tolist(), arrays["predictions"]))
-    assert all(np.array_equal(where[s.id], f) for s, f in zip(held.samples, held.found))
+    # By the same network; but these are means of what it finds in mirrored images, too.
+    off = [np.abs(where[s.id] - f).max() for s, f in zip(held.samples, held.found)]
+    assert 0 < max(off) < 64
     done = heatkp("data", "check", folds)
     assert done.exit_code == 0, done.output
     assert (folds / "check" / "check.html").is_file()

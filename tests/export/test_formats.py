@@ -1,0 +1,266 @@
+"""Every head and decoder exported; the files run where there is neither torch nor heatkp."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+import torch
+
+from heatkp.engine import TorchBackend
+from heatkp.errors import ExportError, MissingPackageError, SettingsError
+from heatkp.export import Inputs, export_network, open_export
+from heatkp.export.parity import answers
+from heatkp.heatmaps.catalogue import decoders_of
+from heatkp.inference.predictor import Predictor, load_model
+from heatkp.models import create_model
+from heatkp.registry import DECODERS, EXPORTERS, HEADS
+from heatkp.runs import loaded_model
+from heatkp.skeletons import named
+
+SIZE = (48, 40)
+NAMES = ("nose", "left_ear", "right_ear")
+RUN = """
+import json, sys
+from pathlib import Path
+import numpy as np
+for name in json.loads(sys.argv[2]):
+    folder = Path(sys.argv[1]) / name
+    images = np.load(Path(sys.argv[1]) / "images.npy")
+    about = json.loads((folder / "model.json").read_text())
+    if about["format"] == "onnx":
+        import onnxruntime
+        session = onnxruntime.InferenceSession(str(folder / about["file"]))
+        found = session.run(None, {"images": images})
+    else:
+        import openvino
+        compiled = openvino.compile_model(
+            str(folder / about["file"]), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+        found = list(compiled(images).values())
+    assert len(found) == len(about["outputs"])
+    for part, told in zip(found, about["outputs"]):
+        assert list(part.shape) == [len(images), *told["shape"][1:]], told
+    np.savez(folder / "found.npz", *found)
+assert not {"torch", "heatkp"} & set(sys.modules)
+"""
+
+
+def needs(*modules):
+    missing = [name for name in modules if find_spec(name) is None]
+    return pytest.mark.skipif(bool(missing), reason=f"not installed: {missing}")
+
+
+def network(head="kl", decoder=None, channels=3):
+    """An untrained model whose maps have peaks."""
+    torch.manual_seed(3)
+    options = {} if decoder is None else {"decoder": decoder}
+    kind = {"architecture": "plain_unet", "options": {"widths": [8, 12]}, "stride": 2}
+    if HEADS[head].kind is None:
+        kind = {"encoder": "tu-mobilenetv3_small_050", "encoder_weights": "none"}
+    model = create_model(head, points=len(NAMES), size=SIZE, channels=channels,
+                         head_options=options, **kind).eval()  # fmt: skip
+    if HEADS[head].kind is not None:
+        with torch.no_grad():
+            model.map_layer.convolution.weight *= 300
+    return model
+
+
+def loaded(model):
+    return loaded_model(model, skeleton=named("mouse", NAMES).with_pairs([(1, 2)]))
+
+
+def images(count=19, channels=3):
+    import cv2
+
+    rng = np.random.default_rng(5)
+    coarse = rng.integers(0, 256, (count, channels, 7, 8)).astype(np.float32)
+    fine = [[cv2.resize(c, SIZE, interpolation=cv2.INTER_CUBIC) for c in image] for image in coarse]
+    return np.array(fine).clip(0, 255).astype(np.uint8)
+
+
+def readable(head):
+    """Names of the decoders of a head's maps."""
+    return () if HEADS[head].kind is None else decoders_of(HEADS[head].content)
+
+
+def cases():
+    """Each head with its own decoder, each decoder with a head: what makes graphs that differ."""
+    every = [(head, None) for head in HEADS]
+    every += [(next(h for h in ("ce", *HEADS) if d in readable(h)), d) for d in DECODERS]
+    found = {}
+    for head, decoder in every:
+        kind = HEADS[head].kind
+        found.setdefault((kind, decoder or getattr(HEADS[head], "default_decoder", head)),
+                         (head, decoder))  # fmt: skip
+    return {f"{kind}-{decoder}": case for (kind, decoder), case in found.items()}
+
+
+CASES = cases()
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """A folder with all cases as ONNX, and what one process without torch found with them."""
+    folder = tmp_path_factory.mktemp("exports")
+    inputs = Inputs(images(), "test images")
+    np.save(folder / "images.npy", inputs.images)
+    for name, (head, decoder) in CASES.items():
+        export_network(loaded(network(head, decoder)), "onnx", folder / name, inputs)
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", RUN, str(folder), json.dumps(list(CASES))],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@needs("onnx", "onnxscript", "onnxruntime")
+@pytest.mark.parametrize("name", CASES)
+def test_every_graph(exported, name):
+    """Of any number of images at once, as exact as torch's own float32."""
+    head, decoder = CASES[name]
+    model = network(head, decoder)
+    with np.load(exported / name / "found.npz") as found:
+        parts = [found[key] for key in found.files]
+    expected = TorchBackend(model).run(torch.from_numpy(images()))
+    np.testing.assert_allclose(parts[0], expected.points, atol=0.02)
+    np.testing.assert_allclose(parts[1], expected.scores, atol=1e-4)
+    assert (expected.covariance is not None) == (len(parts) == 3)
+    if expected.covariance is not None:
+        np.testing.assert_allclose(parts[2], expected.covariance, rtol=0.02, atol=0.02)
+
+
+@needs("onnx", "onnxscript", "openvino")
+@pytest.mark.parametrize("precision", ["f32", "bf16", "f16", "int8"])
+def test_openvino(tmp_path, precision):
+    if precision == "int8" and find_spec("nncf") is None:
+        pytest.skip("nncf is not installed")
+    source = loaded(network("softargmax"))
+    inputs = Inputs(images(), "test images")
+    done = export_network(
+        source, "openvino", tmp_path / "out", inputs, precision, tolerance=0.05,
+        calibration=images(40),
+    )  # fmt: skip
+    assert (done.deviation.largest > 1e-3) == (precision in ("bf16", "int8")), done.deviation
+    again = open_export(tmp_path / "out")
+    found = answers(again.runner, inputs.images)
+    expected = answers(TorchBackend(source.model), inputs.images)
+    off = np.linalg.norm(found[0] - expected[0], axis=2)
+    assert off.mean() == pytest.approx(done.deviation.mean, rel=0.05, abs=1e-5)
+    if precision == "f32":
+        np.save(tmp_path / "images.npy", inputs.images)
+        alone = subprocess.run(
+            [sys.executable, "-I", "-c", RUN, str(tmp_path), json.dumps(["out"])],
+            capture_output=True, text=True,
+        )  # fmt: skip
+        assert alone.returncode == 0, alone.stderr
+        with np.load(tmp_path / "out" / "found.npz") as parts:
+            np.testing.assert_allclose(parts["arr_0"], expected[0], atol=0.02)
+
+
+@needs("onnx", "onnxscript", "onnxruntime")
+@pytest.mark.parametrize("precision", ["f16", "int8"])
+def test_smaller_onnx(tmp_path, precision):
+    if precision == "int8" and find_spec("nncf") is None:
+        pytest.skip("nncf is not installed")
+    inputs, source = Inputs(images(), "test images"), loaded(network())
+    whole = export_network(source, "onnx", tmp_path / "f32", inputs)
+    done = export_network(source, "onnx", tmp_path / precision, inputs, precision, tolerance=0.05,
+                          calibration=images(40))  # fmt: skip
+    weights = sum(p.numel() for p in source.model.parameters())
+    assert precision == "int8" or whole.size - done.size > 1.6 * weights
+    assert 0 < done.deviation.mean < 2
+
+
+@pytest.mark.parametrize("precision", ["f32", "bf16"])
+def test_torch_program(tmp_path, precision):
+    """Of a process that has never heard of heatkp."""
+    inputs, source = Inputs(images(), "test images"), loaded(network("ce"))
+    export_network(source, "torch", tmp_path / "out", inputs, precision, tolerance=0.05)
+    np.save(tmp_path / "images.npy", inputs.images)
+    script = (
+        "import sys, numpy, torch\n"
+        "run = torch.export.load(sys.argv[1] + '/out/model.pt2').module()\n"
+        "with torch.inference_mode():\n"
+        "    found = run(torch.from_numpy(numpy.load(sys.argv[1] + '/images.npy')))\n"
+        "numpy.save(sys.argv[1] + '/found.npy', found[0].numpy())\n"
+        "assert 'heatkp' not in sys.modules"
+    )
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", script, str(tmp_path)], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    expected = answers(TorchBackend(source.model), inputs.images)[0]
+    off = np.linalg.norm(np.load(tmp_path / "found.npy") - expected, axis=2)
+    assert off.max() < 1e-3 if precision == "f32" else 1e-4 < off.mean() < 1
+
+
+@needs("onnx", "onnxscript", "onnxruntime")
+def test_grey_and_the_way_back(tmp_path):
+    source = loaded(network(channels=1))
+    export_network(source, "onnx", tmp_path / "out", Inputs(images(5, 1), "grey images"))
+    model, plain = load_model(tmp_path / "out"), Predictor(source)
+    assert "onnx" in repr(model)
+    image = np.random.default_rng(0).integers(0, 256, (90, 70, 3), np.uint8)
+    for flip in (False, True):
+        a, b = (p.predict(image, flip_test=flip)[0] for p in (model, plain))
+        np.testing.assert_allclose(a.points, b.points, atol=1e-3)
+        np.testing.assert_allclose(a.covariance, b.covariance, rtol=1e-2, atol=1e-2)
+    with pytest.raises(Exception, match="points only"):
+        model.heatmaps(image)
+
+
+def folders(path):
+    return sorted(p.name for p in path.iterdir())
+
+
+@needs("onnx", "onnxscript", "onnxruntime")
+def test_what_deviates_is_not_written(tmp_path, monkeypatch):
+    from heatkp.export.formats.onnx import OnnxExporter
+
+    write = OnnxExporter.write
+
+    def spoilt(self, model, folder, precision, calibration):
+        with torch.no_grad():
+            model.map_layer.convolution.bias[0] += 1.0
+            model.map_layer.convolution.weight[0] *= 0.9
+        return write(self, model, folder, precision, calibration)
+
+    monkeypatch.setattr(OnnxExporter, "write", spoilt)
+    source, inputs = loaded(network()), Inputs(images(), "test images")
+    with pytest.raises(ExportError, match="deviate"):
+        export_network(source, "onnx", tmp_path / "out", inputs)
+    assert folders(tmp_path) == []
+    export_network(source, "onnx", tmp_path / "out", inputs, tolerance=1000.0)
+
+
+def test_what_cannot_be(tmp_path, monkeypatch):
+    source, inputs = loaded(network()), Inputs(images(4), "test images")
+    for to, precision, kind in (
+        ("tflite", "f32", SettingsError), ("torch", "int8", SettingsError),
+        ("onnx", "bf16", SettingsError), ("openvino", "int8", SettingsError),
+        ("onnx", "f64", SettingsError),
+    ):  # fmt: skip
+        with pytest.raises(kind):
+            export_network(source, to, tmp_path / "out", inputs, precision)
+    monkeypatch.setattr("heatkp.engine.exported.find_spec", lambda name: None)
+    for to in [name for name, e in EXPORTERS.items() if e.packages]:
+        with pytest.raises(MissingPackageError, match="pip install"):
+            export_network(source, to, tmp_path / "out", inputs)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "a").touch()
+    with pytest.raises(SettingsError):
+        export_network(source, "torch", tmp_path / "full", inputs)
+    assert folders(tmp_path) == ["full"]
+
+
+def test_each_head_and_decoder_is_in_a_graph():
+    """What is registered later has a test of its export without more ado."""
+    assert {kind for kind, _ in (name.split("-") for name in CASES)} == {
+        str(HEADS[head].kind) for head in HEADS
+    }
+    assert set(DECODERS) <= {name.split("-")[1] for name in CASES}
