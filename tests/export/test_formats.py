@@ -264,3 +264,14 @@ def test_each_head_and_decoder_is_in_a_graph():
         str(HEADS[head].kind) for head in HEADS
     }
     assert set(DECODERS) <= {name.split("-")[1] for name in CASES}
+
+
+@needs("executorch")
+@pytest.mark.parametrize("decoder", ["expectation", "argmax", "dark", "matched"])
+def test_executorch(tmp_path, decoder):
+    source, inputs = loaded(network("kl", decoder)), Inputs(images(), "test images")
+    done = export_network(source, "executorch", tmp_path / "out", inputs)
+    assert done.deviation.largest < 0.02
+    found = answers(open_export(tmp_path / "out").runner, inputs.images)
+    np.testing.assert_allclose(found[0], answers(TorchBackend(source.model), inputs.images)[0],
+                               atol=0.02)  # fmt: skip

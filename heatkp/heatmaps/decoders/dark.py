@@ -85,6 +85,7 @@ def decode_dark(
     )
     own = torch.diag(covariance.new_tensor([bx**2, by**2]))
     left = covariance - own
-    proper = (left.diagonal(dim1=-2, dim2=-1) > 0).all(-1) & (torch.linalg.det(left) > 0)
+    (xx, xy), (yx, yy) = (row.unbind(-1) for row in left.unbind(-2))
+    proper = (xx > 0) & (yy > 0) & (xx * yy - xy * yx > 0)
     covariance = torch.where(proper[..., None, None], left, left.new_full((), math.nan))
     return finish(points, peak_scores(maps, peak, kind, sigma), covariance, peak.value)
