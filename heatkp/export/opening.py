@@ -98,7 +98,7 @@ def open_runtime(
     quick = packaged_export(str(path)) if not place.exists() else None
     if runtime in (None, "auto") and quick is not None and on_processor and encoder is None:
         try:
-            return open_export(quick)
+            return replace(open_export(quick), source=str(path))
         except MissingPackageError:  # torch, then
             pass
     if runtime == "auto":

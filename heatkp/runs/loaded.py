@@ -34,6 +34,8 @@ class Loaded:
         validation: the `fingerprint` of the samples that it was not trained on, where known.
         training: the `fingerprint`, in their order, of those that it was, where known.
         backend: what runs it; None for torch.
+        source: of an exported network, the run whose torch network is loaded where it is asked
+            for.
     """
 
     network: KeypointModel | None
@@ -43,10 +45,13 @@ class Loaded:
     validation: str | None = None
     training: str | None = None
     backend: Backend | None = None
+    source: str | None = None
 
     @property
     def model(self) -> KeypointModel:
         """The torch network. Raises `CheckpointError` for an exported one, which has none."""
+        if self.network is None and self.source is not None:
+            self.network = load_run(self.source).model
         if self.network is None:
             raise CheckpointError(
                 "an exported network gives points only: name the run that it was made of"

@@ -14,8 +14,11 @@ from heatkp.registry import register_runtime
 
 @register_runtime
 class OpenVinoBackend(ExportedBackend):
-    """A compiled network of OpenVINO. Left alone it would take bfloat16 where the processor has
-    it, so that the precision is always said."""
+    """A compiled network of OpenVINO.
+
+    Left alone it would take bfloat16 where the processor has it, so that the precision is always
+    said. Of int8 what was left in float is computed in bfloat16, too, up to the last convolution.
+    """
 
     name: ClassVar[str] = "openvino"
     packages: ClassVar[dict[str, str]] = {"openvino": "openvino"}
@@ -28,7 +31,7 @@ class OpenVinoBackend(ExportedBackend):
                 str(self.file),
                 "CPU",
                 {
-                    "INFERENCE_PRECISION_HINT": "bf16" if self.precision == "bf16" else "f32",
+                    "INFERENCE_PRECISION_HINT": "bf16" if self.precision in ("bf16", "int8") else "f32",
                     "PERFORMANCE_HINT": "LATENCY",
                     "INFERENCE_NUM_THREADS": self.threads,
                 },

@@ -97,5 +97,5 @@ class OpenVinoExporter:
 def _found(model: openvino.Model, calibration: Calibration) -> list[Any]:
     import openvino
 
-    compiled = openvino.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    compiled = openvino.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "bf16"})
     return [np.array(part) for part in compiled(calibration.images).values()]

@@ -17,7 +17,7 @@ OPENING = {
     "openvino": (
         "OpenVINO (pip install openvino numpy pillow)",
         "import openvino",
-        'precision = "bf16" if about["precision"] == "bf16" else "f32"\n'
+        'precision = "bf16" if about["precision"] in ("bf16", "int8") else "f32"\n'
         "compiled = openvino.compile_model(\n"
         '    str(here / about["file"]), "CPU", {"INFERENCE_PRECISION_HINT": precision}\n'
         ")\n\n\n"
