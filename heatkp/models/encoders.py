@@ -12,8 +12,6 @@ from hashlib import sha1
 from pathlib import Path
 from typing import Any
 
-import segmentation_models_pytorch as smp
-import timm
 import torch
 from safetensors.torch import load_file
 from torch import nn
@@ -37,6 +35,9 @@ def _alike(name: str, names: list[str]) -> str:
 
 def check_names(model: Model) -> None:
     """Raises `SettingsError` for an architecture or encoder that does not exist."""
+    import segmentation_models_pytorch as smp
+    import timm
+
     architectures = sorted([*smp.MODEL_ARCHITECTURES_MAPPING, "plain_unet"])
     if model.architecture.lower() not in architectures:
         raise SettingsError(
@@ -69,6 +70,8 @@ def _check_options(model: Model) -> None:
 
     Those for an encoder of timm are left to timm, which checks what it is given.
     """
+    import segmentation_models_pytorch as smp
+
     network = smp.MODEL_ARCHITECTURES_MAPPING[model.architecture.lower()]
     allowed = sorted(set(inspect.signature(network.__init__).parameters) - _OURS)
     given, of_timm = set(model.options or {}), str(model.encoder).startswith("tu-")
@@ -95,6 +98,9 @@ def _weights_file(model: Model) -> Path | None:
 
 def input_statistics(model: Model) -> Statistics:
     """Mean and standard deviation of pixels in [0, 1] that the encoder's weights expect."""
+    import segmentation_models_pytorch as smp
+    import timm
+
     if model.mean is not None or model.std is not None:
         if model.mean is None or model.std is None or len(model.mean) != len(model.std):
             raise SettingsError("model.mean and model.std: give both, with one number per channel")
@@ -244,6 +250,8 @@ def _own_encoder(model: Model, channels: int) -> OwnEncoder | None:
 
 def _around(own: OwnEncoder, model: Model) -> dict[str, Any]:
     """Options of an architecture that suit an encoder of so few halvings."""
+    import segmentation_models_pytorch as smp
+
     network = smp.MODEL_ARCHITECTURES_MAPPING[model.architecture.lower()]
     options = dict(model.options or {})
     known = inspect.signature(network.__init__).parameters
@@ -258,6 +266,8 @@ def _around(own: OwnEncoder, model: Model) -> dict[str, Any]:
 
 def segmentation_network(model: Model, channels: int) -> nn.Module:
     """An SMP network whose last layer is the identity, or a plain U-Net: images to features."""
+    import segmentation_models_pytorch as smp
+
     check_names(model)
     if model.architecture.lower() == "plain_unet":
         return plain_unet(model, channels)
@@ -290,6 +300,8 @@ def segmentation_network(model: Model, channels: int) -> nn.Module:
 
 def plain_encoder(model: Model, channels: int) -> nn.Module:
     """An SMP encoder: images to a list of feature maps, the coarsest last."""
+    import segmentation_models_pytorch as smp
+
     check_names(model)
     own = _own_encoder(model, channels)
     if own is not None:

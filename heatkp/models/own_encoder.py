@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
-import segmentation_models_pytorch as smp
 import torch
 from torch import Tensor, nn
 
@@ -143,6 +142,7 @@ class OwnEncoder(nn.Module):
 @contextmanager
 def known_to_smp(encoder: OwnEncoder) -> Iterator[str]:
     """A name by which segmentation-models-pytorch finds an encoder, for as long as this lasts."""
+    import segmentation_models_pytorch as smp
 
     def made(depth: int = DEEPEST, **_: Any) -> OwnEncoder:
         encoder.use_depth(depth)

@@ -14,7 +14,6 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import linear_sum_assignment
 
 from heatkp.sides.names import Reading, Side, Sides, stems
 
@@ -134,6 +133,8 @@ def _cost(shape: Shape, axis: _Axis, allowed: Bools) -> npt.NDArray[np.float64]:
 
 
 def _best(cost: npt.NDArray[np.float64]) -> Order:
+    from scipy.optimize import linear_sum_assignment  # half a second of import
+
     return np.asarray(linear_sum_assignment(cost)[1], np.int64)
 
 

@@ -26,12 +26,13 @@ class OpenVinoBackend(ExportedBackend):
     def open(self) -> None:
         import openvino
 
+        hint = "bf16" if self.precision in ("bf16", "int8") else "f32"
         try:
             compiled = openvino.Core().compile_model(
                 str(self.file),
                 "CPU",
                 {
-                    "INFERENCE_PRECISION_HINT": "bf16" if self.precision in ("bf16", "int8") else "f32",
+                    "INFERENCE_PRECISION_HINT": hint,
                     "PERFORMANCE_HINT": "LATENCY",
                     "INFERENCE_NUM_THREADS": self.threads,
                 },
