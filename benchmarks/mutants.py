@@ -83,6 +83,7 @@ HEATMAPS = tuple(
     )
     for path in sorted((ROOT / "heatkp" / "heatmaps").rglob("*.py"))
 )
+METRICS = ("_base", "_errors", "_summary", "auc", "failure_rate", "nme", "pck")
 TARGETS = (
     Target("heatkp/coordinates.py", ("tests/test_coordinates.py",)),
     Target(
@@ -90,15 +91,17 @@ TARGETS = (
         ("tests/data/test_boxes.py", "tests/data/test_box_styles.py",
          "tests/inference/test_boxes_and_passes.py"),
     ),
-    Target(
-        "heatkp/evaluation/metrics.py",
-        ("tests/evaluation/test_metrics.py", "tests/evaluation/test_arrays.py"),
+    *(
+        Target(
+            f"heatkp/evaluation/metrics/{name}.py",
+            ("tests/evaluation/test_metrics.py", "tests/evaluation/test_arrays.py"),
+        )
+        for name in METRICS
     ),
     Target(
         "heatkp/data/transforms.py",
-        ("tests/data/test_transforms.py", "tests/data/test_boxes.py",
-         "tests/data/test_augmentation.py", "tests/data/test_dataset.py",
-         "tests/data/test_mirroring.py"),
+        ("tests/data/test_boxes.py", "tests/data/test_augmentation.py",
+         "tests/data/test_dataset.py", "tests/data/test_mirroring.py"),
         sample=60,
     ),
     *HEATMAPS,
@@ -114,7 +117,8 @@ TARGETS = (
            ("choose_samples", "hardest_points", "worst_tenth")),
     Target("heatkp/viz/figures.py", ("tests/viz/test_figures.py", "tests/viz/test_pictures.py"),
            ("mean_distance", "best_and_worst")),
-    Target("heatkp/viz/point_errors.py", ("tests/viz/test_worst.py", "tests/viz/test_pictures.py"),
+    Target("heatkp/viz/point_errors.py",
+           ("tests/viz/test_point_errors.py", "tests/viz/test_pictures.py"),
            ("mean_face", "ranked", "largest", "enlargement")),
     Target("heatkp/viz/report/data.py", ("tests/viz/test_report.py",),
            ("choose", "spread")),
