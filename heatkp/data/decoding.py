@@ -172,6 +172,14 @@ def _by_opencv(content: bytes, flags: int = cv2.IMREAD_UNCHANGED) -> npt.NDArray
         return None if image is None else image.reshape(image.shape[:2])
     if image.shape[2] not in (3, 4):
         return None
+    return in_rgb_order(image)
+
+
+def in_rgb_order(image: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """BGR or BGRA, as OpenCV reads and writes, as RGB or RGBA, and the other way round."""
+    if image.dtype in (np.uint8, np.uint16, np.float32):  # ten times as quick as by index
+        code = cv2.COLOR_BGR2RGB if image.shape[2] == 3 else cv2.COLOR_BGRA2RGBA
+        return np.asarray(cv2.cvtColor(image, code))
     return np.ascontiguousarray(image[:, :, [2, 1, 0, 3][: image.shape[2]]])
 
 

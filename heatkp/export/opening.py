@@ -60,6 +60,16 @@ def open_export(path: str | os.PathLike[str]) -> Loaded:
     return Loaded(None, settings, skeleton, style, backend=RUNTIMES[runtime](file, precision))
 
 
+def file_size(loaded: Loaded, run: str | os.PathLike[str]) -> int:
+    """Bytes of the files that hold a network: of an export, or a run's weights."""
+    if isinstance(loaded.backend, ExportedBackend):
+        file = loaded.backend.file
+        return sum(
+            p.stat().st_size for p in file.parent.glob(f"{file.stem}.*") if p.suffix != ".json"
+        )
+    return weights_path(run).stat().st_size
+
+
 def packaged_export(name: str) -> Path | None:
     """The quick form of a model that comes with heatkp, where there is one."""
     folder = PACKAGED / name

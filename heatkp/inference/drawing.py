@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from heatkp.data.decoding import in_rgb_order
 from heatkp.data.samples import Image
 from heatkp.errors import DataError
 from heatkp.files import AtomicFile, replacing, utf8_path
@@ -76,10 +77,10 @@ class DrawnImages:
             stem, suffix = input_image.name, ".png"
         try:
             if suffix.lower() == ".png":
-                good, content = cv2.imencode(".png", image[:, :, ::-1])
+                good, content = cv2.imencode(".png", in_rgb_order(image))
             else:
                 quality = [cv2.IMWRITE_JPEG_QUALITY, QUALITY]
-                good, content = cv2.imencode(".jpg", image[:, :, ::-1], quality)
+                good, content = cv2.imencode(".jpg", in_rgb_order(image), quality)
         except cv2.error:
             good = False
         if not good:
