@@ -18,7 +18,7 @@ ORDER = [
     {"export"},
     {"evaluation"},
     {"inference", "viz", "kaggle"},
-    {"checking"},
+    {"checking", "bench"},
     {"training"},
     {"sweeps", "api"},
     {"cli"},

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 import heatkp
+from heatkp.cli.bench import bench
 from heatkp.cli.data import data
 from heatkp.cli.eval import evaluate
 from heatkp.cli.export import export
@@ -101,6 +102,7 @@ main.add_command(evaluate)
 main.add_command(sweep)
 main.add_command(predict)
 main.add_command(export)
+main.add_command(bench)
 main.add_command(score)
 main.add_command(data)
 main.add_command(viz_heatmaps)

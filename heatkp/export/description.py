@@ -88,7 +88,8 @@ def description(
             "encoder_weights": str(loaded.settings.model.encoder_weights),
         },
         "versions": versions(packages),
-        "model": describe(loaded.settings, skeleton, loaded.box_style),
+        "model": describe(loaded.settings, skeleton, loaded.box_style)
+        | {"validation": loaded.validation, "training": loaded.training},
     }
 
 

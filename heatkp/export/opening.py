@@ -49,6 +49,7 @@ def open_export(path: str | os.PathLike[str]) -> Loaded:
         settings = parse_settings(stored["settings"], str(folder), stored=True)
         skeleton = restored(stored["skeleton"], settings.data.pairs is not None)
         style = BoxStyle.read(stored.get("box_style"))
+        parts = (stored.get("validation"), stored.get("training"))
     except (OSError, ValueError, KeyError, TypeError, SettingsError) as error:
         raise CheckpointError(f"{folder / describing.FILE} is damaged: {error}") from None
     if version != describing.VERSION:
@@ -57,7 +58,8 @@ def open_export(path: str | os.PathLike[str]) -> Loaded:
         )
     if not file.is_file():
         raise CheckpointError(f"{folder} lacks {file.name}: export it again")
-    return Loaded(None, settings, skeleton, style, backend=RUNTIMES[runtime](file, precision))
+    backend = RUNTIMES[runtime](file, precision)
+    return Loaded(None, settings, skeleton, style, *parts, backend=backend)
 
 
 def file_size(loaded: Loaded, run: str | os.PathLike[str]) -> int:
@@ -156,7 +158,6 @@ def _installed() -> str | None:
 
 def _cached(path: str | os.PathLike[str], runtime: str, precision: str, encoder: Any) -> Loaded:
     """A run's export in the user's cache folder, made now if it is not there."""
-    loaded = run_folders.load_run(path, "cpu", encoder)
     exporter = _exporter_for(runtime)
     require_packages(exporter.packages, f"runtime {runtime}")
     if precision == "int8":
@@ -175,9 +176,15 @@ def _cached(path: str | os.PathLike[str], runtime: str, precision: str, encoder:
     key.update(json.dumps([versions, runtime, precision], sort_keys=True).encode())
     folder = cache / "exports" / key.hexdigest()[:24]
     if not is_export(folder):
+        loaded = run_folders.load_run(path, "cpu", encoder)
         folder.parent.mkdir(parents=True, exist_ok=True)
         export_network(loaded, exporter.name, folder, made_inputs(loaded), precision)
-    return replace(loaded, backend=open_export(folder).backend)
+        return replace(loaded, backend=open_export(folder).backend)
+    opened = open_export(folder)
+    if encoder is not None:
+        return replace(run_folders.load_run(path, "cpu", encoder), backend=opened.backend)
+    # The network is made only if it is asked for: that is most of what starting takes.
+    return replace(opened, source=os.fspath(path))
 
 
 def _exporter_for(runtime: str) -> Any:
