@@ -21,7 +21,7 @@ from heatkp.bench.peers import installed
 from heatkp.errors import HeatkpError
 from heatkp.evaluation.measure import measure_runs
 from heatkp.export import is_export, open_runtime
-from heatkp.export.opening import file_size, made_inputs
+from heatkp.export.opening import file_size, made_inputs, packaged_export
 from heatkp.export.parity import answers, deviation
 from heatkp.runs import Loaded
 
@@ -133,7 +133,9 @@ def bench_runtimes(
     inputs = made_inputs(loaded)
     expected = answers(loaded.runner, inputs.images)
     chosen = list(CANDIDATES if candidates is None else candidates)
-    chosen += [Candidate("export", run=fspath(folder)) for folder in exports]
+    quick = packaged_export(name)
+    folders = [*([quick] if quick is not None and candidates is None else []), *exports]
+    chosen += [Candidate("export", run=fspath(folder)) for folder in folders]
     if candidates is None and loaded.skeleton.name == "face68":
         chosen += [Candidate(peer, peer=True) for peer in installed()]
     rows, workers = [], []

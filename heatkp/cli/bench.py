@@ -91,14 +91,15 @@ def bench(
 def _table(rows: Sequence[Row], batches: Sequence[int], measured: bool) -> Table:
     from rich.table import Table
 
-    table = Table(title="ms an object: median, worst of 60", title_justify="left", pad_edge=False)
-    table.add_column("runtime")
+    title = "Milliseconds an object: median (worst of 60)"
+    table = Table(title=title, title_justify="left", pad_edge=False)
+    table.add_column("runtime", no_wrap=True)
     for batch in batches:
-        table.add_column(f"{batch} at once", justify="right")
-    for name in ("start, s", "memory, MB", "files, MB", "deviation", *["NME"] * measured):
+        table.add_column(f"{batch} at once", justify="right", no_wrap=True)
+    for name in ("start s", "RAM MB", "file MB", "deviation", *["NME"] * measured):
         table.add_column(name, justify="right")
     for row in rows:
-        times = [f"{row.times[b][0]:.2f}, {row.times[b][1]:.1f}" for b in batches]
+        times = [f"{row.times[b][0]:.2f} ({row.times[b][1]:.1f})" for b in batches]
         size = "" if row.size is None else f"{row.size / 1e6:.1f}"
         off = "" if row.deviation is None else f"{row.deviation:.3%}"
         nme = [] if not measured else ["" if row.nme is None else f"{row.nme:.3%}"]
