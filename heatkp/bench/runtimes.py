@@ -32,13 +32,14 @@ class Candidate(NamedTuple):
     """A runtime and the precision that it computes in, or a peer."""
 
     runtime: str
-    precision: str = "f32"
+    precision: str | None = "f32"
     run: str = ""
     peer: bool = False
 
 
 CANDIDATES = (
-    Candidate("torch"), Candidate("onnx"), Candidate("openvino"), Candidate("openvino", "bf16"),
+    Candidate("torch"), Candidate("torch", "bf16"), Candidate("onnx"),
+    Candidate("openvino"), Candidate("openvino", "bf16"),
 )  # fmt: skip
 
 
@@ -135,7 +136,7 @@ def bench_runtimes(
     chosen = list(CANDIDATES if candidates is None else candidates)
     quick = packaged_export(name)
     folders = [*([quick] if quick is not None and candidates is None else []), *exports]
-    chosen += [Candidate("export", run=fspath(folder)) for folder in folders]
+    chosen += [Candidate("export", None, fspath(folder)) for folder in folders]
     if candidates is None and loaded.skeleton.name == "face68":
         chosen += [Candidate(peer, peer=True) for peer in installed()]
     rows, workers = [], []
@@ -147,7 +148,7 @@ def bench_runtimes(
                 try:
                     row, worker = _start(candidate, name, loaded, file, threads)
                 except HeatkpError as error:
-                    note(f"{candidate.runtime} {candidate.precision}: {error}")
+                    note(f"{candidate.runtime} {candidate.precision or ''}: {error}")
                     continue
                 if not candidate.peer:
                     backend = _open(candidate, name).runner
@@ -190,7 +191,7 @@ def _start(
         "inputs": str(inputs), "threads": threads,
     }  # fmt: skip
     worker = _Worker(request)
-    precision = getattr(opened.runner, "precision", candidate.precision)
+    precision = getattr(opened.runner, "precision", candidate.precision) or ""
     return Row(opened.runner.name, precision, worker.cold, 0, file_size(opened, source)), worker
 
 

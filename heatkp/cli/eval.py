@@ -67,7 +67,7 @@ def evaluate(
     batch_size: int,
     device: str,
     runtime: str | None,
-    precision: str,
+    precision: str | None,
     out: str | None,
     kaggle: bool,
     lookup: str | None,

@@ -53,8 +53,9 @@ def runtime_options(command: Callable[..., Any]) -> Callable[..., Any]:
                      "installed. Others than torch export a run once, into the cache folder.  "
                      "[default: an exported folder's own; the quickest for a model that comes with "
                      "heatkp; else torch]"),
-        click.option("--precision", type=click.Choice(["f32", "bf16", "f16"]), default="f32",
-                     show_default=True, help="What the network computes in, of exported runs."),
+        click.option("--precision", type=click.Choice(["f32", "bf16", "f16"]),
+                     help="What the network computes in: bf16 with torch and openvino, f16 weights "
+                     "with onnx and openvino.  [default: f32; an exported folder's own]"),
     )):  # fmt: skip
         command = option(command)
     return command

@@ -138,7 +138,7 @@ class Options(NamedTuple):
     batch_size: int = 16
     device: str = "auto"
     runtime: str | None = None
-    precision: str = "f32"
+    precision: str | None = None
 
 
 class Request(NamedTuple):

@@ -16,6 +16,7 @@ from heatkp.data.matching import in_order_of, whole
 from heatkp.data.samples import KeypointData, Sample, fingerprint
 from heatkp.data.transforms import Framing
 from heatkp.engine import require_box_style, require_mirrored
+from heatkp.engine.exported import ExportedBackend
 from heatkp.errors import DataError, HeatkpError, SettingsError
 from heatkp.evaluation.evaluate import predict_dataset
 from heatkp.evaluation.metrics import Errors, mean_of, summarise
@@ -53,7 +54,7 @@ class InferenceOptions(NamedTuple):
     device: str = "auto"
     batch_size: int = 16
     runtime: str | None = None
-    precision: str = "f32"
+    precision: str | None = None
 
 
 def measure_runs(
@@ -68,7 +69,7 @@ def measure_runs(
     progress: Progress | None = None,
     note: Note = print,
     runtime: str | None = None,
-    precision: str = "f32",
+    precision: str | None = None,
 ) -> dict[str, Any]:
     """The metrics of `heatkp eval`: of a run, or of the mean of several runs' points.
 
@@ -147,7 +148,7 @@ def open_run(run: str, options: InferenceOptions) -> Loaded:
     if options.flip_test:
         require_mirrored(loaded.skeleton)
     if options.decoder is not None:
-        if loaded.backend is not None:
+        if isinstance(loaded.backend, ExportedBackend):
             raise SettingsError(
                 f"--decoder: runtime {loaded.backend.name} has its decoder inside; leave out one"
             )

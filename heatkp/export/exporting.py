@@ -122,7 +122,10 @@ def export_network(
             ) from error
         backend = RUNTIMES[exporter.runtime](folder / file, precision)
         found = deviation(answers(backend, inputs.images), expected, loaded.skeleton, inputs)
-        advice = "choose another --precision" if precision != "f32" else "choose another --to"
+        advice = (
+            f"choose another {'--to' if precision == 'f32' else '--precision'}, or say what may "
+        )
+        advice += "be with --tolerance; nothing was written"
         require_parity(found, precision, tolerance, advice)
         size = sum(path.stat().st_size for path in folder.iterdir())
         outputs = 2 + (backend.run(_first(inputs)).covariance is not None)

@@ -10,16 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from heatkp import runs as run_folders
 from heatkp.config import parse_settings
 from heatkp.data.boxes import BoxStyle
 from heatkp.data.crops import default_folder
+from heatkp.engine import TorchBackend
 from heatkp.engine.exported import ExportedBackend, require_packages
 from heatkp.errors import CheckpointError, MissingPackageError, SettingsError
 from heatkp.export import description as describing
 from heatkp.export.exporting import export_network
-from heatkp.export.parity import Inputs
+from heatkp.export.parity import Inputs, answers, deviation, require_parity
 from heatkp.models.devices import choose_device
 from heatkp.registry import EXPORTERS, RUNTIMES
 from heatkp.runs import PACKAGED, Loaded, weights_path
@@ -82,7 +84,7 @@ def open_runtime(
     path: str | os.PathLike[str],
     runtime: str | None = None,
     device: str = "auto",
-    precision: str = "f32",
+    precision: str | None = None,
     encoder: Any = None,
 ) -> Loaded:
     """A run, a file of weights, the name of a model that comes with heatkp, or an exported
@@ -93,7 +95,8 @@ def open_runtime(
             user's cache folder; or `auto`: on a GPU torch, else the quickest that is installed.
             None: an exported folder's own; of a model that comes with heatkp its quick form where
             `pip install 'heatkp[fast]'` was run and there is no GPU; else torch.
-        precision: of onnx and openvino.
+        precision: what the network computes in: `f32`, `bf16` with torch and openvino, `f16`
+            weights with onnx and openvino. None: f32, or what an exported folder was made in.
 
     Raises:
         CheckpointError: for what is missing or damaged.
@@ -103,12 +106,13 @@ def open_runtime(
     """
     place = Path(existing(os.fspath(path)))
     if is_export(place):
-        return _exported(place, runtime, device)
+        return _exported(place, runtime, device, precision)
     if runtime not in (None, "auto") and runtime not in RUNTIMES:
         raise RUNTIMES.unknown(runtime, ["auto"])
     on_processor = choose_device(device).type == "cpu"
     quick = packaged_export(str(path)) if not place.exists() else None
-    if runtime in (None, "auto") and quick is not None and on_processor and encoder is None:
+    unasked = runtime in (None, "auto") and precision is None and encoder is None
+    if unasked and quick is not None and on_processor:
         try:
             return replace(open_export(quick), source=str(path))
         except MissingPackageError:  # torch, then
@@ -116,11 +120,7 @@ def open_runtime(
     if runtime == "auto":
         runtime = (_installed() or "torch") if on_processor else "torch"
     if runtime in (None, "torch"):
-        if precision != "f32":
-            raise SettingsError(
-                f"precision {precision} is of exported networks: choose runtime onnx or openvino"
-            )
-        return run_folders.load_run(path, device, encoder)
+        return _torch(run_folders.load_run(path, device, encoder), precision or "f32")
     kind = RUNTIMES[runtime]
     if not issubclass(kind, ExportedBackend):  # of another package, made of a network
         loaded = run_folders.load_run(path, device, encoder)
@@ -129,10 +129,28 @@ def open_runtime(
         raise SettingsError(
             f"runtime {runtime} runs on the processor: choose device cpu, or runtime torch"
         )
-    return _cached(path, runtime, precision, encoder)
+    return _cached(path, runtime, precision or "f32", encoder)
 
 
-def _exported(folder: Path, runtime: str | None, device: str) -> Loaded:
+def _torch(loaded: Loaded, precision: str) -> Loaded:
+    """A network of torch, in bfloat16 where asked and where that does not cost exactness."""
+    model = loaded.model
+    if next(model.parameters()).device.type == "cpu":  # a tenth quicker (benchmarks/runtimes.md)
+        model.to(memory_format=torch.channels_last)
+    if precision == "f32":
+        return loaded
+    if precision != "bf16":
+        raise SettingsError(
+            f"precision {precision} is of exported networks: choose runtime onnx or openvino"
+        )
+    inputs, backend = made_inputs(loaded), TorchBackend(model, precision)
+    expected = answers(loaded.runner, inputs.images)
+    found = deviation(answers(backend, inputs.images), expected, loaded.skeleton, inputs)
+    require_parity(found, precision, None, "choose precision f32")
+    return replace(loaded, backend=backend)
+
+
+def _exported(folder: Path, runtime: str | None, device: str, precision: str | None) -> Loaded:
     loaded = open_export(folder)
     own = loaded.runner.name
     if runtime not in (None, "auto", own):
@@ -142,6 +160,9 @@ def _exported(folder: Path, runtime: str | None, device: str) -> Loaded:
         )
     if device not in ("auto", "cpu"):
         raise SettingsError(f"{folder} runs on the processor: choose device cpu")
+    made = getattr(loaded.runner, "precision", None)
+    if precision not in (None, made):
+        raise SettingsError(f"{folder} was exported in {made}, not {precision}: leave it out")
     return loaded
 
 

@@ -121,8 +121,7 @@ def require_parity(found: Deviation, precision: str, tolerance: float | None, ad
     if not value <= limit:
         raise ExportError(
             f"the exported network's points deviate by {text} on {found.inputs} inputs "
-            f"({found.from_where}), {allowed} is allowed (--tolerance): nothing was written; "
-            f"{advice}"
+            f"({found.from_where}), {allowed} is allowed; {advice}"
         )
 
 

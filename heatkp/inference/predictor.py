@@ -373,7 +373,7 @@ def load_model(
     detector: str | Detector = "auto",
     runtime: str | None = None,
     encoder: Any = None,
-    precision: str = "f32",
+    precision: str | None = None,
 ) -> Predictor:
     """The best model of a run folder, of a weights file, one that comes with heatkp by its name,
     or a folder that `heatkp export` wrote, ready to predict.
@@ -388,7 +388,8 @@ def load_model(
             folder. None: torch; of an exported folder its own; of a model that comes with heatkp
             the quickest where `pip install 'heatkp[fast]'` was run.
         encoder: a torch module as the model was trained with, where it was the user's own.
-        precision: `bf16` computes in bfloat16, with runtime openvino.
+        precision: `bf16` computes in bfloat16, with torch and openvino; refused where that costs
+            more than a thousandth of the normaliser.
 
     Raises:
         CheckpointError: for what is missing or does not fit.

@@ -202,7 +202,9 @@ def test_bad_requests(exported, tiny_run, tmp_path, monkeypatch):
     with pytest.raises(SettingsError):
         load_model(exported, runtime="torch")
     with pytest.raises(SettingsError):
-        load_model(tiny_run, precision="bf16")
+        load_model(tiny_run, precision="f16")
+    with pytest.raises(SettingsError):
+        load_model(exported, precision="bf16")
     with pytest.raises(SettingsError):
         load_model(tiny_run, runtime="openvino", precision="int8")
     with pytest.raises(CheckpointError):
@@ -227,3 +229,27 @@ def test_damaged_exports(exported, tmp_path, what):
         (folder / "model.onnx").unlink()
     with pytest.raises(CheckpointError):
         load_model(folder)
+
+
+def test_bfloat16_by_torch(tiny_run, image, monkeypatch):
+    """Quicker, and refused where points move too far."""
+    from heatkp.export import parity
+
+    monkeypatch.setitem(parity.TOLERANCES, "bf16", 0.05)
+    path, _ = image
+    plain, half = (load_model(tiny_run, precision=p).predict(path)[0].points
+                   for p in ("f32", "bf16"))  # fmt: skip
+    off = np.linalg.norm(plain - half, axis=1)
+    assert 1e-4 < off.mean() < 3
+    monkeypatch.setitem(parity.TOLERANCES, "bf16", 1e-9)
+    with pytest.raises(ExportError):
+        load_model(tiny_run, precision="bf16")
+
+
+def test_what_is_said_of_face68_is_asked_for():
+    """The packaged form is taken unless something else is asked for."""
+    quick, f32, torch = (load_model("face68", **how) for how in (
+        {}, {"precision": "f32"}, {"runtime": "torch"}))  # fmt: skip
+    assert torch.engine.backend.name == f32.engine.backend.name == "torch"
+    if quick.engine.backend.name == "openvino":
+        assert quick.engine.backend.precision == "int8"

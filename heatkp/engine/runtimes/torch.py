@@ -15,12 +15,15 @@ from heatkp.registry import register_runtime
 
 @register_runtime
 class TorchBackend:
-    """A `KeypointModel` in evaluation mode; its modes are left as they were, layer by layer."""
+    """A `KeypointModel` in evaluation mode; its modes are left as they were, layer by layer.
+
+    With precision `bf16` the network computes in bfloat16; decoders read float32 all the same.
+    """
 
     name: ClassVar[str] = "torch"
 
-    def __init__(self, model: KeypointModel) -> None:
-        self.model = model
+    def __init__(self, model: KeypointModel, precision: str = "f32") -> None:
+        self.model, self.precision = model, precision
         self.kind: hm.Kind | None = None
         self.stride = 1
         if isinstance(model, DenseModel):
@@ -32,8 +35,10 @@ class TorchBackend:
         self.model.eval()
         try:
             device = next(self.model.parameters(), images).device
-            output = self.model(images.to(device))
-            found = self.model.decode(output)
+            half = self.precision == "bf16"
+            with torch.autocast(device.type, torch.bfloat16, enabled=half):
+                output = self.model(images.to(device))
+            found = self.model.decode(output.float() if half else output)
         finally:
             for module, training in modes:
                 module.training = training
