@@ -122,10 +122,8 @@ def export_network(
             ) from error
         backend = RUNTIMES[exporter.runtime](folder / file, precision)
         found = deviation(answers(backend, inputs.images), expected, loaded.skeleton, inputs)
-        advice = (
-            f"choose another {'--to' if precision == 'f32' else '--precision'}, or say what may "
-        )
-        advice += "be with --tolerance; nothing was written"
+        other = "--to" if precision == "f32" else "--precision"
+        advice = f"choose another {other}, or allow more with --tolerance; nothing was written"
         require_parity(found, precision, tolerance, advice)
         size = sum(path.stat().st_size for path in folder.iterdir())
         outputs = 2 + (backend.run(_first(inputs)).covariance is not None)
