@@ -13,7 +13,10 @@ from heatkp.data.samples import Labels, Sample
 from heatkp.errors import DataError
 from heatkp.skeletons import Skeleton, skeleton_of
 
-KEYS = ("image", "points", "visible", "box", "id", "person", "source_image")
+KEYS = (
+    "image", "points", "visible", "box", "id", "person", "source_image", "split", "video", "frame",
+    "track", "columns",
+)  # fmt: skip
 ALLOWED = (
     "a Sample, a tuple (image, points[, visible[, box]]), or a dictionary with the keys "
     f"{', '.join(KEYS[:2])} and maybe {', '.join(KEYS[2:])}"
