@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from torch import nn
 
 from heatkp.data.boxes import BoxStyle
 from heatkp.data.dataset import KeypointDataset
@@ -41,7 +42,7 @@ def predict_dataset(
         DataError: for an image that cannot be read.
         SettingsError: as `Engine.check` does.
     """
-    backend = TorchBackend(model) if isinstance(model, KeypointModel) else model
+    backend = TorchBackend(model) if isinstance(model, nn.Module) else model
     engine = Engine.for_dataset(backend, dataset, box_style)
     found, matrices = [], []
     for estimate in engine.over(dataset, batch_size, passes, flip_test):

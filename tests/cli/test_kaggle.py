@@ -124,8 +124,8 @@ def test_boxes_are_cropped_by_as_in_training(tiny_run, xml, tmp_path, monkeypatc
     """The file's boxes, never those of the points: they are what is to be found."""
     load = runs.load_run
 
-    def boxed(path, device="cpu"):
-        loaded = load(path, device)
+    def boxed(path, device="cpu", encoder=None):
+        loaded = load(path, device, encoder)
         loaded.settings.data.crop, loaded.settings.data.box = "box", kind
         return loaded
 
@@ -165,8 +165,8 @@ def test_an_old_submission_is_replaced_whole_or_not_at_all(tiny_run, bare, tmp_p
 def test_predictions_that_are_not_finite_are_not_written(tiny_run, bare, tmp_path, monkeypatch):
     load = runs.load_run
 
-    def spoilt(path, device):
-        loaded = load(path, device)
+    def spoilt(path, device, encoder=None):
+        loaded = load(path, device, encoder)
         for parameter in loaded.model.parameters():
             parameter.data.fill_(float("nan"))
         return loaded

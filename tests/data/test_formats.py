@@ -62,7 +62,7 @@ def test_the_order_in_which_folders_are_recognised(tmp_path):
         (folder / name).write_text(COCO)
     with pytest.raises(DataError, match=r"2 COCO files .*give the path of one") as caught:
         recognise(folder)
-    assert all(f"({name})" in str(caught.value) for name in READERS)
+    assert all(f" {name}" in str(caught.value) for name in READERS)
 
 
 COCO = json.dumps({"images": [], "annotations": [], "categories": []})

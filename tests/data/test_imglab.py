@@ -213,7 +213,7 @@ def test_unknown_formats_are_told_all_that_are_known(tmp_path):
     for place in (tmp_path, tmp_path / "a.txt"):
         with pytest.raises(DataError) as caught:
             recognise(place)
-        assert all(f"({name})" in str(caught.value) for name in READERS)
+        assert all(f" {name}" in str(caught.value) for name in READERS)
 
 
 def test_photos_of():
