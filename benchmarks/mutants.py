@@ -88,8 +88,8 @@ TARGETS = (
     Target("heatkp/coordinates.py", ("tests/test_coordinates.py",)),
     Target(
         "heatkp/data/boxes.py",
-        ("tests/data/test_boxes.py", "tests/data/test_box_styles.py", "tests/data/test_box_rules.py",
-         "tests/inference/test_boxes_and_passes.py"),
+        ("tests/data/test_boxes.py", "tests/data/test_box_styles.py",
+         "tests/data/test_box_rules.py", "tests/inference/test_boxes_and_passes.py"),
     ),
     *(
         Target(

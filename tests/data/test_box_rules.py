@@ -16,6 +16,7 @@ SIZE = (40, 30)
         # Read as x, y, width, height they lie in the image, up to its edges.
         ((20, 25, 20, 5), "write 20, 25, 40, 30"),
         ((20, 25, 1, 0.5), "write 20, 25, 21, 25.5"),
+        ((20, 0, 15, 5), "write 20, 0, 35, 5"),
         ((20, 25, 20.5, 5), None),
         ((20, 25, 20, 5.5), None),
         ((30, 25, 11, 3), None),
@@ -93,6 +94,7 @@ def test_corners_instead_of_sizes():
     form = other_form(read_as_sizes([INSIDE, CORNERS, INSIDE]), sizes(3))
     assert form is not None and not form.proven and form.example == 1
     assert form.text.startswith("1 of 3 boxes")
+    assert other_form(read_as_sizes([INSIDE, CORNERS, CORNERS]), sizes(3)).example == 1
     # A third of the boxes must reach out.
     assert other_form(read_as_sizes([CORNERS, *[INSIDE] * 3]), sizes(4)) is None
     # All must lie inside as corners, a pixel more or less.
@@ -108,6 +110,8 @@ def test_how_far_is_far_and_what_is_proof():
     assert other_form(read_as_sizes([near] * 9), sizes(9)) is None
     near = (54.0, 10.0, 56.0, 20.0)
     assert other_form(read_as_sizes([near] * 9), sizes(9)) is None
+    just = read_as_sizes([(5.0, 1.0, 6.0, 2.0)] * 9)  # by a tenth of 10, which floats hold
+    assert other_form(just, sizes(9, (10.0, 10.0))) is None
     assert other_form(read_as_sizes([far] * 9), sizes(9)).proven
     assert not other_form(read_as_sizes([far] * 4), sizes(4)).proven
     assert other_form(read_as_sizes([far] * 5), sizes(5)).proven
