@@ -83,7 +83,7 @@ HEATMAPS = tuple(
     )
     for path in sorted((ROOT / "heatkp" / "heatmaps").rglob("*.py"))
 )
-METRICS = ("_base", "_errors", "_summary", "auc", "failure_rate", "nme", "pck")
+METRICS = ("_errors", "_summary", "auc", "failure_rate", "nme", "pck")
 TARGETS = (
     Target("heatkp/coordinates.py", ("tests/test_coordinates.py",)),
     Target(
