@@ -94,7 +94,8 @@ TARGETS = (
     *(
         Target(
             f"heatkp/evaluation/metrics/{name}.py",
-            ("tests/evaluation/test_metrics.py", "tests/evaluation/test_arrays.py"),
+            ("tests/evaluation/test_metrics.py", "tests/evaluation/test_metric_registry.py",
+             "tests/evaluation/test_arrays.py"),
         )
         for name in METRICS
     ),

@@ -259,6 +259,10 @@ def test_images_with_some_points_count():
     assert (metrics["images"], metrics["unlabelled_images"]) == (2, 1)
     block = metrics["normalised"]["inter-ocular"]
     assert (block["images"], block["images_without"]) == (2, 0)
+    far = truth + 1
+    far[0] += 20
+    block = summarise(errors_of(far, truth, labelled), EYES)["normalised"]["inter-ocular"]
+    assert block["failure_rate"] == 0.5 and 0 < block["auc"] < 0.5
     labelled[0, 1] = False  # an eye: no length, yet some points
     block = summarise(errors_of(truth + 1, truth, labelled), EYES)["normalised"]["inter-ocular"]
     assert (block["images"], block["images_without"]) == (1, 1)
