@@ -197,7 +197,7 @@ def choose_samples(mean: npt.ArrayLike, count: int) -> list[tuple[str, int]]:
 def hardest_points(view: MapView, count: int = 6) -> list[int]:
     """The points with the largest errors, or of an image without truth the lowest scores."""
     known = view.labelled
-    cost = np.where(known, view.error, np.nan) if known.any() else -view.scores
+    cost = view.error if known.any() else -view.scores
     cost = np.where(np.isfinite(view.points).all(1), cost, np.inf)  # no answer: the worst
     considered = np.flatnonzero(known) if known.any() else np.arange(len(cost))
     return [int(k) for k in considered[np.argsort(-cost[considered], kind="stable")][:count]]

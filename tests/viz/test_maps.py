@@ -221,6 +221,7 @@ def test_the_hardest_points_of_a_partly_labelled_sample():
     points = np.array([[k + 1.0, 0] for k in range(9)])
     view = view_of(points=points, truth=truth, scores=np.arange(9.0))
     assert maps.hardest_points(view) == [7, 6, 5, 4, 3, 2]
+    assert set(maps.hardest_points(view, 99)) == set(np.flatnonzero(view.labelled).tolist())
 
 
 def test_worst_tenth():
@@ -228,6 +229,8 @@ def test_worst_tenth():
     error[19] = np.nan
     assert np.flatnonzero(maps.worst_tenth(error)).tolist() == [17, 18]
     assert not maps.worst_tenth(np.array([3.0])).any()
+    for count, worst in ((2, 1), (10, 1), (11, 2), (20, 2), (21, 3)):
+        assert maps.worst_tenth(np.arange(float(count))).sum() == worst
     assert not maps.worst_tenth(np.full(4, np.nan)).any()
 
 
