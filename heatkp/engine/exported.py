@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar
@@ -34,7 +35,7 @@ def require_packages(packages: dict[str, str], what: str) -> None:
         )
 
 
-class ExportedBackend:
+class ExportedBackend(ABC):
     """Base of the runtimes that open an exported file; a `heatkp.engine.Backend` without maps.
 
     Subclasses define `infer`, and `packages`: the modules that they import, with their names for
@@ -61,13 +62,13 @@ class ExportedBackend:
         self.threads = torch.get_num_threads() if threads is None else threads
         self.open()
 
+    @abstractmethod
     def open(self) -> None:
-        """Make it ready to `infer`."""
-        raise NotImplementedError
+        """Make it ready to `infer`. Raises `CheckpointError` for a file that is none."""
 
+    @abstractmethod
     def infer(self, images: Pixels) -> list[npt.NDArray[Any]]:
-        """The outputs of `NAMES` for inputs, uint8 (B, C, H, W)."""
-        raise NotImplementedError
+        """The outputs of `NAMES` for inputs, uint8 (B, C, H, W): float32 arrays of B rows."""
 
     def run(self, images: Tensor, maps: bool = False) -> Output:
         """Points of inputs, uint8 (B, C, H, W). Raises `SettingsError` where maps are wanted."""

@@ -23,6 +23,7 @@ UNITS = {
 
 
 def versions(packages: Mapping[str, str]) -> dict[str, str]:
+    """Of heatkp, torch and packages (modules with their names for pip), of those installed."""
     found = {"heatkp": heatkp.__version__}
     for name in ("torch", *packages.values()):
         try:
