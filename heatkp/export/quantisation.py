@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from io import StringIO
 from typing import Any
@@ -28,3 +28,34 @@ def nncf_or_refuse() -> Iterator[Any]:
 def samples_of(images: npt.NDArray[np.uint8]) -> Sequence[npt.NDArray[np.uint8]]:
     """Batches of one, as NNCF looks at them."""
     return [image[None] for image in images]
+
+
+def scope(nncf: Any, kept: Sequence[str], images: npt.NDArray[np.uint8]) -> dict[str, Any]:
+    """Arguments of NNCF's functions: nodes that stay in float, and that all images count.
+
+    Args:
+        kept: names of nodes.
+        images: uint8 (N, C, H, W).
+    """
+    return {
+        "ignored_scope": nncf.IgnoredScope(names=list(kept), validate=False),
+        "subset_size": len(images),
+    }
+
+
+def dependent(
+    nodes: Iterable[tuple[str, Sequence[str], Sequence[str]]], first: str | None
+) -> list[str]:
+    """Names of a node and of all that depend on it: the last convolution and the decoder.
+
+    Args:
+        nodes: name, inputs and outputs of each, in an order in which they can be computed.
+        first: the node's name; None: there is none, and nothing depends on it.
+    """
+    reached: set[str] = set()
+    kept = []
+    for name, inputs, outputs in nodes:
+        if name == first or reached & set(inputs):
+            reached.update(outputs)
+            kept.append(name)
+    return kept

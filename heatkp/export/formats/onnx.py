@@ -82,16 +82,11 @@ def with_half_weights(model: onnx.ModelProto, least: int = 64) -> onnx.ModelProt
 
 def kept_nodes(model: onnx.ModelProto) -> list[str]:
     """Names of the last convolution and of all nodes that depend on it: map layer and decoder."""
-    nodes = list(model.graph.node)
-    convolutions = [i for i, node in enumerate(nodes) if node.op_type == "Conv"]
-    first = convolutions[-1] if convolutions else len(nodes)
-    reached: set[str] = set()
-    kept = []
-    for i, node in enumerate(nodes):
-        if i == first or reached & set(node.input):
-            reached.update(node.output)
-            kept.append(node.name)
-    return kept
+    from heatkp.export.quantisation import dependent
+
+    convolutions = [node.name for node in model.graph.node if node.op_type == "Conv"]
+    nodes = [(node.name, node.input, node.output) for node in model.graph.node]
+    return dependent(nodes, convolutions[-1] if convolutions else None)
 
 
 @register_exporter
@@ -124,13 +119,12 @@ class OnnxExporter:
         return FILE
 
     def _quantised(self, model: onnx.ModelProto, calibration: Calibration) -> onnx.ModelProto:
-        from heatkp.export.quantisation import nncf_or_refuse, samples_of
+        from heatkp.export.quantisation import nncf_or_refuse, samples_of, scope
 
         with nncf_or_refuse() as nncf:
             done: Any = nncf.quantize(
                 model,
                 nncf.Dataset(samples_of(calibration.images), lambda images: {"images": images}),
-                ignored_scope=nncf.IgnoredScope(names=kept_nodes(model), validate=False),
-                subset_size=len(calibration.images),
+                **scope(nncf, kept_nodes(model), calibration.images),
             )
         return done

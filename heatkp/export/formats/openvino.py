@@ -30,20 +30,15 @@ def to_openvino(model: KeypointModel, folder: Path) -> openvino.Model:
 
 def kept_nodes(model: openvino.Model) -> list[str]:
     """Names of the last convolution and of all that depends on it: map layer and decoder."""
-    kept: list[str] = []
-    reached: set[str] = set()
-    ordered = model.get_ordered_ops()
-    convolutions = [n for n in ordered if n.get_type_name() in ("Convolution", "GroupConvolution")]
-    last = convolutions[-1].get_friendly_name() if convolutions else None
+    from heatkp.export.quantisation import dependent
+
+    ordered, nodes = model.get_ordered_ops(), []
     for node in ordered:
         name = node.get_friendly_name()
-        sources = {
-            node.input_value(i).get_node().get_friendly_name() for i in range(node.get_input_size())
-        }
-        if name == last or sources & reached:
-            reached.add(name)
-            kept.append(name)
-    return kept
+        inputs = [node.input_value(i).get_node() for i in range(node.get_input_size())]
+        nodes.append((name, [one.get_friendly_name() for one in inputs], [name]))
+    convolutions = [n for n in ordered if n.get_type_name() in ("Convolution", "GroupConvolution")]
+    return dependent(nodes, convolutions[-1].get_friendly_name() if convolutions else None)
 
 
 @register_exporter
@@ -72,7 +67,7 @@ class OpenVinoExporter:
         return FILE
 
     def _quantised(self, model: openvino.Model, calibration: Calibration) -> openvino.Model:
-        from heatkp.export.quantisation import nncf_or_refuse, samples_of
+        from heatkp.export.quantisation import nncf_or_refuse, samples_of, scope
 
         def quality(compiled: Any, batches: Any) -> tuple[float, None]:
             parts = [[np.array(v) for v in compiled(batch).values()] for batch in batches]
@@ -81,10 +76,7 @@ class OpenVinoExporter:
 
         with nncf_or_refuse() as nncf:
             data = nncf.Dataset(samples_of(calibration.images))
-            how: dict[str, Any] = {
-                "ignored_scope": nncf.IgnoredScope(names=kept_nodes(model), validate=False),
-                "subset_size": len(calibration.images),
-            }
+            how = scope(nncf, kept_nodes(model), calibration.images)
             done = nncf.quantize(model.clone(), data, **how)
             if calibration.deviation(_found(done, calibration)) <= calibration.tolerance:
                 return done
