@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class HeatkpError(Exception):
     """Something in the input is wrong; the message says what, what is allowed, what to do."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # An error's own arguments need not be those of its class: it may come from a process.
+        return _again, (type(self), self.args, self.__dict__)
+
+
+def _again(
+    kind: type[HeatkpError], arguments: tuple[Any, ...], values: dict[str, Any]
+) -> HeatkpError:
+    error = kind.__new__(kind)
+    error.args = arguments
+    error.__dict__.update(values)
+    return error
 
 
 class SettingsError(HeatkpError):

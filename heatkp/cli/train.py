@@ -81,8 +81,10 @@ def train(
                             "--out and --folds")  # fmt: skip
 
     from heatkp.cli.console import PlainConsole
+    from heatkp.training.processes import place
 
     console = PlainConsole()
+    console.quiet = not place().first
     if resume is not None:
         from heatkp.runs import is_folds
         from heatkp.training import resuming

@@ -42,8 +42,12 @@ class Trainer(Section):
     further, also one that is finished: with its optimiser as it was, the best weights of all
     epochs, and the learning rates and `head.sigma` that a run of N epochs has from there on."""
     batch_size: Count = 8
+    """Samples a step, over all devices together: each takes its share, so that neither the
+    learning rate nor the result depends on their number. Where you make it larger, make
+    `optimiser.lr` larger, too: by the square root of the factor is a usual start."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
-    precision: Annotated[Literal["32", "bf16"], BeforeValidator(number_as_text)] = "32"
+    precision: Annotated[Literal["32", "bf16", "16"], BeforeValidator(number_as_text)] = "32"
+    """Of the network's computations; weights stay in 32 bits. 16 needs a GPU."""
     ema: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.99
     """Decay of the moving average of the weights; 0 keeps none."""
     early_stopping: Annotated[int, Field(ge=0)] = 0
@@ -59,3 +63,16 @@ class Trainer(Section):
     threads: Annotated[int, Field(ge=0)] = 0
     """Threads that torch may use; 0 leaves torch's own choice."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    devices: Count | Literal["auto"] = 1
+    """How many on each machine, one process each; `auto` takes all GPUs. Where `torchrun` or
+    `srun` start the processes, as many as they start."""
+    num_nodes: Count = 1
+    """Machines; `torchrun` or `srun` start the processes on each."""
+    strategy: Literal["auto", "ddp", "ddp_find_unused"] = "auto"
+    """Of several devices. `ddp` has each compute gradients of its samples and averages them;
+    `ddp_find_unused` also takes parameters that get no gradient in some steps. `auto` looks which
+    is needed."""
+    sync_batchnorm: bool = False
+    """Batch norms see the samples of all devices instead of each its own; on GPUs."""
+    compile: bool = False
+    """Compile the network with `torch.compile`: minutes at the start, quicker steps."""

@@ -133,18 +133,33 @@ class KeypointDataset(Dataset[dict[str, Any]]):
 
 
 class EpochSampler(Sampler[tuple[int, int]]):
-    """Shuffles by (seed, epoch) alone and tells each item its epoch."""
+    """Shuffles by (seed, epoch) alone and tells each item its epoch.
 
-    def __init__(self, count: int, seed: int) -> None:
+    Processes that train together share one order: of each batch of `batch` samples the process
+    `rank` of `world` takes its part, and what fills no batch is left out.
+    """
+
+    def __init__(
+        self, count: int, seed: int, batch: int = 1, rank: int = 0, world: int = 1
+    ) -> None:
         self.count, self.seed, self.epoch = count, seed, 0
+        self.batch, self.rank, self.world = batch, rank, world
 
     def set_epoch(self, epoch: int) -> None:
         """Called by Lightning before each epoch, also after a resume."""
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return self.count
+        return self.count if self.world == 1 else self.count // self.batch * self._share
+
+    @property
+    def _share(self) -> int:
+        return self.batch // self.world
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         order = np.random.default_rng([self.seed, self.epoch]).permutation(self.count)
+        if self.world > 1:
+            batches = order[: self.count // self.batch * self.batch].reshape(-1, self.batch)
+            own = self.rank * self._share
+            order = batches[:, own : own + self._share].ravel()
         return iter([(self.epoch, int(i)) for i in order])

@@ -18,7 +18,7 @@ from heatkp.data.dataset import EpochSampler, KeypointDataset
 from heatkp.data.mirroring import mirroring_note
 from heatkp.data.samples import KeypointData, Sample
 from heatkp.data.transforms import Framing
-from heatkp.errors import DataError
+from heatkp.errors import DataError, SettingsError
 
 
 def _shifted(progress: Callable[[int, int], None], before: int, total: int, done: int) -> None:
@@ -38,10 +38,20 @@ def _one_thread(_: int) -> None:
 
 
 class KeypointDataModule(pl.LightningDataModule):
-    """Loaders of a run's training and validation samples."""
+    """Loaders of a run's training and validation samples.
 
-    def __init__(self, settings: Settings, data: KeypointData) -> None:
+    Attributes:
+        first_epoch: the one that training begins with.
+
+    Of processes that train together, `rank` of `world` gets its part of each training batch and
+    its part of the validation samples, each of which one process gets.
+    """
+
+    def __init__(
+        self, settings: Settings, data: KeypointData, rank: int = 0, world: int = 1
+    ) -> None:
         super().__init__()
+        self._rank, self._world, self.first_epoch = rank, world, 0
         self.settings, self.data = settings, data
         self.notes = list(data.notes)
         if settings.augmentation.flip and (note := mirroring_note(data.skeleton)):
@@ -115,11 +125,27 @@ class KeypointDataModule(pl.LightningDataModule):
         self.train_set = self._dataset(whole, self.settings.augmentation)
         self.train_set.crops.prepare()
 
+    def require_shares(self) -> None:
+        """Raises `SettingsError` where several processes cannot share the samples."""
+        size = self.settings.trainer.batch_size
+        if self._world == 1:
+            return
+        if len(self.train_set) < size:
+            raise SettingsError(
+                f"trainer.batch_size: {size} samples a step, but there are {len(self.train_set)} "
+                "for training; several devices need a full batch: take a smaller one"
+            )
+        if 0 < len(self.val_set) < self._world:
+            raise SettingsError(
+                f"trainer.devices: {self._world} devices have only {len(self.val_set)} samples to "
+                "validate on, which leaves some without one: take fewer devices"
+            )
+
     def _loader(self, dataset: KeypointDataset, **options: Any) -> DataLoader[dict[str, Any]]:
         workers = self.settings.data.workers
         return DataLoader(
             dataset,
-            batch_size=self.settings.trainer.batch_size,
+            batch_size=self.settings.trainer.batch_size // self._world,
             num_workers=workers,
             persistent_workers=workers > 0,
             worker_init_fn=_one_thread,
@@ -128,12 +154,18 @@ class KeypointDataModule(pl.LightningDataModule):
         )
 
     def train_dataloader(self) -> DataLoader[dict[str, Any]]:
-        count = len(self.train_set)
+        count, trainer = len(self.train_set), self.settings.trainer
+        sampler = EpochSampler(count, trainer.seed, trainer.batch_size, self._rank, self._world)
+        # Workers begin to read before Lightning tells the epoch that a resumed run goes on with.
+        sampler.set_epoch(self.first_epoch)
         return self._loader(
             self.train_set,
-            sampler=EpochSampler(count, self.settings.trainer.seed),
-            drop_last=count >= self.settings.trainer.batch_size,
+            sampler=sampler,
+            drop_last=count >= trainer.batch_size,
         )
 
     def val_dataloader(self) -> DataLoader[dict[str, Any]]:
+        if self._world > 1 and len(self.val_set):
+            own = range(self._rank, len(self.val_set), self._world)
+            return self._loader(self.val_set, sampler=own)
         return self._loader(self.val_set)

@@ -109,6 +109,11 @@ class KeypointModel(nn.Module):
         """Parameters that learn at a fraction of the learning rate, by name."""
         return {}
 
+    def counted(self, points: Tensor, weights: Tensor) -> Tensor:
+        """The weights (B, K) over whose sum `loss` is the mean; all of them, unless a subclass
+        leaves points out."""
+        return weights
+
     def loss(self, output: Tensor, points: Tensor, weights: Tensor) -> Tensor:
         """The mean loss of a batch over its weighted points; 0 where there is none."""
         raise TypeError(f"{type(self).__name__} defines no loss")
@@ -120,6 +125,10 @@ class KeypointModel(nn.Module):
     def decode(self, output: Tensor) -> Prediction:
         """Keypoints from what `forward` returned."""
         raise TypeError(f"{type(self).__name__} defines no decode")
+
+    def compile_network(self) -> None:
+        """Compile what takes most of the time with `torch.compile`; names of weights stay."""
+        self.compile()
 
     def set_progress(self, fraction: float) -> None:
         """Tell heads that change in training how much of it is over, in [0, 1]."""

@@ -106,6 +106,9 @@ class DenseModel(KeypointModel):
         self.pooled_norms = len(pooled)
         return height / features.shape[2], features.shape[1]
 
+    def compile_network(self) -> None:
+        self.network.compile()
+
     def features(self, images: Tensor) -> Tensor:
         """What the map layer takes: (B, C, h, w) of the padded input."""
         return self.network(self.prepare(images, self.multiple))
@@ -118,7 +121,7 @@ class DenseModel(KeypointModel):
     def forward(self, images: Tensor) -> Tensor:
         return self.maps(self.features(images), (images.shape[2], images.shape[3]))
 
-    def _counted(self, points: Tensor, weights: Tensor) -> Tensor:
+    def counted(self, points: Tensor, weights: Tensor) -> Tensor:
         """Weights without points outside the input: the map cannot hold them.
 
         The input's frame decides, not the map's, which may reach further where the stride does
@@ -138,7 +141,7 @@ class DenseModel(KeypointModel):
     def loss(self, output: Tensor, points: Tensor, weights: Tensor) -> Tensor:
         width, height = self.size
         self._require(output, (-(-height // self.stride), -(-width // self.stride)), "maps")
-        weights = self._counted(points, weights)
+        weights = self.counted(points, weights)
         values = self.head.loss(output, input_to_map(points, self.stride), weights)
         return hm.masked_mean(values, weights)
 
@@ -147,7 +150,7 @@ class DenseModel(KeypointModel):
             return super().training_loss(images, points, weights)
         shape = (images.shape[2], images.shape[3])
         self._require(images, (self.size[1], self.size[0]), "images")
-        weights = self._counted(points, weights)
+        weights = self.counted(points, weights)
 
         def summed(features: Tensor, points: Tensor, weights: Tensor) -> Tensor:
             return self.head.loss(self.maps(features, shape), points, weights).sum()

@@ -94,6 +94,9 @@ class RegressionModel(KeypointModel):
         first = next(i for i, m in enumerate(self.layers) if isinstance(m, nn.Linear))
         return {f"layers.{first}.weight": 1 / self.positions}
 
+    def compile_network(self) -> None:
+        self.encoder.compile()
+
     def forward(self, images: Tensor) -> Tensor:
         pooled = self._pool(self.encoder(self.prepare(images, self.multiple))[-1])
         return self.layers(pooled).view(-1, self.points, 2)

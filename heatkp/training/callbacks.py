@@ -187,6 +187,8 @@ class BestWeights(Callback):
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, KeypointModule)
         error = pl_module.totals()["val_mae"]
+        if not trainer.is_global_zero:
+            return
         if error < self.best or not self.path.exists():
             self.best = error
             save_weights(self.path, pl_module.model, pl_module.describe())
@@ -255,6 +257,8 @@ class History(Callback):
             "data_wait": round(self._wait.share, 4),
         }
         self.rows.append(row)
+        if not trainer.is_global_zero:
+            return
         text = io.StringIO()
         writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
         writer.writeheader()

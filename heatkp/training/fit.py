@@ -45,9 +45,23 @@ from heatkp.training.callbacks import (
     Stretched,
     moving_average,
 )
-from heatkp.training.module import KeypointModule
-from heatkp.training.storage import resumable
+from heatkp.training.module import ALONE, KeypointModule
+from heatkp.training.processes import (
+    ConsoleKind,
+    Meeting,
+    Place,
+    cluster_environment,
+    devices_of,
+    launch,
+    met,
+    must_launch,
+    require_no_callbacks,
+)
+from heatkp.training.sharing import Shared, parallel_strategy
+from heatkp.training.storage import epochs_done, resumable
 
+PRECISIONS: dict[str, Any] = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
+"""Lightning's names."""
 UNMEASURED_SHOWN = 12
 """Training samples that a run without validation shows in predictions.png."""
 
@@ -102,11 +116,13 @@ def prepare(
     begun: runs.Loaded | None = None,
     run: str = "the run",
     given: MemoryData | None = None,
+    mine: Place = ALONE,
 ) -> Prepared:
     """Read the data and build the model, or raise what is wrong with them.
 
     `begun` is what the checkpoint of `run` holds: the weights that a new run begins with are left
-    out, and points are in its order. `given` are samples that a program holds.
+    out, and points are in its order. `given` are samples that a program holds; `mine` is which of
+    several processes this is.
     """
     settings = settings.model_copy(deep=True)
     if (settings.model.mean is None) != (settings.model.std is None):
@@ -142,13 +158,14 @@ def prepare(
         if transferred is not None:
             console.print(transferred, highlight=False, style="dim", soft_wrap=True)
     model.to(memory_format=torch.channels_last)  # faster on CPUs and GPUs alike
-    data = KeypointDataModule(settings, loaded)
+    data = KeypointDataModule(settings, loaded, mine.rank, mine.world)
     _preload(data, console)
+    data.require_shares()
     for note in _step_notes(settings, model, len(data.train_set)):
         console.print(f"  {note}", highlight=False, style="dim", soft_wrap=True)
     style = BoxStyle.of(loaded.train) if settings.data.crop == "box" else None
     description = runs.describe(settings, loaded.skeleton, style, loaded.train, loaded.val)
-    module = KeypointModule(model, settings, description)
+    module = KeypointModule(model, settings, description, mine)
     return Prepared(settings, data, module)
 
 
@@ -168,21 +185,28 @@ def _quiet() -> Iterator[None]:
                 logging.getLogger(name).setLevel(level)
 
 
-def _accelerator(device: str) -> str:
-    choose_device(device, "trainer.device")
-    return "gpu" if device == "cuda" else device
+def require_hardware(settings: Settings) -> None:
+    """Raises `SettingsError` for what this machine cannot do."""
+    given = settings.trainer
+    device = choose_device(given.device, "trainer.device")
+    if device.type != "cuda" and given.precision == "16":
+        raise SettingsError("trainer.precision: 16 needs a GPU of NVIDIA or AMD; take bf16 or 32")
+    if device.type != "cuda" and given.sync_batchnorm:
+        raise SettingsError("trainer.sync_batchnorm needs GPUs: leave it out")
+    devices_of(given)
 
 
 def _callbacks(
-    prepared: Prepared, run: Path, console: Console, resumed: bool, further: bool
+    prepared: Prepared, run: Path, console: Console, resumed: bool, further: bool, mine: Place
 ) -> list[Callback]:
     settings = prepared.settings
-    found: list[Callback] = [Diverged()]
+    found: list[Callback] = [Shared()] if mine.world > 1 else []
+    found.append(Diverged())
     if settings.data.validates:
         found.append(BestWeights(run / runs.WEIGHTS))
     if resumed:
         found.append(Stretched(console))
-    if settings.trainer.animation_every:
+    if settings.trainer.animation_every and mine.first:
         from heatkp.training.animation import Animation
 
         every, faces = settings.trainer.animation_every, settings.trainer.animation_faces
@@ -227,21 +251,34 @@ def fit(
     resume: Path | None = None,
     callbacks: Sequence[Callback] = (),
     further: bool = False,
+    mine: Place = ALONE,
 ) -> None:
     """Train in a run folder, from the beginning or from a checkpoint of its last epoch.
 
     `callbacks` come after heatkp's own: an epoch is in the checkpoint when they see its end.
-    `further` trains on a run that had ended, also where it had stopped early.
+    `further` trains on a run that had ended, also where it had stopped early. `mine` is which of
+    several processes this is: each calls this.
     """
     settings = prepared.settings
     period = validation_epochs(settings)
-    own = _callbacks(prepared, run, console, resume is not None, further)
+    own = _callbacks(prepared, run, console, resume is not None, further, mine)
+    device = choose_device(settings.trainer.device, "trainer.device")
+    if resume is not None:
+        prepared.data.first_epoch = epochs_done(run) or 0
+    if settings.trainer.compile:
+        prepared.module.model.compile_network()
+    several: dict[str, Any] = {}
+    if mine.world > 1:
+        model = prepared.module.model
+        several["strategy"] = parallel_strategy(settings.trainer.strategy, model)
+        several["num_nodes"] = mine.nodes
+        several["sync_batchnorm"] = settings.trainer.sync_batchnorm
     pl.seed_everything(settings.trainer.seed, workers=True, verbose=False)
     with _quiet():
         trainer = pl.Trainer(
-            accelerator=_accelerator(settings.trainer.device),
-            devices=1,
-            precision="bf16-mixed" if settings.trainer.precision == "bf16" else "32-true",
+            accelerator="gpu" if device.type == "cuda" else device.type,
+            devices=mine.local_world,
+            precision=PRECISIONS[settings.trainer.precision],
             max_epochs=settings.trainer.epochs,
             accumulate_grad_batches=settings.optimiser.accumulate,
             check_val_every_n_epoch=period,
@@ -249,13 +286,15 @@ def fit(
             callbacks=[*own, *callbacks],
             limit_val_batches=1.0 if settings.data.validates else 0,
             logger=_loggers(run, console),
-            plugins=[SafeCheckpointIO()],
+            plugins=[SafeCheckpointIO(), cluster_environment(mine)],
+            use_distributed_sampler=False,
             enable_progress_bar=False,
             enable_model_summary=False,
             enable_checkpointing=False,
             num_sanity_val_steps=0,
             log_every_n_steps=1,
             default_root_dir=run,
+            **several,
         )
         try:
             trainer.fit(
@@ -264,6 +303,14 @@ def fit(
                 ckpt_path=resume,
                 weights_only=None if resume is None else True,
             )
+        except RuntimeError as error:
+            # torch._dynamo's and inductor's own errors; importing them takes a second.
+            if not (settings.trainer.compile and type(error).__module__.startswith("torch._")):
+                raise
+            raise SettingsError(
+                f"trainer.compile: torch cannot compile here ({str(error).splitlines()[0]}): "
+                "leave it out"
+            ) from None
         except SystemExit:  # what Lightning makes of Ctrl-C
             if trainer.interrupted:
                 raise KeyboardInterrupt(str(run)) from None
@@ -343,19 +390,62 @@ def train(
     """Train and evaluate a new run; gives its folder and metrics. `callbacks` as in `fit`,
     `given` as in `prepare`.
 
+    Where settings ask for several devices and nobody started a process for each, it starts them
+    on this machine.
+
     Raises `SettingsError`, `DataError` or `CheckpointError` before anything is written.
     """
-    _accelerator(settings.trainer.device)
+    require_hardware(settings)
     validation_epochs(settings)
     runs.check_run(out)  # before minutes of work
-    prepared = prepare(settings, console, given=given)
-    run = runs.create_run(out, settings.head.name)
+    if must_launch(settings.trainer):
+        require_no_callbacks(callbacks)
+        found: tuple[Path, dict[str, Any]] = launch(
+            devices_of(settings.trainer),
+            train_launched,
+            settings,
+            out,
+            ConsoleKind.of(console),
+            given,
+        )
+        return found
+    with met(settings.trainer) as meeting:
+        return _train(settings, out, console, callbacks, given, meeting)
+
+
+def train_launched(
+    settings: Settings, out: str | Path | None, kind: ConsoleKind, given: MemoryData | None
+) -> tuple[Path, dict[str, Any]]:
+    """`train` in a process that was started for it."""
+    return train(settings, out, kind.make(), given=given)
+
+
+def _train(
+    settings: Settings,
+    out: str | Path | None,
+    console: Console,
+    callbacks: Sequence[Callback],
+    given: MemoryData | None,
+    meeting: Meeting,
+) -> tuple[Path, dict[str, Any]]:
+    mine = meeting.mine
+    console = console if mine.first else Console(quiet=True)
+    with meeting.in_turns():  # the first fills the cache of images
+        prepared = prepare(settings, console, given=given, mine=mine)
+    run = meeting.share(runs.create_run(out, settings.head.name) if mine.first else None)
+    meeting.begun(run)
     try:
         with resumable(run):
-            begin(prepared, run)
-            fit(prepared, run, console, callbacks=callbacks)
-            return run, finish(prepared, run)
+            if mine.first:
+                begin(prepared, run)
+            fit(prepared, run, console, callbacks=callbacks, mine=mine)
+            return run, finished(prepared, run, meeting)
     except StorageError:
         with suppress(OSError):
             run.rmdir()  # goes where nothing was begun
         raise
+
+
+def finished(prepared: Prepared, run: Path, meeting: Meeting) -> dict[str, Any]:
+    """`finish` in the first process, whose metrics all give."""
+    return meeting.share(finish(prepared, run) if meeting.mine.first else None)

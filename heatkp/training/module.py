@@ -14,6 +14,7 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 
 from heatkp.config import Optimiser, Settings
 from heatkp.models import KeypointModel
+from heatkp.training.processes import Place, total
 
 
 def parameter_groups(
@@ -73,14 +74,22 @@ def make_schedule(
     return LambdaLR(optimiser, factor)
 
 
+ALONE = Place()
+
+
 class KeypointModule(pl.LightningModule):
     """Trains a `KeypointModel`; validation errors are in input pixels, weighed by point."""
 
     def __init__(
-        self, model: KeypointModel, settings: Settings, description: dict[str, Any]
+        self,
+        model: KeypointModel,
+        settings: Settings,
+        description: dict[str, Any],
+        mine: Place = ALONE,
     ) -> None:
         super().__init__()
         self.model, self.settings, self.description = model, settings, description
+        self._mine = mine
         self._sums = torch.zeros(4, dtype=torch.float64)
         self._loss_sum = torch.zeros(())
         self._loss_count = 0
@@ -112,12 +121,17 @@ class KeypointModule(pl.LightningModule):
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         # Dropout and the like are the same in a run that was stopped and resumed. Seeding once
         # per epoch would not do: loaders draw from the same generator when they start.
-        place = (self.settings.trainer.seed, self.current_epoch, batch_idx)
+        place = [self.settings.trainer.seed, self.current_epoch, batch_idx]
+        place += [self._mine.rank] * (self._mine.rank > 0)  # each drops other features
         torch.manual_seed(int(np.random.SeedSequence(place).generate_state(1, np.uint64)[0] >> 1))
 
     def training_step(self, batch: dict[str, Tensor], _: int) -> Tensor:
         weights = (batch["visibility"] > 0).float()
         loss = self.model.training_loss(batch["image"], batch["points"], weights)
+        if self._mine.world > 1:
+            # Gradients are averaged: so each process counts by its points, as in one batch.
+            own = self.model.counted(batch["points"], weights).sum()
+            loss = loss * own * self._mine.world / total(own.clone()).clamp(min=1e-12)
         self._loss_sum += loss.detach()
         self._loss_count += 1
         return loss
@@ -150,6 +164,14 @@ class KeypointModule(pl.LightningModule):
         loss, mae, mse, count = self._sums.tolist()
         count = max(count, 1.0)
         return {"val_loss": loss / count, "val_mae": mae / count, "val_mse": mse / count}
+
+    def share_validation(self) -> None:
+        """Add up the sums of all processes' samples; each calls it once, at the end."""
+        self._sums = total(self._sums.to(self.device)).cpu()
+
+    def share_loss(self) -> None:
+        """Average the epoch's loss over all processes; each calls it once, at the end."""
+        self._loss_sum = total(self._loss_sum.clone()) / self._mine.world
 
     def on_validation_epoch_end(self) -> None:
         self.log_dict(self.totals())

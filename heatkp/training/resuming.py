@@ -18,10 +18,20 @@ from heatkp.data.loading import MemoryData
 from heatkp.errors import CheckpointError, SettingsError
 from heatkp.files import check_folder, write_text
 from heatkp.training import fit
+from heatkp.training.processes import (
+    ConsoleKind,
+    Meeting,
+    devices_of,
+    launch,
+    met,
+    must_launch,
+    require_no_callbacks,
+)
 from heatkp.training.storage import epochs_done, resumable
 
 MAY_CHANGE = (
-    "trainer.epochs", "trainer.early_stopping", "trainer.device", "trainer.threads", "data.path",
+    "trainer.epochs", "trainer.early_stopping", "trainer.device", "trainer.devices",
+    "trainer.num_nodes", "trainer.strategy", "trainer.compile", "trainer.threads", "data.path",
     "data.train", "data.val", "data.test", "data.workers", "data.cache", "data.cache_mb",
 )  # fmt: skip
 """Settings that may be given to a run that goes on."""
@@ -63,23 +73,72 @@ def resume(
     fit.validation_epochs(settings)
     with resumable(run):
         check_folder(run)
-    last = run / runs.LAST
+    fit.require_hardware(settings)
+    if must_launch(settings.trainer):
+        require_no_callbacks(callbacks)
+        kind = ConsoleKind.of(console)
+        arguments = (run, kind, overrides, changes, given, encoder)
+        metrics: dict[str, Any] = launch(
+            devices_of(settings.trainer), resume_launched, *arguments, run=run
+        )
+        return metrics
+    with met(settings.trainer) as meeting:
+        console = console if meeting.mine.first else Console(quiet=True)
+        return _resume(run, console, callbacks, settings, changes, given, encoder, meeting)
+
+
+def resume_launched(
+    run: Path,
+    kind: ConsoleKind,
+    overrides: Mapping[str, Any] | None,
+    changes: Mapping[str, Any],
+    given: MemoryData | None,
+    encoder: Any,
+) -> dict[str, Any]:
+    """`resume` in a process that was started for it."""
+    console = kind.make()
+    return resume(run, console, (), overrides, changes, given, encoder)
+
+
+def _resume(
+    run: Path,
+    console: Console,
+    callbacks: Sequence[Callback],
+    settings: Settings,
+    changes: Mapping[str, Any],
+    given: MemoryData | None,
+    encoder: Any,
+    meeting: Meeting,
+) -> dict[str, Any]:
+    last, mine = run / runs.LAST, meeting.mine
+    finished = (run / runs.METRICS).is_file()
     # Says plainly what is wrong with a checkpoint that does not fit.
     begun = runs.load_run(last, encoder=encoder) if last.is_file() else None
-    prepared = fit.prepare(settings, console, begun, str(run), given)
+    with meeting.in_turns():
+        prepared = fit.prepare(settings, console, begun, str(run), given, mine)
     if begun is not None:
         begun.require_same_split(run, prepared.data.data.val)
         begun.require_same_training(run, prepared.data.data.train)
     with resumable(run):
-        if finished:  # until it ends again
-            (run / runs.METRICS).unlink()
-            if not settings.data.validates:
-                (run / runs.WEIGHTS).unlink(missing_ok=True)  # those of then, not of now
-        if changes:
-            _record(run)
-        fit.begin(prepared, run, settings=bool(changes))
-        fit.fit(prepared, run, console, last if last.is_file() else None, callbacks, finished)
-        return fit.finish(prepared, run)
+        meeting.wait()  # until all have seen the folder as it was
+        if mine.first:
+            _begin_again(prepared, run, changes, finished)
+        from_last = last if last.is_file() else None
+        fit.fit(prepared, run, console, from_last, callbacks, finished, mine)
+        return fit.finished(prepared, run, meeting)
+
+
+def _begin_again(
+    prepared: fit.Prepared, run: Path, changes: Mapping[str, Any], finished: bool
+) -> None:
+    """Write what a run that goes on holds before its first further epoch."""
+    if finished:  # until it ends again
+        (run / runs.METRICS).unlink()
+        if not prepared.settings.data.validates:
+            (run / runs.WEIGHTS).unlink(missing_ok=True)  # those of then, not of now
+    if changes:
+        _record(run)
+    fit.begin(prepared, run, settings=bool(changes))
 
 
 def require_changes(run: Path, changes: Mapping[str, Any]) -> None:
