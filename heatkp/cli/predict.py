@@ -24,13 +24,18 @@ Examples:
   heatkp predict holidays/ 'more/**/*.png' clip.mp4 --format csv --format coco --out found
   heatkp predict me.jpg --box 210,80,420,330 --model runs/kl-1
   heatkp predict faces/ --boxes labels.xml --passes 2 --flip-test
+  heatkp predict photos/ --shard 3/100 --out found
+  heatkp predict --merge found --format parquet
   heatkp predict me.jpg --format json --out - | jq '.images[].objects[].points[30]'
 """
 DEFAULT = "predictions"
 
 
 @click.command(epilog=EXAMPLES)
-@click.argument("inputs", nargs=-1, required=True, metavar="IMAGES...")
+@click.argument("inputs", nargs=-1, metavar="IMAGES...")
+@click.option("--list", "listed", metavar="FILE",
+              help="Predict on the files named in FILE, too, a path a line; - is standard input.",
+              )  # fmt: skip
 @click.option("--model", default="face68", show_default=True, metavar="RUN",
               help="A run's folder, a file of weights, the name of a model that comes with "
               "heatkp, or a folder that heatkp export wrote.")  # fmt: skip
@@ -67,32 +72,61 @@ DEFAULT = "predictions"
               help="Write no copies with the points drawn.")  # fmt: skip
 @click.option("--every", type=click.IntRange(1), default=1, show_default=True,
               help="Of videos, every so many frames.")  # fmt: skip
+@click.option("--shard", "shard", metavar="I/N",
+              help="Predict on the I-th of N shards of the inputs, I from 1, into a --out FOLDER "
+              "that all shards share; copies are not drawn. The same command goes on where it was "
+              "stopped.")  # fmt: skip
+@click.option("--part-size", type=click.IntRange(1), metavar="IMAGES",
+              help="Of a shard, how many images are written at a time.  [default: 1000]",
+              )  # fmt: skip
+@click.option("--merge", "merged", metavar="FOLDER",
+              help="Join the shards' results in FOLDER, if none is missing, into --format, in "
+              "--out.  [default: FOLDER/merged]")  # fmt: skip
 def predict(
     inputs: tuple[str, ...],
+    listed: str | None,
+    shard: str | None,
+    part_size: int | None,
+    merged: str | None,
     out: str | None,
     formats: tuple[str, ...],
     no_images: bool,
     every: int,
     **options: Any,
 ) -> None:
-    """Find the points on IMAGES: images, folders, patterns in quotes, or videos.
+    """Find the points on IMAGES: images, folders, patterns in quotes, videos, or tars of images.
 
     Writes tables, and copies with the points drawn. Coordinates, of --box too, are pixels of the
     image as it is seen upright (turned as its EXIF entry says), with (0, 0) at the centre of the
     top-left pixel. A file that cannot be read, or a box outside its image, is named at the end
     (exit code 1), the others are done.
+
+    For millions of images: docs/many_images.md.
     """
     from heatkp.cli.console import PlainConsole, say
     from heatkp.cli.predict_output import predict_under_bar, tell
     from heatkp.inference.saving import require_one_table, require_sources
-    from heatkp.inference.sources import find_sources, passed_over_note
+    from heatkp.inference.sources import passed_over_note
 
+    if merged is not None:
+        from heatkp.cli.predict_shards import merge
+
+        return merge(Path(merged), out, formats)
+    if not inputs and listed is None:
+        raise click.UsageError("Missing argument 'IMAGES...': name images, or a --list of them.")
+    if shard is not None:
+        from heatkp.cli.predict_shards import predict_one
+
+        given = Options(**options)
+        return predict_one(inputs, listed, shard, out, every, part_size, given)
+    if part_size is not None:
+        raise click.UsageError("--part-size is of shards: add --shard, such as --shard 1/1")
     kinds = tuple(dict.fromkeys(formats)) or ("json",)
     piped = out == "-"
     if piped:
         require_one_table(kinds)
     console, aside = PlainConsole(stderr=piped), PlainConsole(stderr=True)
-    found = find_sources(inputs)
+    found = find_all(inputs, listed)
     for folder in found.left_out:
         say(aside, f"left out, for it holds earlier predictions: {folder}")
     if note := passed_over_note(found.passed_over):
@@ -100,7 +134,7 @@ def predict(
     require_sources(found)
     target = None if piped else _free_folder(out)
     request = asked(found, Options(**options))
-    for note in (_terms(request.options.model), _framing(request), *request.notes):
+    for note in (terms_note(request.options.model), framing_note(request), *request.notes):
         if note:
             say(aside, note)
     if target is not None:
@@ -122,6 +156,17 @@ def predict(
         boxes_from=list(given.edges) or given.where,
     )
     tell(console, summary, target, kinds)
+
+
+def find_all(inputs: Sequence[str], listed: str | None) -> FoundSources:
+    """What arguments and a list of files mean. Raises `DataError` for a list that is none."""
+    from heatkp.inference.arguments import PathList
+    from heatkp.inference.sources import find_sources
+
+    if listed is None:
+        return find_sources(inputs)
+    with PathList(listed) as paths:
+        return find_sources(inputs, paths)
 
 
 class Options(NamedTuple):
@@ -150,7 +195,7 @@ class Request(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-def _framing(request: Request) -> str:
+def framing_note(request: Request) -> str:
     """What is said of a model that was trained on boxes and gets none; empty for others."""
     unasked = request.boxes == "image" and request.options.where in (None, "auto")
     if request.predictor.framing.box_scale is None or not unasked:
@@ -161,7 +206,7 @@ def _framing(request: Request) -> str:
     )
 
 
-def _terms(model: str) -> str:
+def terms_note(model: str) -> str:
     """What the card of a model that comes with heatkp says of its terms; empty for others."""
     import re
 
@@ -195,8 +240,11 @@ def _free_folder(out: str | None) -> Path:
     return folder
 
 
-def asked(found: FoundSources, options: Options) -> Request:
-    """Open the model, the detector and the boxes. Raises `HeatkpError`s."""
+def asked(found: FoundSources, options: Options, paths: Sequence[Path] | None = None) -> Request:
+    """Open the model, the detector and the boxes. Raises `HeatkpError`s.
+
+    `paths` are of all inputs, where a file of boxes is to know more than what was found.
+    """
     from heatkp.errors import SettingsError
     from heatkp.inference.batches import PickyDetector
     from heatkp.inference.detectors import create_detector
@@ -207,7 +255,9 @@ def asked(found: FoundSources, options: Options) -> Request:
     predictor = load_model(
         options.model, options.device, runtime=options.runtime, precision=options.precision
     )
-    boxes, notes = _given_boxes(found, options, predictor.image_options.orient)
+    if paths is None:
+        paths = [source.path for source in found.sources]
+    boxes, notes = _given_boxes(found, options, paths, predictor.image_options.orient)
     if predictor.framing.box_scale is None and (callable(boxes) or boxes == "faces"):
         raise SettingsError(
             f"{options.model} was trained on whole images and takes no boxes: leave them out"
@@ -232,7 +282,7 @@ def asked(found: FoundSources, options: Options) -> Request:
 
 
 def _given_boxes(
-    found: FoundSources, options: Options, upright: bool
+    found: FoundSources, options: Options, paths: Sequence[Path], upright: bool
 ) -> tuple[Boxes | str, tuple[str, ...]]:
     """`auto`, `faces`, `image`, or what gives the boxes of --box or of a file, which are
     `upright` where the model's labels were; and notes."""
@@ -249,7 +299,7 @@ def _given_boxes(
         raise SettingsError(
             f"--boxes {where}: there is no such file; give auto, faces, image, or a file"
         )
-    file = BoxFile(path, [source.path for source in found.sources], upright)
+    file = BoxFile(path, paths, upright)
     return file.find, file.notes
 
 
