@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import posixpath
 import tarfile
-import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -73,7 +72,7 @@ def members(path: Path, takes: Callable[[str], bool], start: int = 0) -> Iterato
     """
     if not path.is_file():
         raise DataError(f"{path} does not exist" if not path.exists() else f"{path} is not a file")
-    end, count = _End(), 0
+    end, count, given = _End(), 0, 0
     names: set[str] = set()
     problem = ""
     try:
@@ -86,22 +85,27 @@ def members(path: Path, takes: Callable[[str], bool], start: int = 0) -> Iterato
                 count += 1
                 if count <= start:
                     names.add(name)
+                    given += 1
                     continue
-                yield _member(tar, info, name, names)
+                member = _member(tar, info, name, names)
+                given += 1
+                yield member
         problem = end.problem or ("" if end.marked else "its end mark is missing: cut off?")
-    except (tarfile.TarError, EOFError, zlib.error, ValueError) as error:
-        problem = str(error) or type(error).__name__
     except OSError as error:
         if error.errno is not None:  # gzip's and bzip2's own have none
             raise
         problem = str(error)
-    if problem and not count:
+    except MemoryError:
+        raise
+    except Exception as error:  # of many kinds, where bytes are not what their readers expect
+        problem = str(error) or type(error).__name__
+    if problem and not given:
         raise DataError(f"{path} is not a tar file with images that can be read ({problem})")
     if problem:
         raise DataError(
-            f"{path} is cut off or damaged after {count} images ({problem}); those were looked at"
+            f"{path} is cut off or damaged after {given} images ({problem}); those were looked at"
         )
-    if not count:
+    if not given:
         raise DataError(f"{path} holds no image")
 
 
