@@ -186,8 +186,15 @@ def read_images(
 def images_of(
     source: Source, every: int = 1, options: ImageOptions = STORED, start: int = 0
 ) -> Iterator[InputImage | Failure]:
-    """`read_images` of one file; gives at least one. With `start`, so many of what it would give
-    are left out at the beginning; of videos and tars, they are not decoded."""
+    """`read_images` of one file. With `start`, so many of what it would give, failures too, are
+    left out at the beginning; images of a tar are not decoded for that."""
+    return islice(_all_of(source, every, options, start), start, None)
+
+
+def _all_of(
+    source: Source, every: int, options: ImageOptions, start: int
+) -> Iterator[InputImage | Failure]:
+    """At least one; those before `start` may be anything."""
     try:
         yield from _images_of(source, every, options, start)
     except HeatkpError as error:
@@ -205,10 +212,10 @@ def _images_of(
         yield from _members(source, options, start)
         return
     if source.is_video and (suffix in videos.JPEGS or not videos.begins_as_image(source.path)):
-        yield from _frames(source, videos.frames(source.path, every, start))
+        yield from _frames(source, videos.frames(source.path, every))
         return
     if suffix in videos.ANIMATIONS and videos.image_count(source.path) > 1:
-        yield from islice(_frames(source, videos.animation(source.path, every)), start, None)
+        yield from _frames(source, videos.animation(source.path, every))
         return
     try:
         image = _still(source, options)
@@ -217,15 +224,18 @@ def _images_of(
             raise
         if videos.begins_as_image(source.path):
             raise
-        yield from islice(_tried(source, every, error), start, None)
+        yield from _tried(source, every, error)
         return
     yield image
 
 
 def _members(source: Source, options: ImageOptions, start: int) -> Iterator[InputImage | Failure]:
     """A tar's images; those that cannot be used are named, and the next ones follow."""
-    for member in tars.members(source.path, _is_image, start):
+    for number, member in enumerate(tars.members(source.path, _is_image)):
         name = f"{source.name}/{member.name}"
+        if number < start:
+            yield Failure(name, "left out")
+            continue
         try:
             image, code = tars.decoded(member, options.intensity)
         except (DataError, cv2.error) as error:

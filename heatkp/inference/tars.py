@@ -56,14 +56,11 @@ def named_as_tar(path: str | os.PathLike[str]) -> bool:
     return os.fspath(path).lower().endswith(TARS)
 
 
-def members(path: Path, takes: Callable[[str], bool], start: int = 0) -> Iterator[Member]:
+def members(path: Path, takes: Callable[[str], bool]) -> Iterator[Member]:
     """The members whose names `takes` accepts, in their order; links and others are passed over.
 
     A member of a name that was there before, one that leads out of the tar, or one larger than
     `MOST_BYTES` has a problem instead of content.
-
-    Args:
-        start: so many of them are left out at the beginning, without being read.
 
     Raises:
         DataError: for a file that is no tar or holds no such member, and at the end of one that
@@ -72,7 +69,7 @@ def members(path: Path, takes: Callable[[str], bool], start: int = 0) -> Iterato
     """
     if not path.is_file():
         raise DataError(f"{path} does not exist" if not path.exists() else f"{path} is not a file")
-    end, count, given = _End(), 0, 0
+    end, given = _End(), 0
     names: set[str] = set()
     problem = ""
     try:
@@ -80,16 +77,10 @@ def members(path: Path, takes: Callable[[str], bool], start: int = 0) -> Iterato
             while (info := tar.next()) is not None:
                 tar.members.clear()  # type: ignore[attr-defined]  # it keeps them all
                 name = _plain(info.name)
-                if not info.isreg() or not takes(name):
-                    continue
-                count += 1
-                if count <= start:
-                    names.add(name)
+                if info.isreg() and takes(name):
+                    member = _member(tar, info, name, names)
                     given += 1
-                    continue
-                member = _member(tar, info, name, names)
-                given += 1
-                yield member
+                    yield member
         problem = end.problem or ("" if end.marked else "its end mark is missing: cut off?")
     except OSError as error:
         if error.errno is not None:  # gzip's and bzip2's own have none

@@ -76,8 +76,8 @@ def begins_as_image(path: Path) -> bool:
         return bool(cv2.haveImageReader(name))
 
 
-def frames(path: Path, every: int = 1, start: int = 0) -> Iterator[Frame]:
-    """Every so many frames of what OpenCV opens as a video, without the first `start` of these.
+def frames(path: Path, every: int = 1) -> Iterator[Frame]:
+    """Every so many frames of what OpenCV opens as a video.
 
     Raises `DataError` for what is none (text, of which FFmpeg would draw the letters, too), and at
     the end of one that was cut off.
@@ -92,7 +92,7 @@ def frames(path: Path, every: int = 1, start: int = 0) -> Iterator[Frame]:
         rate = rate if 0 < rate < 1000 else 25.0
         stated = capture.get(cv2.CAP_PROP_FRAME_COUNT)
         while capture.grab():
-            if number % every == 0 and number >= start * every:
+            if number % every == 0:
                 good, image = capture.retrieve()
                 if not good:
                     break

@@ -119,7 +119,9 @@ def test_a_long_name_that_is_too_long_is_not_read(tmp_path):
     info = tarfile.TarInfo("x")
     info.type, info.size = tarfile.GNUTYPE_LONGNAME, 2**33
     path = tmp_path / "data.tar"
-    path.write_bytes(tar_bytes([("a.png", png(20))])[:1024] + info.tobuf(tarfile.GNU_FORMAT) + b"\0" * 4096)
+    path.write_bytes(
+        tar_bytes([("a.png", png(20))])[:1024] + info.tobuf(tarfile.GNU_FORMAT) + b"\0" * 4096
+    )
     first, (name, reason) = looked_at(path)
     assert first == ("data.tar/a.png", 20)
     assert name == "data.tar" and f"a header of {2**33} bytes" in reason
