@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import click
 from click.core import ParameterSource
-
-if TYPE_CHECKING:
-    from heatkp.cli.predict import Options
 
 MERGED = "merged"
 """Where tables go by default, in the folder of the shards."""
@@ -23,18 +20,21 @@ def predict_one(
     out: str | None,
     every: int,
     part_size: int | None,
-    options: Options,
+    given: dict[str, Any],
 ) -> None:
-    """Predict on a shard, until Ctrl-C is pressed, and say what came of it."""
+    """Predict on a shard, until Ctrl-C is pressed, and say what came of it.
+
+    `given` are the command's options of `predict_request.Options`.
+    """
     from heatkp.cli.console import PlainConsole, say
-    from heatkp.cli.predict import asked, framing_note, terms_note
     from heatkp.cli.predict_output import stoppable, tell_shard, under_bar
+    from heatkp.cli.predict_request import Options, asked, framing_note, terms_note
     from heatkp.errors import SettingsError
     from heatkp.inference.sharding import Shard, list_inputs, predict_shard
     from heatkp.inference.sharding.predicting import PART_SIZE
     from heatkp.inference.sources import FoundSources, passed_over_note
 
-    shard = Shard.parse(text)
+    shard, options = Shard.parse(text), Options(**given)
     if out in (None, "-"):
         raise SettingsError("--shard: name the folder that all shards share with --out")
     assert out is not None
