@@ -20,12 +20,13 @@ from heatkp.data.transforms import Framing
 from heatkp.engine import Engine, Estimate, Region
 from heatkp.errors import DataError, SettingsError
 from heatkp.export import open_runtime
+from heatkp.hub import push_model, save_model
 from heatkp.inference.detectors import Detection, Detector, create_detector
 from heatkp.inference.heatmaps import Heatmaps
 from heatkp.inference.keypoints import Array, Keypoints, Results
 from heatkp.inference.sources import images_in
 from heatkp.models import KeypointModel
-from heatkp.runs import WEIGHTS, Loaded, describe, loaded_model, save_weights
+from heatkp.runs import WEIGHTS, Loaded, loaded_model, save_weights
 from heatkp.skeletons import SKELETONS, Skeleton
 
 Boxes = str | npt.ArrayLike | Sequence[npt.ArrayLike | None] | None
@@ -133,10 +134,44 @@ class Predictor:
             raise SettingsError(f"{target} exists already; give another place, or overwrite=True")
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            save_weights(target, self.model, describe(self.settings, self.skeleton, self.box_style))
+            save_weights(target, self.model, self.loaded.description)
         except OSError as error:
             raise SettingsError(f"cannot write {target}: {error.strerror or error}") from None
         return target
+
+    def save_pretrained(
+        self,
+        folder: str | PathLike[str],
+        *,
+        license: str | None = None,
+        metrics: dict[str, Any] | None = None,
+        overwrite: bool = False,
+    ) -> Path:
+        """Write a folder to share: weights, `config.json` and a model card, made from the run.
+
+        `load_model` takes the folder. Arguments and errors are those of `heatkp.hub.save_model`.
+        """
+        return save_model(self.loaded, folder, None, license, metrics, overwrite)
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        private: bool | None = None,
+        token: str | bool | None = None,
+        license: str | None = None,
+        metrics: dict[str, Any] | None = None,
+        revision: str | None = None,
+        commit_message: str = "Upload a model of heatkp",
+    ) -> str:
+        """Upload what `save_pretrained` writes to the Hugging Face hub; gives the page's address.
+        `load_model("hf://owner/name")` loads it from there.
+
+        The arguments and errors are those of `heatkp.hub.push_model`; `repo_id` is `owner/name`.
+        """
+        return push_model(
+            self.loaded, repo_id, private, token, license, metrics, revision, commit_message
+        )
 
     @property
     def framing(self) -> Framing:
@@ -376,7 +411,8 @@ def load_model(
     precision: str | None = None,
 ) -> Predictor:
     """The best model of a run folder, of a weights file, one that comes with heatkp by its name,
-    or a folder that `heatkp export` wrote, ready to predict.
+    one on the Hugging Face hub (`hf://owner/name`, `hf://owner/name@revision`), or a folder that
+    `heatkp export` wrote, ready to predict.
 
     Args:
         path: the run, the file, the name or the folder.
