@@ -194,7 +194,7 @@ class Finder:
         """The rows with what was found in them."""
         column = picture_column(table.column_names, self.column)
         _require_columns(table.column_names, self.boxes)
-        pictures = [value.as_py() for value in table.column(column)]
+        pictures = _values(table.column(column))
         boxes: Any = self.boxes
         if boxes not in ("faces", "image"):
             given = [value.as_py() for value in table.column(boxes)]
@@ -208,8 +208,9 @@ class Finder:
                 errors[int(item.name)] = item.reason
             else:
                 objects[int(item.input_image.name)] = _objects(item)
-        if column in table.column_names and not isinstance(pictures[0], str):
-            table = table if self.keep_pixels else table.drop_columns([column])
+        # By the column's type, so that all tables have the same columns, whatever they hold.
+        if not (self.keep_pixels or _holds_paths(table.column(column).type)):
+            table = table.drop_columns([column])
         return with_results(table, objects, errors)
 
     def _input(self, index: int, value: Any) -> InputImage | Failure:
@@ -220,6 +221,32 @@ class Finder:
         except (HeatkpError, OSError, MemoryError) as error:
             return Failure(name, str(error) or type(error).__name__)
         return InputImage(name, Path(name), image)
+
+
+def _holds_paths(kind: pyarrow.DataType) -> bool:
+    import pyarrow as pa
+
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def _values(column: pyarrow.ChunkedArray) -> list[Any]:
+    """A column's values; nested lists as arrays of the numbers that they are declared to hold."""
+    import pyarrow as pa
+
+    kind = column.type
+    while pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        kind = kind.value_type
+    values = [value.as_py() for value in column]
+    if kind == column.type:
+        return values
+    return [_array(value, kind.to_pandas_dtype()) for value in values]
+
+
+def _array(value: Any, dtype: Any) -> Any:
+    try:
+        return None if value is None else np.asarray(value, dtype)
+    except ValueError:  # rows of different lengths, which are no image
+        return np.empty(0, dtype)
 
 
 def _read(value: Any, intensity: Any) -> Any:
@@ -235,7 +262,7 @@ def _read(value: Any, intensity: Any) -> Any:
             raise DataError(f"the bytes are not an image that can be read ({error})") from None
         image = as_uint8_rgb(found.values, found.alpha, intensity, found.inverted)
         return np.ascontiguousarray(upright(image, found.orientation))
-    return as_image(np.asarray(value) if isinstance(value, list) else value, intensity)
+    return as_image(value, intensity)
 
 
 def _edges(value: Any) -> Any:

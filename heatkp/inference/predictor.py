@@ -20,13 +20,13 @@ from heatkp.data.transforms import Framing
 from heatkp.engine import Engine, Estimate, Region
 from heatkp.errors import DataError, SettingsError
 from heatkp.export import open_runtime
-from heatkp.hub import push_model, save_model
 from heatkp.inference.detectors import Detection, Detector, create_detector
 from heatkp.inference.heatmaps import Heatmaps
 from heatkp.inference.keypoints import Array, Keypoints, Results
+from heatkp.inference.sharing import Sharing
 from heatkp.inference.sources import images_in
 from heatkp.models import KeypointModel
-from heatkp.runs import WEIGHTS, Loaded, loaded_model, save_weights
+from heatkp.runs import Loaded, loaded_model
 from heatkp.skeletons import SKELETONS, Skeleton
 
 Boxes = str | npt.ArrayLike | Sequence[npt.ArrayLike | None] | None
@@ -57,7 +57,7 @@ class _Task:
         return self.box if self.found is None else np.asarray(self.found.box, np.float64)
 
 
-class Predictor:
+class Predictor(Sharing):
     """A model, the framing it was trained with, and its skeleton.
 
     Attributes:
@@ -112,66 +112,6 @@ class Predictor:
         runtime = self.engine.backend.name
         how = "" if runtime == "torch" else f", runtime {runtime}"
         return f"Predictor(head {self.settings.head.name!r}, {points}, input {width}x{height}{how})"
-
-    @property
-    def model(self) -> KeypointModel:
-        """The torch network. Raises `CheckpointError` for an exported one, which has none."""
-        return self.loaded.model
-
-    def save(self, path: str | PathLike[str], overwrite: bool = False) -> Path:
-        """Write all that `load_model` needs; gives the file.
-
-        Args:
-            path: a folder, which is made, or a file that ends in `.safetensors`.
-            overwrite: replace weights that are there.
-
-        Raises:
-            SettingsError: where weights are there already, or nothing can be written.
-        """
-        target = Path(path)
-        target = target if target.suffix == ".safetensors" else target / WEIGHTS
-        if target.exists() and not overwrite:
-            raise SettingsError(f"{target} exists already; give another place, or overwrite=True")
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            save_weights(target, self.model, self.loaded.description)
-        except OSError as error:
-            raise SettingsError(f"cannot write {target}: {error.strerror or error}") from None
-        return target
-
-    def save_pretrained(
-        self,
-        folder: str | PathLike[str],
-        *,
-        license: str | None = None,
-        metrics: dict[str, Any] | None = None,
-        overwrite: bool = False,
-    ) -> Path:
-        """Write a folder to share: weights, `config.json` and a model card, made from the run.
-
-        `load_model` takes the folder. Arguments and errors are those of `heatkp.hub.save_model`.
-        """
-        return save_model(self.loaded, folder, None, license, metrics, overwrite)
-
-    def push_to_hub(
-        self,
-        repo_id: str,
-        *,
-        private: bool | None = None,
-        token: str | bool | None = None,
-        license: str | None = None,
-        metrics: dict[str, Any] | None = None,
-        revision: str | None = None,
-        commit_message: str = "Upload a model of heatkp",
-    ) -> str:
-        """Upload what `save_pretrained` writes to the Hugging Face hub; gives the page's address.
-        `load_model("hf://owner/name")` loads it from there.
-
-        The arguments and errors are those of `heatkp.hub.push_model`; `repo_id` is `owner/name`.
-        """
-        return push_model(
-            self.loaded, repo_id, private, token, license, metrics, revision, commit_message
-        )
 
     @property
     def framing(self) -> Framing:
