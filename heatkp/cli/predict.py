@@ -31,7 +31,8 @@ DEFAULT = "predictions"
               )  # fmt: skip
 @click.option("--model", default="face68", show_default=True, metavar="RUN",
               help="A run's folder, a file of weights, the name of a model that comes with "
-              "heatkp, or a folder that heatkp export wrote.")  # fmt: skip
+              "heatkp, hf://OWNER/NAME on the Hugging Face hub, or a folder that heatkp export "
+              "wrote.")  # fmt: skip
 @click.option("--boxes", "where", metavar="HOW",
               help="Where the objects are: `faces` finds faces, `image` takes the whole image, a "
               "FILE with boxes (imglab .xml, COCO .json) says so, in pixels as for training (as "
