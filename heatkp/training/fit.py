@@ -6,12 +6,11 @@ import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
-import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback
 from rich.console import Console
@@ -24,14 +23,10 @@ from heatkp.data.loading import MemoryData, load_data
 from heatkp.data.matching import in_order_of, whole
 from heatkp.data.module import KeypointDataModule
 from heatkp.errors import SettingsError, StorageError
-from heatkp.evaluation.evaluate import predict_dataset
-from heatkp.evaluation.metrics import summarise
-from heatkp.files import write_text
 from heatkp.models import KeypointModel, build_model
 from heatkp.models.devices import choose_device
 from heatkp.models.encoders import input_statistics
 from heatkp.runs.starting import source_statistics, start_from, transfer_to
-from heatkp.text import json_text
 from heatkp.training.callbacks import (
     BestWeights,
     DataWait,
@@ -57,23 +52,12 @@ from heatkp.training.processes import (
     must_launch,
     require_no_callbacks,
 )
+from heatkp.training.run_files import Prepared, begin, finish
 from heatkp.training.sharing import Shared, parallel_strategy
 from heatkp.training.storage import epochs_done, resumable
 
 PRECISIONS: dict[str, Any] = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 """Lightning's names."""
-UNMEASURED_SHOWN = 12
-"""Training samples that a run without validation shows in predictions.png."""
-
-
-@dataclass
-class Prepared:
-    """A run whose settings, data and model have been found good; nothing is written yet."""
-
-    settings: Settings
-    data: KeypointDataModule
-    module: KeypointModule
-    loggers: RunLoggers
 
 
 def _preload(data: KeypointDataModule, console: Console) -> None:
@@ -306,72 +290,6 @@ def fit(
             if trainer.interrupted:
                 raise KeyboardInterrupt(str(run)) from None
             raise
-
-
-def finish(prepared: Prepared, run: Path) -> dict[str, Any]:
-    """Evaluate the best weights on the validation samples; write metrics and images.
-
-    Without validation samples the last weights are kept, nothing is measured, and images are
-    of training samples.
-    """
-    from heatkp.viz.run_figures import RunData, draw
-
-    settings, skeleton = prepared.settings, prepared.data.data.skeleton
-    if not settings.data.validates:
-        return _finish_unmeasured(prepared, run)
-    best = runs.load_run(run, settings.trainer.device, _own_encoder(settings))
-    errors = predict_dataset(best.model, prepared.data.val_set, settings.trainer.batch_size)
-    metrics = summarise(errors, skeleton)
-    metrics["split"] = "val"
-    metrics["training_samples"] = len(prepared.data.train_set)
-    draw(RunData(run, settings, skeleton, prepared.data.val_set, errors), run)
-    write_text(run / runs.METRICS, json_text(metrics, indent=1) + "\n")
-    prepared.loggers.finish(metrics)
-    return metrics
-
-
-def _own_encoder(settings: Settings) -> Any:
-    """The module that settings hold; None where they name one."""
-    return None if isinstance(settings.model.encoder, str) else settings.model.encoder
-
-
-def _finish_unmeasured(prepared: Prepared, run: Path) -> dict[str, Any]:
-    """The end of a run without validation samples."""
-    from heatkp.viz.curves import read_history
-    from heatkp.viz.run_figures import RunData, draw
-
-    kept = prepared.settings
-    last = runs.load_run(run / runs.LAST, kept.trainer.device, _own_encoder(kept))
-    description = runs.read_weights(run / runs.LAST)[1]
-    runs.save_weights(run / runs.WEIGHTS, last.model, description)
-    every = prepared.data.shown()
-    places = np.linspace(0, len(every) - 1, min(UNMEASURED_SHOWN, len(every))).round()
-    some = every.take([int(i) for i in places])
-    errors = predict_dataset(last.model, some, prepared.settings.trainer.batch_size)
-    skeleton = prepared.data.data.skeleton
-    draw(RunData(run, prepared.settings, skeleton, some, errors, validated=False), run)
-    epochs, losses = read_history(run / runs.HISTORY)["train_loss"]
-    metrics = {
-        "split": None, "images": 0, "samples": len(prepared.data.train_set),
-        "epochs": epochs[-1], "train_loss": losses[-1],
-    }  # fmt: skip
-    write_text(run / runs.METRICS, json_text(metrics, indent=1) + "\n")
-    prepared.loggers.finish(metrics)
-    return metrics
-
-
-def begin(prepared: Prepared, run: Path, settings: bool = True) -> None:
-    """Write what a run folder holds before its first epoch, where it is not there yet; the
-    `settings` in any case."""
-    from heatkp.viz.run_figures import RunData, draw
-
-    if settings:
-        write_text(run / runs.SETTINGS, prepared.settings.to_yaml())
-    if not (run / runs.ENVIRONMENT).is_file():
-        write_text(run / runs.ENVIRONMENT, json_text(runs.environment(), indent=1) + "\n")
-    if not (run / "samples.png").is_file():
-        train_set = prepared.data.train_set
-        draw(RunData(run, prepared.settings, prepared.data.data.skeleton, train_set), run, "begin")
 
 
 def train(

@@ -27,6 +27,7 @@ from heatkp.training.processes import (
     must_launch,
     require_no_callbacks,
 )
+from heatkp.training.run_files import Prepared, begin
 from heatkp.training.storage import epochs_done, resumable
 
 MAY_CHANGE = (
@@ -129,9 +130,7 @@ def _resume(
         return fit.finished(prepared, run, meeting)
 
 
-def _begin_again(
-    prepared: fit.Prepared, run: Path, changes: Mapping[str, Any], finished: bool
-) -> None:
+def _begin_again(prepared: Prepared, run: Path, changes: Mapping[str, Any], finished: bool) -> None:
     """Write what a run that goes on holds before its first further epoch."""
     if finished:  # until it ends again
         (run / runs.METRICS).unlink()
@@ -139,7 +138,7 @@ def _begin_again(
             (run / runs.WEIGHTS).unlink(missing_ok=True)  # those of then, not of now
     if changes:
         _record(run)
-    fit.begin(prepared, run, settings=bool(changes))
+    begin(prepared, run, settings=bool(changes))
 
 
 def require_changes(run: Path, changes: Mapping[str, Any]) -> None:

@@ -1,0 +1,98 @@
+"""What a training writes into its run folder before the first epoch and after the last."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from heatkp import runs
+from heatkp.config import Settings
+from heatkp.data.module import KeypointDataModule
+from heatkp.evaluation.evaluate import predict_dataset
+from heatkp.evaluation.metrics import summarise
+from heatkp.files import write_text
+from heatkp.text import json_text
+from heatkp.training.loggers import RunLoggers
+from heatkp.training.module import KeypointModule
+
+UNMEASURED_SHOWN = 12
+"""Training samples that a run without validation shows in predictions.png."""
+
+
+@dataclass
+class Prepared:
+    """A run whose settings, data and model have been found good; nothing is written yet."""
+
+    settings: Settings
+    data: KeypointDataModule
+    module: KeypointModule
+    loggers: RunLoggers
+
+
+def finish(prepared: Prepared, run: Path) -> dict[str, Any]:
+    """Evaluate the best weights on the validation samples; write metrics and images.
+
+    Without validation samples the last weights are kept, nothing is measured, and images are
+    of training samples.
+    """
+    from heatkp.viz.run_figures import RunData, draw
+
+    settings, skeleton = prepared.settings, prepared.data.data.skeleton
+    if not settings.data.validates:
+        return _finish_unmeasured(prepared, run)
+    best = runs.load_run(run, settings.trainer.device, _own_encoder(settings))
+    errors = predict_dataset(best.model, prepared.data.val_set, settings.trainer.batch_size)
+    metrics = summarise(errors, skeleton)
+    metrics["split"] = "val"
+    metrics["training_samples"] = len(prepared.data.train_set)
+    draw(RunData(run, settings, skeleton, prepared.data.val_set, errors), run)
+    write_text(run / runs.METRICS, json_text(metrics, indent=1) + "\n")
+    prepared.loggers.finish(metrics)
+    return metrics
+
+
+def _own_encoder(settings: Settings) -> Any:
+    """The module that settings hold; None where they name one."""
+    return None if isinstance(settings.model.encoder, str) else settings.model.encoder
+
+
+def _finish_unmeasured(prepared: Prepared, run: Path) -> dict[str, Any]:
+    """The end of a run without validation samples."""
+    from heatkp.viz.curves import read_history
+    from heatkp.viz.run_figures import RunData, draw
+
+    kept = prepared.settings
+    last = runs.load_run(run / runs.LAST, kept.trainer.device, _own_encoder(kept))
+    description = runs.read_weights(run / runs.LAST)[1]
+    runs.save_weights(run / runs.WEIGHTS, last.model, description)
+    every = prepared.data.shown()
+    places = np.linspace(0, len(every) - 1, min(UNMEASURED_SHOWN, len(every))).round()
+    some = every.take([int(i) for i in places])
+    errors = predict_dataset(last.model, some, prepared.settings.trainer.batch_size)
+    skeleton = prepared.data.data.skeleton
+    draw(RunData(run, prepared.settings, skeleton, some, errors, validated=False), run)
+    epochs, losses = read_history(run / runs.HISTORY)["train_loss"]
+    metrics = {
+        "split": None, "images": 0, "samples": len(prepared.data.train_set),
+        "epochs": epochs[-1], "train_loss": losses[-1],
+    }  # fmt: skip
+    write_text(run / runs.METRICS, json_text(metrics, indent=1) + "\n")
+    prepared.loggers.finish(metrics)
+    return metrics
+
+
+def begin(prepared: Prepared, run: Path, settings: bool = True) -> None:
+    """Write what a run folder holds before its first epoch, where it is not there yet; the
+    `settings` in any case."""
+    from heatkp.viz.run_figures import RunData, draw
+
+    if settings:
+        write_text(run / runs.SETTINGS, prepared.settings.to_yaml())
+    if not (run / runs.ENVIRONMENT).is_file():
+        write_text(run / runs.ENVIRONMENT, json_text(runs.environment(), indent=1) + "\n")
+    if not (run / "samples.png").is_file():
+        train_set = prepared.data.train_set
+        draw(RunData(run, prepared.settings, prepared.data.data.skeleton, train_set), run, "begin")
