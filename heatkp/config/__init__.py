@@ -9,6 +9,7 @@ from __future__ import annotations
 from heatkp.config.augmentation import Augmentation
 from heatkp.config.conditions import ignored
 from heatkp.config.data import MEMORY, PARTS, Data, Intensity
+from heatkp.config.finder import Finder
 from heatkp.config.keywords import SHORT, with_keywords
 from heatkp.config.model import Head, Model
 from heatkp.config.reading import (
@@ -31,6 +32,7 @@ __all__ = [
     "SHORT",
     "Augmentation",
     "Data",
+    "Finder",
     "Head",
     "Intensity",
     "Model",

@@ -81,6 +81,9 @@ VALIDATED = CountsWhere(lambda s: s.data.validates, "no sample is kept for valid
 AT_RANDOM = CountsWhere(_draws_lots, "nothing is chosen at random")
 IN_BOXES = CountsWhere(lambda s: s.data.crop == "box", "data.crop: {0.data.crop} uses no boxes")
 CACHED = CountsWhere(lambda s: s.data.cache != "none", "data.cache: none")
+FINDS = CountsWhere(
+    lambda s: "finder" in s.trainer.task, "trainer.task: {0.trainer.task} trains no finder"
+)
 SGD = CountsWhere(lambda s: s.optimiser.name == "sgd", "optimiser {0.optimiser.name} has its own")
 ANIMATED = CountsWhere(
     lambda s: s.trainer.animation_every > 0, "trainer.animation_every: 0 draws none"
