@@ -24,7 +24,7 @@ from heatkp.config.reading import (
 from heatkp.config.section import NotNegative, Section
 from heatkp.config.settings import Settings
 from heatkp.config.training import Optimiser, Trainer
-from heatkp.config.values import encoder_name
+from heatkp.config.values import encoder_name, frame_ranges
 
 __all__ = [
     "MEMORY",
@@ -44,6 +44,7 @@ __all__ = [
     "assign",
     "encoder_name",
     "expand_path",
+    "frame_ranges",
     "ignored",
     "load_settings",
     "parse_options",
