@@ -15,6 +15,7 @@ from heatkp.registry import DETECTORS, PREDICTION_FORMATS
 
 if TYPE_CHECKING:
     from heatkp.inference.batches import Boxes
+    from heatkp.inference.detectors import Detector
     from heatkp.inference.predictor import Predictor
     from heatkp.inference.sources import FoundSources
 
@@ -24,6 +25,7 @@ Examples:
   heatkp predict holidays/ 'more/**/*.png' clip.mp4 --format csv --format coco --out found
   heatkp predict me.jpg --box 210,80,420,330 --model runs/kl-1
   heatkp predict faces/ --boxes labels.xml --passes 2 --flip-test
+  heatkp predict clip.mp4 --model runs/finder-softargmax-1 --max-objects 2
   heatkp predict me.jpg --format json --out - | jq '.images[].objects[].points[30]'
 """
 DEFAULT = "predictions"
@@ -35,21 +37,27 @@ DEFAULT = "predictions"
               help="A run's folder, a file of weights, the name of a model that comes with "
               "heatkp, or a folder that heatkp export wrote.")  # fmt: skip
 @click.option("--boxes", "where", metavar="HOW",
-              help="Where the objects are: `faces` finds faces, `image` takes the whole image, a "
+              help="Where the objects are: `objects` finds them, with the run's own finder or a "
+              "detector of faces, `image` takes the whole image, a "
               "FILE with boxes (imglab .xml, COCO .json) says so, in pixels as for training (as "
-              "stored, unless data.orient); `auto` is `faces` for a model of faces in boxes, else "
-              "`image`.  "
-              "[default: auto]")  # fmt: skip
+              "stored, unless data.orient); `auto` is `objects` for a model that can find them, "
+              "else `image`.  [default: auto]")  # fmt: skip
 @click.option("--box", "edges", multiple=True, metavar="X0,Y0,X1,Y1",
               help="Edges of the object: one for each of several images, in their order, or any "
               "number for one image or video.")  # fmt: skip
 @click.option("--detector", cls=NameOption, registry=DETECTORS,
-              help="What finds objects: {names}.  [default: auto, the first that is installed]",
-              )  # fmt: skip
+              help="What finds objects: {names}, or a RUN that holds a finder.  [default: the "
+              "model's own finder, else the first that is installed]")  # fmt: skip
 @click.option("--min-score", type=float, help="Leave out what the detector is less sure of; "
-              "the scale is the detector's.")  # fmt: skip
-@click.option("--max-faces", type=click.IntRange(1),
+              "the scale is the detector's, 0 to 1 for a finder.")  # fmt: skip
+@click.option("--max-objects", "--max-faces", "max_objects", type=click.IntRange(1),
               help="Take the surest so many of each image.")  # fmt: skip
+@click.option("--nms", type=click.FloatRange(0, 1, min_open=True),
+              help="Of two boxes that share more than this of their common area, leave out the "
+              "less sure one.  [default: the detector's]")  # fmt: skip
+@click.option("--tile", type=click.IntRange(0), metavar="PIXELS",
+              help="Look for objects in overlapping squares of this side, for small objects in "
+              "large images; 0: in whole images.  [default: the finder's]")  # fmt: skip
 @click.option("--passes", type=click.IntRange(1, 2),
               help="2: look again, at a box around what was found first.  [default: the model's]"
               )  # fmt: skip
@@ -132,7 +140,9 @@ class Options(NamedTuple):
     edges: tuple[str, ...] = ()
     detector: str | None = None
     min_score: float | None = None
-    max_faces: int | None = None
+    max_objects: int | None = None
+    nms: float | None = None
+    tile: int | None = None
     passes: int | None = None
     flip_test: bool = False
     batch_size: int = 16
@@ -157,7 +167,8 @@ def _framing(request: Request) -> str:
         return ""
     return (
         "the model was trained on boxes and there are none, so it looks at whole images, one "
-        "object each: give --boxes or --box"
+        "object each: give --boxes or --box, or train one that finds its objects with heatkp "
+        "train --task finder+points"
     )
 
 
@@ -198,9 +209,8 @@ def _free_folder(out: str | None) -> Path:
 def asked(found: FoundSources, options: Options) -> Request:
     """Open the model, the detector and the boxes. Raises `HeatkpError`s."""
     from heatkp.errors import SettingsError
-    from heatkp.inference.batches import PickyDetector
-    from heatkp.inference.detectors import create_detector
     from heatkp.inference.predictor import load_model
+    from heatkp.inference.regions import SEARCHED
 
     if options.edges and options.where is not None:
         raise SettingsError("--box says where the objects are: leave out --boxes")
@@ -208,33 +218,60 @@ def asked(found: FoundSources, options: Options) -> Request:
         options.model, options.device, runtime=options.runtime, precision=options.precision
     )
     boxes, notes = _given_boxes(found, options, predictor.image_options.orient)
-    if predictor.framing.box_scale is None and (callable(boxes) or boxes == "faces"):
+    if predictor.framing.box_scale is None and (callable(boxes) or boxes in SEARCHED):
         raise SettingsError(
             f"{options.model} was trained on whole images and takes no boxes: leave them out"
         )
     predictor.engine.check(options.passes or 1, options.flip_test)
     if boxes == "auto":
-        boxes = "faces" if predictor.finds_faces else "image"
+        looks = predictor.finds_objects or (
+            options.detector is not None and predictor.framing.box_scale is not None
+        )
+        boxes = "objects" if looks else "image"
     of_detector = {
         "--detector": options.detector,
         "--min-score": options.min_score,
-        "--max-faces": options.max_faces,
+        "--max-objects": options.max_objects,
+        "--nms": options.nms,
+        "--tile": options.tile,
     }
-    if boxes == "faces":
-        detector = create_detector(options.detector or "auto")
-        predictor.detector = PickyDetector(detector, options.min_score, options.max_faces)
+    if boxes in SEARCHED:
+        if boxes == "faces" or options.detector is not None or predictor.finds_objects:
+            predictor.detector = _detector(predictor, options)
+        predictor.check_boxes(str(boxes))
     elif given := [name for name, value in of_detector.items() if value is not None]:
         raise SettingsError(
             f"{given[0]} is about a detector, but none is used here: leave it out, or add "
-            "--boxes faces"
+            "--boxes objects"
         )
     return Request(options, predictor, boxes, notes)
+
+
+def _detector(predictor: Predictor, options: Options) -> Detector:
+    """What finds the model's objects, with the options of the command.
+
+    Raises `SettingsError` and `CheckpointError` for a detector that is none.
+    """
+    from heatkp.errors import SettingsError
+    from heatkp.inference.batches import PickyDetector
+    from heatkp.inference.finder import Finder, open_detector
+    from heatkp.inference.tiles import SMALLEST, Tiled
+
+    if options.tile and options.tile < SMALLEST:
+        raise SettingsError(f"--tile {options.tile}: a tile is {SMALLEST} pixels wide or more")
+    own = predictor.detector
+    if options.detector is not None or isinstance(own, str):
+        own = open_detector(options.detector or str(own), options.device)
+    least, most, nms = options.min_score, options.max_objects, options.nms
+    if isinstance(own, Finder):
+        return own.with_options(min_score=least, most=most, nms=nms, tile=options.tile)
+    return PickyDetector(Tiled(own, options.tile) if options.tile else own, least, most, nms)
 
 
 def _given_boxes(
     found: FoundSources, options: Options, upright: bool
 ) -> tuple[Boxes | str, tuple[str, ...]]:
-    """`auto`, `faces`, `image`, or what gives the boxes of --box or of a file, which are
+    """`auto`, `objects`, `faces`, `image`, or what gives the boxes of --box or of a file, which are
     `upright` where the model's labels were; and notes."""
     from heatkp.errors import SettingsError
     from heatkp.inference.box_files import BoxFile
@@ -242,12 +279,12 @@ def _given_boxes(
     if options.edges:
         return _typed_boxes(found, options.edges), ()
     where = options.where or "auto"
-    if where in ("auto", "faces", "image"):
+    if where in ("auto", "objects", "faces", "image"):
         return where, ()
     path = Path(where)
     if not path.is_file():
         raise SettingsError(
-            f"--boxes {where}: there is no such file; give auto, faces, image, or a file"
+            f"--boxes {where}: there is no such file; give auto, objects, image, or a file"
         )
     file = BoxFile(path, [source.path for source in found.sources], upright)
     return file.find, file.notes

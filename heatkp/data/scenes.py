@@ -202,9 +202,7 @@ class SceneDataset(Dataset[dict[str, Any]]):
     def __len__(self) -> int:
         return len(self.scenes)
 
-    def _plain(
-        self, rng: np.random.Generator, scene: Scene, size: tuple[int, int]
-    ) -> co.Matrix:
+    def _plain(self, rng: np.random.Generator, scene: Scene, size: tuple[int, int]) -> co.Matrix:
         """From image to input before augmentation."""
         if not self.tile or max(size) <= self.tile:
             return self.framing.matrix(size)

@@ -22,13 +22,13 @@ class Matched(NamedTuple):
         scores: (N,), of what counts.
         right: bool (N,): whether it is an object that no surer one is.
         objects: how many are labelled.
-        index: (N,), the object that each is, or -1.
+        which: (N,), the object that each is, or -1.
     """
 
     scores: Array
     right: npt.NDArray[np.bool_]
     objects: int
-    index: npt.NDArray[np.int64]
+    which: npt.NDArray[np.int64]
 
 
 class Found(NamedTuple):
@@ -75,17 +75,17 @@ def match(
     boxes, scores = boxes[order], scores[order]
     shared = overlaps(boxes, truth)
     free = np.ones(len(truth), bool)
-    index = np.full(len(boxes), -1, np.int64)
+    which = np.full(len(boxes), -1, np.int64)
     for i in range(len(boxes)):
         own = np.where(free, shared[i], -1.0)
         best = int(own.argmax()) if len(own) else -1
         if best >= 0 and own[best] >= enough:
-            index[i], free[best] = best, False
+            which[i], free[best] = best, False
     counts = np.ones(len(boxes), bool)
     if ignored is not None and len(ignored):
         inside = overlaps(boxes, ignored, of_first=True).max(1) >= 0.5
-        counts = (index >= 0) | ~inside
-    return Matched(scores[counts], index[counts] >= 0, len(truth), index[counts])
+        counts = (which >= 0) | ~inside
+    return Matched(scores[counts], which[counts] >= 0, len(truth), which[counts])
 
 
 def measure_found(images: Sequence[Matched]) -> Found:

@@ -167,9 +167,7 @@ def place_and_size_loss(
     with torch.no_grad():
         where, good = _usable(centres.to(values), weights.to(values), (height, width))
         column, row = _cells(where, (height, width))
-        steps = torch.tensor(
-            [(x, y) for y in (-1, 0, 1) for x in (-1, 0, 1)], device=values.device
-        )
+        steps = torch.tensor([(x, y) for y in (-1, 0, 1) for x in (-1, 0, 1)], device=values.device)
         columns, rows = (v[..., None] + steps[:, i] for i, v in enumerate((column, row)))
         there = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
         offset = where[..., None, :] - torch.stack([columns, rows], -1).to(values)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,14 @@ from heatkp.data.dataset import to_tensor
 from heatkp.data.samples import Image
 from heatkp.data.transforms import Framing, shrink, shrink_factor, warp
 from heatkp.errors import SettingsError
-from heatkp.inference.detectors import Detection, suppress
-from heatkp.inference.tiles import find_in_tiles
+from heatkp.inference.detectors import (
+    DETECTORS,
+    Detection,
+    Detector,
+    create_detector,
+    suppress,
+)
+from heatkp.inference.tiles import SMALLEST, find_in_tiles
 from heatkp.runs import LoadedFinder, load_finder
 
 BATCH = 8
@@ -67,8 +74,10 @@ class Finder:
         self.longest, self.grey = max(loaded.size), loaded.settings.data.grey
         if not 0 < self.nms <= 1:
             raise SettingsError(f"nms is above 0 and at most 1, not {nms}")
-        if self.tile and self.tile < 16:
-            raise SettingsError(f"a tile has a side of 16 pixels or more, or is 0; not {tile}")
+        if self.tile and self.tile < SMALLEST:
+            raise SettingsError(
+                f"a tile has a side of {SMALLEST} pixels or more, or is 0 for none; not {self.tile}"
+            )
 
     def __repr__(self) -> str:
         return f"Finder(input {self.longest}, min_score {self.min_score:.3g}, nms {self.nms:g})"
@@ -129,6 +138,14 @@ class Finder:
         good = (scores >= self.min_score) & np.isfinite(boxes).all(1)
         boxes, scores = boxes[good], scores[good]
         edges = co.apply(back, boxes.reshape(-1, 2)).reshape(-1, 4)  # no rotation, so edges stay
-        return [
-            Detection(edges[i], float(scores[i])) for i in suppress(edges, scores, self.nms)
-        ]
+        return [Detection(edges[i], float(scores[i])) for i in suppress(edges, scores, self.nms)]
+
+
+def open_detector(name: str, device: str = "auto") -> Detector:
+    """A detector by name (`create_detector`), or the finder of a run by its folder or file.
+
+    Raises `SettingsError` and `CheckpointError` as those do.
+    """
+    if name not in DETECTORS and name != "auto" and Path(name).exists():
+        return Finder(name, device)
+    return create_detector(name)

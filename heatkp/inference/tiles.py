@@ -14,6 +14,8 @@ OVERLAP = 0.25
 EDGE = 0.01
 """A box that ends so near to an edge of a tile, as a fraction of its side, may be cut."""
 NMS = 0.5
+SMALLEST = 16
+"""Side of a tile in pixels."""
 
 Find = Callable[[Sequence[Image]], list[list[Detection]]]
 
@@ -38,13 +40,13 @@ def find_in_tiles(find: Find, image: Image, tile: int, nms: float = NMS) -> list
 
     Args:
         find: gives the objects of each of several images.
-        tile: side in pixels of the image, at least 16.
+        tile: side in pixels of the image, at least `SMALLEST`.
         nms: of two boxes that share more than this of their common area the less sure one goes.
 
     Raises `ValueError` for a smaller tile.
     """
-    if tile < 16:
-        raise ValueError(f"a tile has a side of 16 pixels or more, not {tile}")
+    if tile < SMALLEST:
+        raise ValueError(f"a tile has a side of {SMALLEST} pixels or more, not {tile}")
     height, width = image.shape[:2]
     if max(height, width) <= tile:
         return find([image])[0]
@@ -55,7 +57,7 @@ def find_in_tiles(find: Find, image: Image, tile: int, nms: float = NMS) -> list
         for x, part, objects in zip(columns, parts, find(parts)):
             size = (part.shape[1], part.shape[0])
             for one in objects:
-                box = np.asarray(one.box, np.float64) + [x, y, x, y]
+                box = np.asarray(one.box, np.float64) + np.array([x, y, x, y])
                 low, high = box[:2] - [x, y], box[2:] - [x, y]
                 whole = _own(box[[0, 2]].mean(), x, columns, tile) and _own(
                     box[[1, 3]].mean(), y, rows, tile

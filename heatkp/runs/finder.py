@@ -68,9 +68,7 @@ def finder_path(path: str | PathLike[str]) -> Path | None:
     return found if found.is_file() and place.exists() else None
 
 
-def load_finder(
-    path: str | PathLike[str], device: str | torch.device = "cpu"
-) -> LoadedFinder:
+def load_finder(path: str | PathLike[str], device: str | torch.device = "cpu") -> LoadedFinder:
     """The finder of a run folder, or of a file of a finder's weights, on a device as
     `choose_device` takes it.
 

@@ -140,7 +140,9 @@ def prepare(
     data = FinderData(own, size, train, val if own.data.validates else [])
     with Progress(console=console, transient=True) as bar:
         task = bar.add_task("reading images", visible=False)
-        data.preload(lambda done, total: bar.update(task, completed=done, total=total, visible=True))
+        data.preload(
+            lambda done, total: bar.update(task, completed=done, total=total, visible=True)
+        )
     for note in data.notes:
         console.print(f"  {note}", highlight=False, style="dim", soft_wrap=True)
     objects = [sum(len(s.boxes) for s in part) for part in (train, val)]
@@ -259,6 +261,5 @@ def _matched(finder: Finder, scene: Scene) -> Matched:
 def _from(matched: Matched, least: float) -> Matched:
     sure = matched.scores >= least
     return matched._replace(
-        scores=matched.scores[sure], right=matched.right[sure], index=matched.index[sure]
+        scores=matched.scores[sure], right=matched.right[sure], which=matched.which[sure]
     )
-

@@ -117,9 +117,7 @@ class FinderData(pl.LightningDataModule):
 class FinderModule(pl.LightningModule):
     """Trains a `FinderModel`; validation matches boxes at an intersection over union of 0.5."""
 
-    def __init__(
-        self, model: FinderModel, settings: Settings, description: dict[str, Any]
-    ) -> None:
+    def __init__(self, model: FinderModel, settings: Settings, description: dict[str, Any]) -> None:
         super().__init__()
         self.model, self.settings, self.description = model, settings, description
         self._loss_sum, self._loss_count = torch.zeros(()), 0
@@ -302,7 +300,7 @@ class FinderProgress(ProgressLine):
         if module.train_loss is not None:
             parts.append(f"loss {module.train_loss:.4g}")
         if module.found is not None:
-            parts.append(f"recall {module.found.recall:.3f}, precision {module.found.precision:.3f}")
+            parts.append(
+                f"recall {module.found.recall:.3f}, precision {module.found.precision:.3f}"
+            )
         return "  ".join(parts)
-
-
