@@ -15,13 +15,8 @@ from heatkp.data.dataset import to_tensor
 from heatkp.data.samples import Image
 from heatkp.data.transforms import Framing, shrink, shrink_factor, warp
 from heatkp.errors import SettingsError
-from heatkp.inference.detectors import (
-    DETECTORS,
-    Detection,
-    Detector,
-    create_detector,
-    suppress,
-)
+from heatkp.inference import detectors
+from heatkp.inference.detectors import DETECTORS, Detection, Detector, suppress
 from heatkp.inference.tiles import SMALLEST, find_in_tiles
 from heatkp.runs import LoadedFinder, load_finder
 
@@ -148,4 +143,4 @@ def open_detector(name: str, device: str = "auto") -> Detector:
     """
     if name not in DETECTORS and name != "auto" and Path(name).exists():
         return Finder(name, device)
-    return create_detector(name)
+    return detectors.create_detector(name)
