@@ -38,7 +38,7 @@ class Found(NamedTuple):
         average_precision: the mean of the best precision at recalls of 0, 0.01 ... 1, as COCO has
             it; NaN where no object is labelled.
         f1: the largest harmonic mean of precision and recall, over scores.
-        min_score: the score from which that is.
+        min_score: the score from which that is: midway between the last that counts and the next.
         precision, recall: from that score on.
         wrong: of what was found from that score on, how many are no object.
         missed: objects that were not found from that score on.
@@ -94,7 +94,7 @@ def measure_found(images: Sequence[Matched]) -> Found:
     >>> one = Matched(np.array([0.9, 0.4]), np.array([True, False]), 2, np.array([0, -1]))
     >>> found = measure_found([one])
     >>> found.precision, found.recall, found.wrong, found.missed, found.min_score
-    (1.0, 0.5, 0, 1, 0.9)
+    (1.0, 0.5, 0, 1, 0.65)
     """
     objects = sum(image.objects for image in images)
     scores = np.concatenate([np.zeros(0), *(image.scores for image in images)])
@@ -116,7 +116,7 @@ def measure_found(images: Sequence[Matched]) -> Found:
     return Found(
         average,
         float(f1[at]),
-        float(scores[at]),
+        float(scores[at] + np.append(scores, 0.0)[at + 1]) / 2,
         float(precision[at]),
         float(recall[at]),
         int(found[at] - hits[at]),

@@ -163,6 +163,12 @@ def prepare(
     return PreparedFinder(own, data, FinderModule(model, own, description), train, val)
 
 
+def _period(settings: Settings) -> int:
+    """Epochs from one validation to the next, of which the last one is."""
+    period = settings.trainer.validate_every
+    return period if settings.trainer.epochs % period == 0 else 1
+
+
 def fit(
     prepared: PreparedFinder,
     run: Path,
@@ -179,7 +185,7 @@ def fit(
     if settings.trainer.ema:
         own.append(moving_average(settings.trainer.ema))
     if settings.trainer.early_stopping and validates:
-        own.append(StopEarly(settings.trainer.early_stopping))
+        own.append(StopEarly(settings.trainer.early_stopping, _period(settings)))
     own += [wait, FinderProgress(console, wait), LastCheckpoint(run / runs.FINDER_LAST)]
     pl.seed_everything(settings.trainer.seed, workers=True, verbose=False)
     with _quiet():
@@ -189,6 +195,7 @@ def fit(
             precision="bf16-mixed" if settings.trainer.precision == "bf16" else "32-true",
             max_epochs=settings.trainer.epochs,
             accumulate_grad_batches=settings.optimiser.accumulate,
+            check_val_every_n_epoch=_period(settings),
             deterministic="warn" if settings.trainer.deterministic else None,
             callbacks=[*own, *callbacks],
             limit_val_batches=1.0 if validates else 0,

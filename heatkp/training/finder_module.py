@@ -244,16 +244,16 @@ class FinderRecord(Callback):
 
     def __init__(self, weights: Path, history: Path, wait: DataWait) -> None:
         self.weights, self.history, self._wait = weights, history, wait
-        self.best = (-1.0, -1.0)
+        self.best = [-1.0, -1.0, -math.inf]  # F1, average precision, loss below zero
         self.rows: list[dict[str, Any]] = []
         self._started, self._validated = time.perf_counter(), False
 
     def state_dict(self) -> dict[str, Any]:
-        return {"best": list(self.best), "rows": self.rows}
+        return {"best": self.best, "rows": self.rows}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        f1, average = state_dict["best"]
-        self.best, self.rows = (float(f1), float(average)), list(state_dict["rows"])
+        self.best = [float(value) for value in state_dict["best"]]
+        self.rows = list(state_dict["rows"])
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._started, self._validated = time.perf_counter(), False
@@ -262,7 +262,8 @@ class FinderRecord(Callback):
         assert isinstance(pl_module, FinderModule) and pl_module.found is not None
         self._validated = True
         found = pl_module.found
-        now = (found.f1, float(np.nan_to_num(found.average_precision)))
+        loss = pl_module.totals()["val_loss"]
+        now = [found.f1, float(np.nan_to_num(found.average_precision)), -loss]
         if now > self.best or not self.weights.exists():
             self.best = now
             save_weights(self.weights, pl_module.model, pl_module.describe())

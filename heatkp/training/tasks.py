@@ -37,7 +37,8 @@ def train(
     if task == "points":
         return fit.train(settings, out, console, callbacks, given)
     choose_device(settings.trainer.device, "trainer.device")
-    fit.validation_epochs(settings)
+    if task == "finder+points":
+        fit.validation_epochs(settings)
     runs.check_run(out)
     points = None
     if task == "finder+points":
