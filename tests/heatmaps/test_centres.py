@@ -26,9 +26,7 @@ NAN = float("nan")
 def slow_centre_loss(z, objects, ignored):
     """One image, pixel by pixel; `objects` are (x, y, w, h)."""
     height, width = z.shape
-    inside = [
-        o for o in objects if -0.5 <= o[0] <= width - 0.5 and -0.5 <= o[1] <= height - 0.5
-    ]
+    inside = [o for o in objects if -0.5 <= o[0] <= width - 0.5 and -0.5 <= o[1] <= height - 0.5]
     cells = [
         (min(math.floor(x + 0.5), width - 1), min(math.floor(y + 0.5), height - 1))
         for x, y, *_ in inside
@@ -44,9 +42,7 @@ def slow_centre_loss(z, objects, ignored):
                 continue
             target = 0.0
             for x, y, w, h in inside:
-                sx, sy = (
-                    NARROWEST if math.isnan(s) else max(WIDTH * s, NARROWEST) for s in (w, h)
-                )
+                sx, sy = (NARROWEST if math.isnan(s) else max(WIDTH * s, NARROWEST) for s in (w, h))
                 u = math.exp(-0.5 * ((j - x) / sx) ** 2 - 0.5 * ((i - y) / sy) ** 2)
                 target = max(target, u)
             total += (1 - target) ** 4 * -(p**2) * math.log(1 - p)
