@@ -65,8 +65,7 @@ def draw_scene(
     rng = np.random.default_rng([seed, index, 7])
     image = _ground(rng, size)
     count = int(rng.integers(objects[0], objects[1] + 1))
-    widths = np.sort(np.exp(rng.uniform(*np.log(sides), count)))
-    rng.shuffle(widths)
+    widths = np.exp(rng.uniform(np.log(sides[0]), np.log(sides[1]), count))
     faces: list[Drawn] = []
     for i, width in enumerate(widths):
         face = draw_face(seed, 1000 * index + i, _size_for(width))
