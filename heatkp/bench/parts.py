@@ -55,7 +55,7 @@ def time_parts(
     """
     names = [fspath(path) for path in images]
     if passes is None:
-        passes = 1 if predictor.box_style is None else 2
+        passes = predictor.usual_passes
     detector = None
     if predictor.finds_objects:
         own = predictor.detector

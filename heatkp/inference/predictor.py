@@ -145,6 +145,12 @@ class Predictor:
         layout = re.split(r"[-\[]", self.skeleton.name)[0]  # without the choice of points
         return self.detector != "auto" or layout in SKELETONS
 
+    @property
+    def usual_passes(self) -> int:
+        """How often is looked at an object where that is not said: twice where `box_style` is
+        known, but once by a run with a finder, which draws the boxes that it was trained on."""
+        return 1 if self.box_style is None or isinstance(self.detector, Finder) else 2
+
     def predict(
         self,
         images: ImageLike | Iterable[ImageLike],
@@ -173,7 +179,7 @@ class Predictor:
                 trained on whole images sees them whole, whatever the box.
             batch_size: crops that the network sees at once.
             passes: 2 looks again at the box that belongs around the first points, which mends
-                boxes that are off; 1 does not. None: 2 where `box_style` is known.
+                boxes that are off; 1 does not. None: as `usual_passes` says.
             flip_test: average with what is found in the mirror image.
             refused: told of each box, given or found by the detector, that is of no use (wholly
                 outside its image, without area, not finite: `heatkp.data.boxes.box_error`), by
@@ -244,8 +250,7 @@ class Predictor:
         refused: Refused | None = None,
     ) -> Iterator[tuple[Task, Estimate, int]]:
         """Each region, with the estimate of its batch and its place there."""
-        if passes is None:
-            passes = 1 if self.box_style is None else 2
+        passes = self.usual_passes if passes is None else passes
         self.engine.check(passes, flip_test)
         if batch_size < 1:
             raise SettingsError(f"batch_size is 1 or more, not {batch_size!r}")

@@ -201,7 +201,7 @@ def _record(
         for option in ("nms", "tile"):
             if getattr(detector, option, None):
                 record[option] = getattr(detector, option)
-    passes = passes or (1 if predictor.box_style is None else 2)
+    passes = passes or predictor.usual_passes
     return {**record, "passes": passes, "flip_test": flip_test}
 
 

@@ -120,7 +120,7 @@ def test_a_run_of_both_goes_from_image_to_points(both, crowds, tmp_path):
     assert done.exit_code == 0, done.output
     found = json.loads((out / "points.json").read_text())["images"]
     model = package.load_model(both)
-    assert isinstance(model.detector, Finder) and model.finds_objects
+    assert isinstance(model.detector, Finder) and model.finds_objects and model.usual_passes == 1
     for entry, path in zip(found, images):
         objects = model.detector(package.Sample(path, np.zeros((0, 2))).rgb())
         assert 1 <= len(entry["objects"]) == len(objects) <= 3
@@ -130,6 +130,7 @@ def test_a_run_of_both_goes_from_image_to_points(both, crowds, tmp_path):
             assert len(keypoints["points"]) == 68
     options = json.loads((out / "summary.json").read_text())["options"]
     assert options["boxes"] == "objects" and options["detector"] == "finder"
+    assert options["passes"] == 1
 
 
 @pytest.mark.parametrize(
