@@ -22,6 +22,7 @@ from heatkp.data.scenes import Scene, split_scenes
 from heatkp.evaluation.found_boxes import Matched, match, measure_found
 from heatkp.files import write_text
 from heatkp.inference.finder import Finder
+from heatkp.models.devices import choose_device
 from heatkp.models.encoders import input_statistics
 from heatkp.models.finder import FinderModel
 from heatkp.text import json_text
@@ -39,7 +40,7 @@ from heatkp.training.finder_module import (
     FinderProgress,
     FinderRecord,
 )
-from heatkp.training.fit import _accelerator, _quiet
+from heatkp.training.fit import PRECISIONS, _quiet
 
 LOOKED_AT = 9
 """Images whose shape decides that of the inputs."""
@@ -179,6 +180,7 @@ def fit(
     """Train in a run folder, from the beginning or from a checkpoint of the last epoch."""
     settings = prepared.settings
     validates = settings.data.validates and len(prepared.val) > 0
+    device = choose_device(settings.trainer.device, "trainer.device")
     wait = DataWait()
     record = FinderRecord(run / runs.FINDER, run / runs.FINDER_HISTORY, wait)
     own: list[Callback] = [record]
@@ -190,9 +192,9 @@ def fit(
     pl.seed_everything(settings.trainer.seed, workers=True, verbose=False)
     with _quiet():
         trainer = pl.Trainer(
-            accelerator=_accelerator(settings.trainer.device),
+            accelerator="gpu" if device.type == "cuda" else device.type,
             devices=1,
-            precision="bf16-mixed" if settings.trainer.precision == "bf16" else "32-true",
+            precision=PRECISIONS[settings.trainer.precision],
             max_epochs=settings.trainer.epochs,
             accumulate_grad_batches=settings.optimiser.accumulate,
             check_val_every_n_epoch=_period(settings),

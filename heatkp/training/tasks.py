@@ -15,9 +15,9 @@ from heatkp.config import Settings, parse_settings, put, read_yaml
 from heatkp.data.loading import MemoryData
 from heatkp.errors import CheckpointError, SettingsError, StorageError
 from heatkp.files import write_text
-from heatkp.models.devices import choose_device
 from heatkp.text import json_text
 from heatkp.training import finder, fit, resuming
+from heatkp.training.processes import devices_of, place
 from heatkp.training.storage import resumable
 
 
@@ -36,7 +36,7 @@ def train(
     task = settings.trainer.task
     if task == "points":
         return fit.train(settings, out, console, callbacks, given)
-    choose_device(settings.trainer.device, "trainer.device")
+    _require_one_device(settings)
     if task == "finder+points":
         fit.validation_epochs(settings)
     runs.check_run(out)
@@ -65,6 +65,17 @@ def train(
         raise
 
 
+def _require_one_device(settings: Settings) -> None:
+    """Raises `SettingsError` for what this machine cannot do, and for several devices."""
+    fit.require_hardware(settings)
+    if place().world > 1 or devices_of(settings.trainer) > 1:
+        raise SettingsError(
+            f"trainer.task: {settings.trainer.task} trains on one device: leave out "
+            "trainer.devices, or train the points alone on several (--task points) and the finder "
+            "in a run of its own (--task finder)"
+        )
+
+
 def _begin(settings: Settings, run: Path) -> None:
     """What a run of a finder alone holds before its first epoch."""
     write_text(run / runs.SETTINGS, settings.to_yaml())
@@ -87,6 +98,7 @@ def resume(
     if settings is None or settings.trainer.task == "points":
         return resuming.resume(run, console, changes=changes, given=given, encoder=encoder)
     resuming.require_changes(run, changes or {})
+    _require_one_device(settings)
     done = (run / runs.FINDER_METRICS).is_file()
     alone = settings.trainer.task == "finder"
     if done and alone:

@@ -225,6 +225,8 @@ def test_what_cannot_be_trained_is_said_before_anything_is_written(crowds, tmp_p
             "--folds trains points", out=out)  # fmt: skip
     refused(["train", *TINY, "--data", crowds, "--task", "finder", "--out", out,
              "--set", "finder.encoder=nothing"], "there is no encoder", out=out)  # fmt: skip
+    refused(["train", *TINY, "--data", crowds, "--task", "finder", "--out", out,
+             "--set", "trainer.devices=2"], "trains on one device", out=out)  # fmt: skip
     assert not (tmp_path / "runs").exists()
     for text in ("0-3", "5-2", "many", "3-"):
         refused(["data", "synth", "--objects", text, out], "--objects", out=out)
