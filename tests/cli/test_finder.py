@@ -207,8 +207,9 @@ def test_a_stopped_finder_goes_on_to_the_same_weights(crowds, tmp_path, monkeypa
     done = heatkp("train", "--resume", stopped)
     assert done.exit_code == 0, done.output
     assert (stopped / "metrics.json").is_file() and (stopped / "finder.json").is_file()
+    there = weights(stopped)
     for name, value in weights(whole).items():
-        assert torch.equal(value, weights(stopped)[name]), name
+        assert torch.equal(value, there[name]), name
     again = heatkp("train", "--resume", stopped)
     assert again.exit_code == 2 and "is finished" in again.output
 
