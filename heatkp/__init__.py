@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from heatkp import heatmaps
+    from heatkp import heatmaps, ray
     from heatkp.api import CrossValidation, Run, cross_validate, train
     from heatkp.data.loading import load_data
     from heatkp.data.samples import Sample
@@ -49,7 +49,7 @@ _HOMES = {
     "write_labels": "heatkp.data.writers",
 }
 
-_ROOMS = ("heatmaps",)
+_ROOMS = ("heatmaps", "ray")
 
 __all__ = [
     "CrossValidation",
@@ -68,6 +68,7 @@ __all__ = [
     "load_data",
     "load_model",
     "plot",
+    "ray",
     "read_labels",
     "register_head",
     "train",

@@ -16,11 +16,11 @@ ORDER = [
     {"engine"},
     {"runs"},
     {"export"},
-    {"evaluation"},
+    {"evaluation", "hub"},
     {"inference", "viz", "kaggle"},
     {"checking", "bench"},
     {"training"},
-    {"sweeps", "api"},
+    {"sweeps", "api", "ray"},
     {"cli"},
 ]
 LEVEL = {name: level for level, names in enumerate(ORDER) for name in names}
@@ -138,6 +138,7 @@ def test_types_form_no_cycle_within_a_folder(root):
         ["train"],
         ["eval"],
         ["predict"],
+        ["push"],
         ["report"],
         ["score"],
         ["sweep"],

@@ -16,6 +16,7 @@ from heatkp.cli.data import data
 from heatkp.cli.eval import evaluate
 from heatkp.cli.export import export
 from heatkp.cli.predict import predict
+from heatkp.cli.push import push
 from heatkp.cli.report import report
 from heatkp.cli.score import score
 from heatkp.cli.sweep import sweep
@@ -102,6 +103,7 @@ main.add_command(evaluate)
 main.add_command(sweep)
 main.add_command(predict)
 main.add_command(export)
+main.add_command(push)
 main.add_command(bench)
 main.add_command(score)
 main.add_command(data)

@@ -149,7 +149,7 @@ def suggest(
     from heatkp.checking import suggesting
     from heatkp.checking.looking import REASONS
     from heatkp.cli.console import PlainConsole, say
-    from heatkp.cli.predict import Options, asked
+    from heatkp.cli.predict_request import Options, asked
     from heatkp.inference.predictor import load_model
     from heatkp.inference.saving import require_sources
     from heatkp.inference.sources import find_sources, image_count

@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
 import click
 
-from heatkp.cli.common import parse_box
 from heatkp.cli.options import NameOption, device_option, runtime_options
 from heatkp.files import writing
 from heatkp.registry import DETECTORS, PREDICTION_FORMATS
-
-if TYPE_CHECKING:
-    from heatkp.inference.batches import Boxes
-    from heatkp.inference.detectors import Detector
-    from heatkp.inference.predictor import Predictor
-    from heatkp.inference.sources import FoundSources
 
 EXAMPLES = """\b
 Examples:
@@ -26,16 +18,22 @@ Examples:
   heatkp predict me.jpg --box 210,80,420,330 --model runs/kl-1
   heatkp predict faces/ --boxes labels.xml --passes 2 --flip-test
   heatkp predict clip.mp4 --model runs/finder-softargmax-1 --max-objects 2
+  heatkp predict photos/ --shard 3/100 --out found
+  heatkp predict --merge found --format parquet
   heatkp predict me.jpg --format json --out - | jq '.images[].objects[].points[30]'
 """
 DEFAULT = "predictions"
 
 
 @click.command(epilog=EXAMPLES)
-@click.argument("inputs", nargs=-1, required=True, metavar="IMAGES...")
+@click.argument("inputs", nargs=-1, metavar="IMAGES...")
+@click.option("--list", "listed", metavar="FILE",
+              help="Predict on the files named in FILE, too, a path a line; - is standard input.",
+              )  # fmt: skip
 @click.option("--model", default="face68", show_default=True, metavar="RUN",
               help="A run's folder, a file of weights, the name of a model that comes with "
-              "heatkp, or a folder that heatkp export wrote.")  # fmt: skip
+              "heatkp, hf://OWNER/NAME on the Hugging Face hub, or a folder that heatkp export "
+              "wrote.")  # fmt: skip
 @click.option("--boxes", "where", metavar="HOW",
               help="Where the objects are: `objects` finds them, with the run's own finder or a "
               "detector of faces, `image` takes the whole image, a "
@@ -75,32 +73,61 @@ DEFAULT = "predictions"
               help="Write no copies with the points drawn.")  # fmt: skip
 @click.option("--every", type=click.IntRange(1), default=1, show_default=True,
               help="Of videos, every so many frames.")  # fmt: skip
+@click.option("--shard", "shard", metavar="I/N",
+              help="Predict on the I-th of N shards of the inputs, I from 1, into a --out FOLDER "
+              "that all shards share; copies are not drawn. The same command goes on where it was "
+              "stopped.")  # fmt: skip
+@click.option("--part-size", type=click.IntRange(1), metavar="IMAGES",
+              help="Of a shard, how many images are written at a time.  [default: 1000]",
+              )  # fmt: skip
+@click.option("--merge", "merged", metavar="FOLDER",
+              help="Join the shards' results in FOLDER, if none is missing, into --format, in "
+              "--out.  [default: FOLDER/merged]")  # fmt: skip
 def predict(
     inputs: tuple[str, ...],
+    listed: str | None,
+    shard: str | None,
+    part_size: int | None,
+    merged: str | None,
     out: str | None,
     formats: tuple[str, ...],
     no_images: bool,
     every: int,
     **options: Any,
 ) -> None:
-    """Find the points on IMAGES: images, folders, patterns in quotes, or videos.
+    """Find the points on IMAGES: images, folders, patterns in quotes, videos, or tars of images.
 
     Writes tables, and copies with the points drawn. Coordinates, of --box too, are pixels of the
     image as it is seen upright (turned as its EXIF entry says), with (0, 0) at the centre of the
     top-left pixel. A file that cannot be read, or a box outside its image, is named at the end
     (exit code 1), the others are done.
+
+    For millions of images: docs/many_images.md.
     """
+    if merged is not None:
+        from heatkp.cli.predict_shards import merge
+
+        return merge(Path(merged), out, formats)
+    if not inputs and listed is None:
+        raise click.UsageError("Missing argument 'IMAGES...': name images, or a --list of them.")
+    if shard is not None:
+        from heatkp.cli.predict_shards import predict_one
+
+        return predict_one(inputs, listed, shard, out, every, part_size, options)
+    if part_size is not None:
+        raise click.UsageError("--part-size is of shards: add --shard, such as --shard 1/1")
     from heatkp.cli.console import PlainConsole, say
     from heatkp.cli.predict_output import predict_under_bar, tell
+    from heatkp.cli.predict_request import Options, asked, find_all, framing_note, terms_note
     from heatkp.inference.saving import require_one_table, require_sources
-    from heatkp.inference.sources import find_sources, passed_over_note
+    from heatkp.inference.sources import passed_over_note
 
     kinds = tuple(dict.fromkeys(formats)) or ("json",)
     piped = out == "-"
     if piped:
         require_one_table(kinds)
     console, aside = PlainConsole(stderr=piped), PlainConsole(stderr=True)
-    found = find_sources(inputs)
+    found = find_all(inputs, listed)
     for folder in found.left_out:
         say(aside, f"left out, for it holds earlier predictions: {folder}")
     if note := passed_over_note(found.passed_over):
@@ -108,7 +135,7 @@ def predict(
     require_sources(found)
     target = None if piped else _free_folder(out)
     request = asked(found, Options(**options))
-    for note in (_terms(request.options.model), _framing(request), *request.notes):
+    for note in (terms_note(request.options.model), framing_note(request), *request.notes):
         if note:
             say(aside, note)
     if target is not None:
@@ -132,63 +159,6 @@ def predict(
     tell(console, summary, target, kinds)
 
 
-class Options(NamedTuple):
-    """How points are found: options of the command."""
-
-    model: str
-    where: str | None = None
-    edges: tuple[str, ...] = ()
-    detector: str | None = None
-    min_score: float | None = None
-    max_objects: int | None = None
-    nms: float | None = None
-    tile: int | None = None
-    passes: int | None = None
-    flip_test: bool = False
-    batch_size: int = 16
-    device: str = "auto"
-    runtime: str | None = None
-    precision: str | None = None
-
-
-class Request(NamedTuple):
-    """A model that is ready, and what it is given as boxes."""
-
-    options: Options
-    predictor: Predictor
-    boxes: Boxes | str
-    notes: tuple[str, ...] = ()
-
-
-def _framing(request: Request) -> str:
-    """What is said of a model that was trained on boxes and gets none; empty for others."""
-    unasked = request.boxes == "image" and request.options.where in (None, "auto")
-    if request.predictor.framing.box_scale is None or not unasked:
-        return ""
-    return (
-        "the model was trained on boxes and there are none, so it looks at whole images, one "
-        "object each: give --boxes or --box, or train one that finds its objects with heatkp "
-        "train --task finder+points"
-    )
-
-
-def _terms(model: str) -> str:
-    """What the card of a model that comes with heatkp says of its terms; empty for others."""
-    import re
-
-    from heatkp.runs import weights_path
-
-    if Path(model).exists():
-        return ""
-    path = weights_path(model)
-    card = path.with_suffix(".md")
-    if not card.is_file():
-        return ""
-    text = " ".join(card.read_text(encoding="utf-8").split())
-    terms = re.search(r"\*\*Terms\.\*\* (.+?\.) ", text)
-    return f"{model}: {terms[1]} See {card}" if terms else f"{model}: see {card}"
-
-
 def _free_folder(out: str | None) -> Path:
     """The folder to make. Raises `SettingsError` where there is something already."""
     import os
@@ -204,112 +174,6 @@ def _free_folder(out: str | None) -> Path:
         folder = Path(out)
     require_new(folder)
     return folder
-
-
-def asked(found: FoundSources, options: Options) -> Request:
-    """Open the model, the detector and the boxes. Raises `HeatkpError`s."""
-    from heatkp.errors import SettingsError
-    from heatkp.inference.predictor import load_model
-    from heatkp.inference.regions import SEARCHED
-
-    if options.edges and options.where is not None:
-        raise SettingsError("--box says where the objects are: leave out --boxes")
-    predictor = load_model(
-        options.model, options.device, runtime=options.runtime, precision=options.precision
-    )
-    boxes, notes = _given_boxes(found, options, predictor.image_options.orient)
-    if predictor.framing.box_scale is None and (callable(boxes) or boxes in SEARCHED):
-        raise SettingsError(
-            f"{options.model} was trained on whole images and takes no boxes: leave them out"
-        )
-    predictor.engine.check(options.passes or 1, options.flip_test)
-    if boxes == "auto":
-        looks = predictor.finds_objects or (
-            options.detector is not None and predictor.framing.box_scale is not None
-        )
-        boxes = "objects" if looks else "image"
-    of_detector = {
-        "--detector": options.detector,
-        "--min-score": options.min_score,
-        "--max-objects": options.max_objects,
-        "--nms": options.nms,
-        "--tile": options.tile,
-    }
-    if boxes in SEARCHED:
-        if boxes == "faces" or options.detector is not None or predictor.finds_objects:
-            predictor.detector = _detector(predictor, options)
-        predictor.check_boxes(str(boxes))
-    elif given := [name for name, value in of_detector.items() if value is not None]:
-        raise SettingsError(
-            f"{given[0]} is about a detector, but none is used here: leave it out, or add "
-            "--boxes objects"
-        )
-    return Request(options, predictor, boxes, notes)
-
-
-def _detector(predictor: Predictor, options: Options) -> Detector:
-    """What finds the model's objects, with the options of the command.
-
-    Raises `SettingsError` and `CheckpointError` for a detector that is none.
-    """
-    from heatkp.errors import SettingsError
-    from heatkp.inference.batches import PickyDetector
-    from heatkp.inference.finder import Finder, open_detector
-    from heatkp.inference.tiles import SMALLEST, Tiled
-
-    if options.tile and options.tile < SMALLEST:
-        raise SettingsError(f"--tile {options.tile}: a tile is {SMALLEST} pixels wide or more")
-    own = predictor.detector
-    if options.detector is not None or isinstance(own, str):
-        own = open_detector(options.detector or str(own), options.device)
-    least, most, nms = options.min_score, options.max_objects, options.nms
-    if isinstance(own, Finder):
-        return own.with_options(min_score=least, most=most, nms=nms, tile=options.tile)
-    return PickyDetector(Tiled(own, options.tile) if options.tile else own, least, most, nms)
-
-
-def _given_boxes(
-    found: FoundSources, options: Options, upright: bool
-) -> tuple[Boxes | str, tuple[str, ...]]:
-    """`auto`, `objects`, `faces`, `image`, or what gives the boxes of --box or of a file, which are
-    `upright` where the model's labels were; and notes."""
-    from heatkp.errors import SettingsError
-    from heatkp.inference.box_files import BoxFile
-
-    if options.edges:
-        return _typed_boxes(found, options.edges), ()
-    where = options.where or "auto"
-    if where in ("auto", "objects", "faces", "image"):
-        return where, ()
-    path = Path(where)
-    if not path.is_file():
-        raise SettingsError(
-            f"--boxes {where}: there is no such file; give auto, objects, image, or a file"
-        )
-    file = BoxFile(path, [source.path for source in found.sources], upright)
-    return file.find, file.notes
-
-
-def _typed_boxes(found: FoundSources, texts: Sequence[str]) -> Boxes:
-    """Raises `SettingsError` for text that is no box, or another number than of images."""
-    import numpy as np
-
-    from heatkp.errors import SettingsError
-
-    boxes = np.array([parse_box(text) for text in texts])
-    if found.failures:  # a box would go to another image than was meant
-        failure = found.failures[0]
-        raise SettingsError(f"{failure.name}: {failure.reason}; with --box no image may be missing")
-    files = [source.path for source in found.sources]
-    if len(files) == 1:
-        return lambda input_image: boxes
-    if len(files) != len(texts):
-        raise SettingsError(
-            f"--box: {len(texts)} boxes for {len(files)} images; give one for each, in their "
-            "order, or name the boxes of many in a file with --boxes"
-        )
-    own = {file: boxes[i : i + 1] for i, file in enumerate(files)}
-    return lambda input_image: own[input_image.file]
 
 
 def _make(folder: Path, numbered: bool) -> None:

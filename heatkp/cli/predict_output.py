@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from heatkp.cli.console import say
 from heatkp.data.predicted import SUMMARY
 from heatkp.inference.predictor import Predictor
 from heatkp.inference.saving import Summary, save_predictions
+from heatkp.inference.sharding import ShardSummary
 from heatkp.inference.sources import FoundSources, image_count
 from heatkp.inference.writers import WRITERS
 
@@ -25,7 +26,7 @@ SHOWN, MOST = 10, 100
 
 
 @contextmanager
-def _stoppable() -> Iterator[list[bool]]:
+def stoppable() -> Iterator[list[bool]]:
     """A list that is no longer empty once Ctrl-C was pressed; a second time it interrupts."""
     import signal
     import threading
@@ -48,6 +49,16 @@ def _stoppable() -> Iterator[list[bool]]:
         signal.signal(signal.SIGINT, before)
 
 
+@contextmanager
+def under_bar(aside: Console, total: int | None) -> Iterator[Callable[[int], None]]:
+    """A bar on a terminal; gives what is told how many images are done."""
+    columns = (TextColumn("predicting"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    hidden = not aside.is_terminal
+    with Progress(*columns, console=aside, transient=True, disable=hidden) as progress:
+        task = progress.add_task("predicting", total=total)
+        yield lambda done: progress.update(task, completed=done)
+
+
 def predict_under_bar(
     aside: Console,
     predictor: Predictor,
@@ -59,22 +70,17 @@ def predict_under_bar(
     **options: Any,
 ) -> Summary:
     """`save_predictions` under a progress bar, until Ctrl-C is pressed."""
-    columns = (TextColumn("predicting"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     hidden = not aside.is_terminal
     total = 0 if hidden else sum(image_count(s, every) for s in found.sources)
     try:
-        with (
-            Progress(*columns, console=aside, transient=True, disable=hidden) as progress,
-            _stoppable() as pressed,
-        ):
-            task = progress.add_task("predicting", total=total)
+        with under_bar(aside, total) as progress, stoppable() as pressed:
             return save_predictions(
                 predictor,
                 found,
                 out,
                 formats,
                 every=every,
-                progress=lambda done: progress.update(task, completed=done),
+                progress=progress,
                 stop=lambda: bool(pressed),
                 **options,
             )
@@ -128,4 +134,30 @@ def tell(console: Console, summary: Summary, folder: Path | None, formats: Seque
         say(console, f"Interrupted after {_count(summary.images, 'image')}")
         raise click.exceptions.Exit(130)
     if summary.failures:
+        raise click.exceptions.Exit(1)
+
+
+def tell_shard(console: Console, summary: ShardSummary, folder: Path, total: int) -> None:
+    """What came of a shard, and what to do next.
+
+    Raises `click.exceptions.Exit` as `tell` does.
+    """
+    each = f" ({1000 * summary.seconds / summary.images:.0f} ms an image)" if summary.images else ""
+    say(
+        console,
+        f"shard {summary.shard}: {_count(summary.inputs, 'input')} of {total}, {summary.before} "
+        f"done before; now {_count(summary.images, 'image')}, "
+        f"{_count(summary.objects, 'object')}, {summary.seconds:.1f} s{each}",
+    )
+    lines = [f"{f.name}: {f.reason}" for f in summary.failures]
+    if summary.failed > len(lines):
+        lines += [f"... and {summary.failed - len(lines)} more"]
+    for line in [f"{summary.failed} could not be used:", *lines] if lines else []:
+        say(console, line)
+    if not summary.complete:
+        say(console, "Interrupted; the same command goes on from here")
+        raise click.exceptions.Exit(130)
+    then = "" if summary.shard.count == 1 else ", once all shards are done"
+    say(console, f"Written to {folder}; tables{then}: heatkp predict --merge {folder}")
+    if summary.failed:
         raise click.exceptions.Exit(1)

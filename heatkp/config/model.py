@@ -90,9 +90,9 @@ class Model(Section):
     """Samples whose maps exist at once in a training step; 0: the whole batch. Same result,
     less memory."""
     init: str | None = None
-    """A run folder, weights file or packaged model (`face68`) to start from instead of fresh
-    weights; points and network must be the same, and a head be the same or of its kind (`kl` may
-    go on from `softargmax`)."""
+    """A run folder, weights file, packaged model (`face68`) or one of the hub (`hf://owner/name`)
+    to start from instead of fresh weights; points and network must be the same, and a head be the
+    same or of its kind (`kl` may go on from `softargmax`)."""
     transfer: str | None = None
     """The same, but taking all except the last layer: for other points or another head."""
 

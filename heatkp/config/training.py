@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from heatkp.config.conditions import ANIMATED, SGD, VALIDATED
 from heatkp.config.section import Count, NotNegative, Positive, Section
-from heatkp.config.values import number_as_text
+from heatkp.config.values import as_names, number_as_text
 
 
 class Optimiser(Section):
@@ -62,6 +62,12 @@ class Trainer(Section):
     """Steps between the frames of `settling.gif`, which shows a few validation faces while
     training goes on; 0 draws none. A long run takes every so many of them: at most 120."""
     animation_faces: Annotated[int, Field(ge=1, le=8), ANIMATED] = 4
+    loggers: Annotated[list[str], BeforeValidator(as_names)] = Field(
+        default_factory=lambda: ["auto"]
+    )
+    """Where curves, settings and final metrics also go, beside the run's own files: any of
+    `tensorboard`, `csv`, `wandb` and `mlflow`. `auto` is TensorBoard where it is installed; `none`,
+    or an empty list, is nowhere."""
     deterministic: bool = False
     threads: Annotated[int, Field(ge=0)] = 0
     """Threads that torch may use; 0 leaves torch's own choice."""

@@ -49,6 +49,16 @@ def encoder_name(value: Any) -> str:
     return value if isinstance(value, str) else f"{kind.__module__}:{kind.__qualname__}"
 
 
+def as_names(value: Any) -> Any:
+    """One name, several with commas between them, or a list, as a list of distinct names; `none`
+    is an empty one."""
+    found = value.split(",") if isinstance(value, str) else value
+    if not isinstance(found, list | tuple) or not all(isinstance(v, str) for v in found):
+        raise ValueError("give a name or a list of them, as in [tensorboard, csv]")
+    names = list(dict.fromkeys(v.strip() for v in found))
+    return [] if names == ["none"] else names
+
+
 def as_parts(value: Any) -> Any:
     """One path or a list of them, as a list."""
     found = [value] if isinstance(value, str) else value

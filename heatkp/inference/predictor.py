@@ -24,9 +24,10 @@ from heatkp.inference.finder import Finder
 from heatkp.inference.heatmaps import Heatmaps
 from heatkp.inference.keypoints import Array, Keypoints, Results
 from heatkp.inference.regions import SEARCHED, Task, edges_of, searched, tasks_of
+from heatkp.inference.sharing import Sharing
 from heatkp.inference.sources import images_in
 from heatkp.models import KeypointModel
-from heatkp.runs import WEIGHTS, Loaded, describe, finder_path, loaded_model, save_weights
+from heatkp.runs import Loaded, finder_path, loaded_model
 from heatkp.skeletons import SKELETONS, Skeleton
 
 Boxes = str | npt.ArrayLike | Sequence[npt.ArrayLike | None] | None
@@ -37,7 +38,7 @@ HELD = 2**27
 """Bytes of decoded images that wait for their batch to be full."""
 
 
-class Predictor:
+class Predictor(Sharing):
     """A model, the framing it was trained with, and its skeleton.
 
     Attributes:
@@ -92,32 +93,6 @@ class Predictor:
         runtime = self.engine.backend.name
         how = "" if runtime == "torch" else f", runtime {runtime}"
         return f"Predictor(head {self.settings.head.name!r}, {points}, input {width}x{height}{how})"
-
-    @property
-    def model(self) -> KeypointModel:
-        """The torch network. Raises `CheckpointError` for an exported one, which has none."""
-        return self.loaded.model
-
-    def save(self, path: str | PathLike[str], overwrite: bool = False) -> Path:
-        """Write all that `load_model` needs; gives the file.
-
-        Args:
-            path: a folder, which is made, or a file that ends in `.safetensors`.
-            overwrite: replace weights that are there.
-
-        Raises:
-            SettingsError: where weights are there already, or nothing can be written.
-        """
-        target = Path(path)
-        target = target if target.suffix == ".safetensors" else target / WEIGHTS
-        if target.exists() and not overwrite:
-            raise SettingsError(f"{target} exists already; give another place, or overwrite=True")
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            save_weights(target, self.model, describe(self.settings, self.skeleton, self.box_style))
-        except OSError as error:
-            raise SettingsError(f"cannot write {target}: {error.strerror or error}") from None
-        return target
 
     @property
     def framing(self) -> Framing:
@@ -360,7 +335,8 @@ def load_model(
     precision: str | None = None,
 ) -> Predictor:
     """The best model of a run folder, of a weights file, one that comes with heatkp by its name,
-    or a folder that `heatkp export` wrote, ready to predict.
+    one on the Hugging Face hub (`hf://owner/name`, `hf://owner/name@revision`), or a folder that
+    `heatkp export` wrote, ready to predict.
 
     Args:
         path: the run, the file, the name or the folder.

@@ -117,7 +117,7 @@ def save_predictions(
         predictor.check_boxes(boxes)
     if boxes in SEARCHED and isinstance(predictor.detector, str):
         predictor.detector = create_detector(predictor.detector)  # once, not for each batch
-    record = _record(predictor, boxes, boxes_from, passes, flip_test)
+    record = options_record(predictor, boxes, boxes_from, passes, flip_test)
     passed_over = {suffix: count for suffix, (count, _) in images.passed_over.items()}
     summary = Summary(list(images.failures), passed_over=passed_over)
     results = predictions(
@@ -134,7 +134,7 @@ def save_predictions(
             # Before the first image, for it also marks a folder whose run is killed.
             if folder is not None:
                 folder.mkdir(parents=True, exist_ok=True)
-                _write_summary(folder, model, record, summary)
+                write_summary(folder, model, record, summary)
             # One by one, so that a failure leaves those before it to be discarded.
             for name in formats:
                 about = About(model, predictor.skeleton, record)
@@ -147,7 +147,7 @@ def save_predictions(
                 if progress is not None:
                     progress(done)
                 if not isinstance(item, Failure):
-                    _add(writers, summary, item)
+                    add_prediction(writers, summary, item)
                 elif item not in known:  # each frame of a video may give the same
                     summary.failures.append(item)
                     known.add(item)
@@ -159,7 +159,7 @@ def save_predictions(
                 summary.notes += getattr(writer, "notes", ())
             summary.complete = not stopped
             if folder is not None:
-                _write_summary(folder, model, record, summary)
+                write_summary(folder, model, record, summary)
                 summary.written.append(folder / SUMMARY)
         finally:
             for writer in writers:
@@ -184,7 +184,7 @@ def require_one_table(formats: Sequence[str]) -> None:
         )
 
 
-def _record(
+def options_record(
     predictor: Predictor,
     boxes: Boxes | str,
     boxes_from: str | Sequence[str] | None,
@@ -205,7 +205,8 @@ def _record(
     return {**record, "passes": passes, "flip_test": flip_test}
 
 
-def _add(writers: Sequence[Writer], summary: Summary, prediction: Prediction) -> None:
+def add_prediction(writers: Sequence[Writer], summary: Summary, prediction: Prediction) -> None:
+    """Give writers an image, and count it."""
     input_image, objects = prediction
     if objects is None:
         summary.without_box.append(input_image.name)
@@ -224,7 +225,8 @@ def _add(writers: Sequence[Writer], summary: Summary, prediction: Prediction) ->
             summary.failures.append(Failure(input_image.name, str(error)))
 
 
-def _write_summary(folder: Path, model: str, record: dict[str, Any], summary: Summary) -> None:
+def write_summary(folder: Path, model: str, record: dict[str, Any], summary: Summary) -> None:
+    """Leave a `Summary` in a folder, which also marks it as one of predictions."""
     values = {
         "made_by": MADE_BY,
         "heatkp": heatkp.__version__,

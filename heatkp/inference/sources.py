@@ -1,12 +1,12 @@
-"""What is to be predicted: images, folders of them, patterns, videos."""
+"""What is to be predicted: images, folders of them, patterns, videos, tars."""
 
 from __future__ import annotations
 
-import glob
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,28 +15,13 @@ import numpy as np
 
 from heatkp.data.exif import orientation, upright
 from heatkp.data.images import STORED, Image, ImageOptions, read_stored
-from heatkp.data.predicted import made_by_predict
-from heatkp.data.readers._common import walk
-from heatkp.data.readers.pts import SUFFIXES
 from heatkp.data.video_reading import VIDEOS, named_as_video
 from heatkp.errors import DataError, HeatkpError
-from heatkp.inference import videos
+from heatkp.inference import tars, videos
+from heatkp.inference.arguments import common_folder
+from heatkp.inference.listing import IMAGES, KNOWN, NOTHING_THERE, UNREADABLE, Listing, resolved
 from heatkp.text import name_to_text, one_line, printable
 
-IMAGES = (
-    *SUFFIXES, ".gif", ".apng", ".jpe", ".jfif", ".dib", ".pbm", ".pnm", ".jp2", ".j2k", ".avif",
-    ".ras", ".sr",
-)  # fmt: skip
-UNREADABLE = (".heic", ".heif")
-"""Phones' images; no library that heatkp uses reads them, and nobody should miss them silently."""
-KNOWN = frozenset((*IMAGES, *UNREADABLE, *VIDEOS))
-"""Extensions that are looked for in folders, in any case."""
-BESIDE = frozenset((
-    ".json", ".jsonl", ".xml", ".csv", ".tsv", ".txt", ".pts", ".asf", ".yaml", ".yml", ".mat",
-    ".npy", ".npz", ".h5", ".pkl", ".tps", ".xlsx", ".xls", ".md", ".html", ".htm", ".pdf", ".log",
-    ".py", ".ipynb", ".db", ".ini", ".xmp", ".aae", ".srt", ".vtt",
-))  # fmt: skip
-"""Extensions of labels and of what else lies beside images; nobody looks for points there."""
 COORDINATES = (
     "pixels of the image as it is seen upright (turned as its EXIF entry says): x to the right, "
     "y down, the centre of the top-left pixel is (0, 0); boxes are edges x0, y0, x1, y1, the "
@@ -58,6 +43,10 @@ class Source(NamedTuple):
     @property
     def is_video(self) -> bool:
         return named_as_video(self.path)
+
+    @property
+    def is_tar(self) -> bool:
+        return tars.named_as_tar(self.path)
 
     @property
     def is_unknown(self) -> bool:
@@ -95,39 +84,21 @@ class FoundSources(NamedTuple):
     passed_over: dict[str, tuple[int, Path]]
 
 
-class _Listing:
-    """What is met on the way and not taken."""
-
-    def __init__(self) -> None:
-        self.left_out: dict[Path, None] = {}
-        self.passed_over: dict[str, tuple[int, Path]] = {}
-
-    def takes(self, path: Path) -> bool:
-        """Whether a file in a folder is an image or a video by its name."""
-        suffix = path.suffix.lower()
-        if suffix in VIDEOS and named_as_video(path):
-            return True
-        if suffix in KNOWN and suffix not in VIDEOS:
-            return True
-        if suffix not in BESIDE:
-            count, first = self.passed_over.get(suffix, (0, path))
-            self.passed_over[suffix] = count + 1, first
-        return False
-
-
 @dataclass(frozen=True)
 class InputImage:
-    """An image, or a frame of a video.
+    """An image, a frame of a video, or a member of a tar.
 
     Attributes:
-        name: in the outputs, with folders; a frame's is its video's and its number.
-        file: the image's or the video's.
+        name: in the outputs, with folders; a frame's is its video's and its number, a member's
+            its tar's and its own.
+        file: the image's, the video's or the tar's.
         image: uint8 (H, W, 3) RGB, upright.
         orientation: the EXIF entry of the file, 1 to 8; `image` is turned as it says.
         frame: number in the video, from 0.
         time: of the frame, in seconds.
         rate: frames a second, of those that are looked at.
         pages: of the file, of which this is the first.
+        member: what it is called in its tar.
     """
 
     name: str
@@ -138,47 +109,53 @@ class InputImage:
     time: float | None = None
     rate: float | None = None
     pages: int = 1
+    member: str | None = None
+
+    @property
+    def is_contained(self) -> bool:
+        """Whether its file holds other images beside it."""
+        return self.frame is not None or self.member is not None
 
 
 def images_in(folder: Path) -> list[Path]:
     """The images in a folder and those in it, by name. Raises `DataError` where there is none."""
-    found = [s.path for s in find_sources([str(folder)]).sources if not s.is_video]
+    found = [s.path for s in find_sources([str(folder)]).sources if not (s.is_video or s.is_tar)]
     if not found:
         raise DataError(f"the folder {folder} holds no image, nor do the folders in it")
     return found
 
 
-def find_sources(arguments: Sequence[str]) -> FoundSources:
-    """The images and videos that paths, folders (with those in them) and patterns mean.
+def find_sources(arguments: Sequence[str], listed: Iterable[str] = ()) -> FoundSources:
+    """The images, videos and tars that paths, folders (with those in them) and patterns mean.
 
     A file that is there is meant itself, whatever its name. In folders and by patterns, files
     with an extension of `KNOWN` are found, others are counted; no hidden ones, and nothing in
     folders of earlier predictions. A file is taken once. Names are relative to the folder that
     was given, to what comes before a pattern's first wildcard, or to the file's own folder; where
     two would be equal, all are relative to the folder that all have in common.
+
+    Args:
+        arguments: patterns may have braces, too, as in `data-{000..009}.tar`.
+        listed: absolute paths of files, whatever their names, beside the arguments; their names
+            are relative to the folder that they have in common.
     """
-    looked = _Listing()
+    looked = Listing()
     failures: list[Failure] = []
     bases: dict[Path, Path] = {}
-    for argument in arguments:
-        argument = os.path.expanduser(argument)
-        path = Path(os.path.abspath(argument))
-        if path.is_dir():
-            base, files = path, list(_in_folder(path, path, looked))
-            reason = "the folder holds no image and no video, nor do the folders in it"
-        elif path.exists():
-            base, files, reason = path.parent, [path], ""
-        elif glob.has_magic(argument):
-            # The folder that we are in is no part of the pattern, whatever its name.
-            base = Path(os.path.abspath(_before_wildcards(Path(argument))))
-            files = list(_matches(Path(argument), base, looked))
-            reason = "no image and no video matches"
-        else:
-            base, files, reason = path, [], "there is no such file or folder"
-        if not files:
-            failures.append(Failure(argument, reason))
+    for argument, base, files, reason in resolved(arguments, looked):
+        empty = True
         for file in files:
             bases.setdefault(file, base)
+            empty = False
+        if empty:
+            failures.append(Failure(argument, reason))
+    paths = [Path(path) for path in listed]
+    common = Path(common_folder(os.fspath(path.parent) for path in paths) or os.sep)
+    for path in paths:
+        if path.exists():
+            bases.setdefault(path, common)
+        else:
+            failures.append(Failure(os.fspath(path), NOTHING_THERE))
     names = {file: file.relative_to(base).as_posix() for file, base in bases.items()}
     if max(Counter(n.casefold() for n in names.values()).values(), default=0) > 1:
         names = _names_in_common(list(bases))
@@ -194,48 +171,6 @@ def _names_in_common(files: Sequence[Path]) -> dict[Path, str]:
     return {file: file.relative_to(common).as_posix() for file in files}
 
 
-def _in_folder(folder: Path, base: Path, looked: _Listing) -> Iterator[Path]:
-    for place, names in walk(folder):
-        if not _own_output(place, base, looked.left_out):
-            yield from filter(looked.takes, (place / name for name in names))
-
-
-def _before_wildcards(pattern: Path) -> Path:
-    """The folder in which a pattern is looked for."""
-    plain = []
-    for part in pattern.parts[:-1]:
-        if glob.has_magic(part):
-            break
-        plain.append(part)
-    return Path(*plain)
-
-
-def _matches(pattern: Path, base: Path, looked: _Listing) -> Iterator[Path]:
-    # Pattern ends in an extension of its own: whatever that matches is meant.
-    any_kind = bool(pattern.suffix) and not glob.has_magic(pattern.suffix)
-    for match in sorted(glob.glob(os.fspath(pattern), recursive=True)):
-        path = Path(os.path.abspath(match))
-        if path.is_dir():
-            yield from _in_folder(path, base, looked)
-        elif not _own_output(path.parent, base, looked.left_out) and (
-            any_kind or looked.takes(path)
-        ):
-            yield path
-
-
-def _own_output(folder: Path, base: Path, left_out: dict[Path, None]) -> bool:
-    """Whether a folder below `base`, or one that it is in, was made by a prediction."""
-    for place in (folder, *folder.parents):
-        if place == base or place == place.parent:
-            return False
-        if place in left_out:
-            return True
-        if made_by_predict(place):
-            left_out[place] = None
-            return True
-    return False
-
-
 def read_images(
     sources: Sequence[Source], every: int = 1, options: ImageOptions = STORED
 ) -> Iterator[InputImage | Failure]:
@@ -245,17 +180,37 @@ def read_images(
     A file that cannot be read becomes a `Failure`, and the next ones follow.
     """
     for source in sources:
-        try:
-            yield from _images_of(source, every, options)
-        except HeatkpError as error:
-            yield Failure(source.name, str(error).removeprefix(f"{source.path} "))
-        except (OSError, MemoryError, cv2.error) as error:
-            reason = getattr(error, "err", None) or getattr(error, "strerror", None) or error
-            yield Failure(source.name, f"cannot be read ({reason or 'too large'})")
+        yield from images_of(source, every, options)
 
 
-def _images_of(source: Source, every: int, options: ImageOptions) -> Iterator[InputImage]:
+def images_of(
+    source: Source, every: int = 1, options: ImageOptions = STORED, start: int = 0
+) -> Iterator[InputImage | Failure]:
+    """`read_images` of one file. With `start`, so many of what it would give, failures too, are
+    left out at the beginning; images of a tar are not decoded for that."""
+    return islice(_all_of(source, every, options, start), start, None)
+
+
+def _all_of(
+    source: Source, every: int, options: ImageOptions, start: int
+) -> Iterator[InputImage | Failure]:
+    """At least one; those before `start` may be anything."""
+    try:
+        yield from _images_of(source, every, options, start)
+    except HeatkpError as error:
+        yield Failure(source.name, str(error).removeprefix(f"{source.path} "))
+    except (OSError, MemoryError, cv2.error) as error:
+        reason = getattr(error, "err", None) or getattr(error, "strerror", None) or error
+        yield Failure(source.name, f"cannot be read ({reason or 'too large'})")
+
+
+def _images_of(
+    source: Source, every: int, options: ImageOptions, start: int
+) -> Iterator[InputImage | Failure]:
     suffix = source.path.suffix.lower()
+    if source.is_tar:
+        yield from _members(source, options, start)
+        return
     if source.is_video and (suffix in videos.JPEGS or not videos.begins_as_image(source.path)):
         yield from _frames(source, videos.frames(source.path, every))
         return
@@ -263,13 +218,36 @@ def _images_of(source: Source, every: int, options: ImageOptions) -> Iterator[In
         yield from _frames(source, videos.animation(source.path, every))
         return
     try:
-        yield _still(source, options)
+        image = _still(source, options)
     except DataError as error:
         if source.path.suffix.lower() in UNREADABLE or not source.path.is_file():
             raise
         if videos.begins_as_image(source.path):
             raise
         yield from _tried(source, every, error)
+        return
+    yield image
+
+
+def _members(source: Source, options: ImageOptions, start: int) -> Iterator[InputImage | Failure]:
+    """A tar's images; those that cannot be used are named, and the next ones follow."""
+    for number, member in enumerate(tars.members(source.path, _is_image)):
+        name = f"{source.name}/{member.name}"
+        if number < start:
+            yield Failure(name, "left out")
+            continue
+        try:
+            image, code = tars.decoded(member, options.intensity)
+        except (DataError, cv2.error) as error:
+            yield Failure(name, str(error))
+            continue
+        image = np.ascontiguousarray(upright(image, code))
+        yield InputImage(name, source.path, image, code, member=member.name)
+
+
+def _is_image(name: str) -> bool:
+    stem, suffix = os.path.splitext(name.rpartition("/")[2])
+    return suffix.lower() in (*IMAGES, *UNREADABLE) and not stem.startswith(".")
 
 
 def _tried(source: Source, every: int, error: DataError) -> Iterator[InputImage]:

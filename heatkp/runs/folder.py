@@ -40,7 +40,10 @@ def fold_runs(folder: Path) -> list[Path]:
 
 
 def run_folder(run: str | Path) -> Path:
-    """The folder of a run, which may be named by its weights or its checkpoint."""
+    """The folder of a run, which may be named by its weights or its checkpoint; the current one
+    for a model that comes with heatkp, or from the hub."""
+    if str(run).startswith("hf:/"):
+        return Path()
     path = Path(run)
     if path.is_dir():
         return path

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
-from os import PathLike
+from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ from heatkp.errors import CheckpointError, SettingsError
 from heatkp.models import KeypointModel, build_model, in_order
 from heatkp.models.devices import choose_device
 from heatkp.runs.folder import SETTINGS
+from heatkp.runs.hub import is_hub_name, require_no_code
+from heatkp.runs.record import describe
 from heatkp.runs.weights import fill, read_weights, weights_path
 from heatkp.skeletons import Skeleton, restored, skeleton_of
 
@@ -34,8 +36,8 @@ class Loaded:
         validation: the `fingerprint` of the samples that it was not trained on, where known.
         training: the `fingerprint`, in their order, of those that it was, where known.
         backend: what runs it; None for torch.
-        source: of an exported network, the run whose torch network is loaded where it is asked
-            for.
+        source: the run, file or name that it was loaded from, where known; of an exported network
+            whose torch network is loaded from there where it is asked for.
     """
 
     network: KeypointModel | None
@@ -57,6 +59,16 @@ class Loaded:
                 "an exported network gives points only: name the run that it was made of"
             )
         return self.network
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """What weights need beside them to be loaded as this model, as plain values."""
+        return {
+            **describe(self.settings, self.skeleton, self.box_style),
+            "training": self.training,
+            "validation": self.validation,
+            "progress": self.model.progress,
+        }
 
     @property
     def runner(self) -> Backend:
@@ -141,8 +153,8 @@ def loaded_model(
 def load_run(
     path: str | PathLike[str], device: str | torch.device = "cpu", encoder: Any = None
 ) -> Loaded:
-    """The best model of a run folder, or of a `.safetensors` or `.ckpt` file, on a device as
-    `choose_device` takes it.
+    """The best model of a run folder, of a `.safetensors` or `.ckpt` file, one that comes with
+    heatkp, or one on the hub (`hf://owner/name`), on a device as `choose_device` takes it.
 
     `encoder` is a torch module like the one that it was trained with, where that was one of the
     user's own and cannot be made from its name; the file's weights take the place of its own.
@@ -163,6 +175,10 @@ def load_run(
         progress = float(description.get("progress", 1.0))
     except (KeyError, TypeError, ValueError, SettingsError) as error:
         raise CheckpointError(f"{file}: its description is damaged: {error}") from None
+    if is_hub_name(path):
+        settings.data.cache = "auto"  # a stranger chooses no folder to write to
+        if encoder is None:
+            require_no_code(path, settings.model)
     if saved.is_file():
         stated = parse_settings(read_yaml(saved), str(saved), stored=True)
         if stated.head.name != settings.head.name:
@@ -187,5 +203,7 @@ def load_run(
     fill(model, state, file, settings.head.name)
     model.set_progress(progress)  # they are read as they were when they were chosen
     model.to(device).eval()
-    known = (description.get(part) for part in ("validation", "training"))
-    return Loaded(model, settings, skeleton, box_style, *known)
+    return Loaded(
+        model, settings, skeleton, box_style, description.get("validation"),
+        description.get("training"), source=fspath(path),
+    )  # fmt: skip

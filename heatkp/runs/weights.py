@@ -18,6 +18,7 @@ from heatkp.errors import CheckpointError
 from heatkp.files import replacing, utf8_path
 from heatkp.models import KeypointModel
 from heatkp.runs.folder import FINDER, LAST, WEIGHTS, fold_folder, is_folds
+from heatkp.runs.hub import fetch, is_hub_name
 from heatkp.text import existing
 
 PACKAGED = Path(heatkp.__file__).parent / "weights"
@@ -62,8 +63,10 @@ def _read_checkpoint(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any
 
 
 def weights_path(path: str | os.PathLike[str]) -> Path:
-    """The file of weights that a run folder, a path to a file, or the name of a model that
-    comes with heatkp, means."""
+    """The file of weights that a run folder, a path to a file, the name of a model that comes
+    with heatkp, or of one on the hub (`hf://owner/name`), means. Raises `CheckpointError`."""
+    if is_hub_name(path):
+        return fetch(path)
     path = Path(existing(os.fspath(path)))
     packaged = PACKAGED / f"{path}.safetensors"
     if not path.exists() and path.name == str(path) and packaged.is_file():

@@ -7,7 +7,6 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +31,7 @@ from heatkp.models import KeypointModel, build_model
 from heatkp.models.devices import choose_device
 from heatkp.models.encoders import input_statistics
 from heatkp.runs.starting import source_statistics, start_from, transfer_to
-from heatkp.text import is_text, json_text
+from heatkp.text import json_text
 from heatkp.training.callbacks import (
     BestWeights,
     DataWait,
@@ -45,6 +44,7 @@ from heatkp.training.callbacks import (
     Stretched,
     moving_average,
 )
+from heatkp.training.loggers import RunLoggers
 from heatkp.training.module import ALONE, KeypointModule
 from heatkp.training.processes import (
     ConsoleKind,
@@ -73,6 +73,7 @@ class Prepared:
     settings: Settings
     data: KeypointDataModule
     module: KeypointModule
+    loggers: RunLoggers
 
 
 def _preload(data: KeypointDataModule, console: Console) -> None:
@@ -125,6 +126,7 @@ def prepare(
     several processes this is.
     """
     settings = settings.model_copy(deep=True)
+    loggers = RunLoggers(settings)  # before minutes of work
     if (settings.model.mean is None) != (settings.model.std is None):
         raise SettingsError("model.mean and model.std: give both, with one number per channel")
     if settings.trainer.threads:
@@ -166,7 +168,7 @@ def prepare(
     style = BoxStyle.of(loaded.train) if settings.data.crop == "box" else None
     description = runs.describe(settings, loaded.skeleton, style, loaded.train, loaded.val)
     module = KeypointModule(model, settings, description, mine)
-    return Prepared(settings, data, module)
+    return Prepared(settings, data, module, loggers)
 
 
 @contextmanager
@@ -222,17 +224,6 @@ def _callbacks(
     return [*found, wait, history, ProgressLine(console, wait), LastCheckpoint(run / runs.LAST)]
 
 
-def _loggers(run: Path, console: Console) -> Any:
-    if find_spec("tensorboard") is None:
-        return False
-    if not is_text(str(run)):
-        console.print(f"no TensorBoard files: it takes no folder that is not UTF-8 ({run})")
-        return False
-    from lightning.pytorch.loggers import TensorBoardLogger
-
-    return TensorBoardLogger(run, name="tensorboard", version="")
-
-
 def validation_epochs(settings: Settings) -> int:
     # Lightning counts from the first epoch; a period that divides the run validates its last.
     period, epochs = settings.trainer.validate_every, settings.trainer.epochs
@@ -274,7 +265,7 @@ def fit(
         several["num_nodes"] = mine.nodes
         several["sync_batchnorm"] = settings.trainer.sync_batchnorm
     pl.seed_everything(settings.trainer.seed, workers=True, verbose=False)
-    with _quiet():
+    with _quiet(), prepared.loggers.opened(run, console) as loggers:
         trainer = pl.Trainer(
             accelerator="gpu" if device.type == "cuda" else device.type,
             devices=mine.local_world,
@@ -283,9 +274,9 @@ def fit(
             accumulate_grad_batches=settings.optimiser.accumulate,
             check_val_every_n_epoch=period,
             deterministic="warn" if settings.trainer.deterministic else None,
-            callbacks=[*own, *callbacks],
+            callbacks=[*own, *callbacks, prepared.loggers.settings_logged()],
             limit_val_batches=1.0 if settings.data.validates else 0,
-            logger=_loggers(run, console),
+            logger=loggers,
             plugins=[SafeCheckpointIO(), cluster_environment(mine)],
             use_distributed_sampler=False,
             enable_progress_bar=False,
@@ -332,8 +323,10 @@ def finish(prepared: Prepared, run: Path) -> dict[str, Any]:
     errors = predict_dataset(best.model, prepared.data.val_set, settings.trainer.batch_size)
     metrics = summarise(errors, skeleton)
     metrics["split"] = "val"
+    metrics["training_samples"] = len(prepared.data.train_set)
     draw(RunData(run, settings, skeleton, prepared.data.val_set, errors), run)
     write_text(run / runs.METRICS, json_text(metrics, indent=1) + "\n")
+    prepared.loggers.finish(metrics)
     return metrics
 
 
@@ -363,6 +356,7 @@ def _finish_unmeasured(prepared: Prepared, run: Path) -> dict[str, Any]:
         "epochs": epochs[-1], "train_loss": losses[-1],
     }  # fmt: skip
     write_text(run / runs.METRICS, json_text(metrics, indent=1) + "\n")
+    prepared.loggers.finish(metrics)
     return metrics
 
 

@@ -33,6 +33,7 @@ MAY_CHANGE = (
     "trainer.epochs", "trainer.early_stopping", "trainer.device", "trainer.devices",
     "trainer.num_nodes", "trainer.strategy", "trainer.compile", "trainer.threads", "data.path",
     "data.train", "data.val", "data.test", "data.workers", "data.cache", "data.cache_mb",
+    "trainer.loggers",
 )  # fmt: skip
 """Settings that may be given to a run that goes on."""
 

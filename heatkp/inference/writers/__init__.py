@@ -15,12 +15,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from heatkp.inference.writers._base import About, BaseWriter, Names, TextFile, Writer
+from heatkp.inference.writers._entries import image_entry, read_entry
 from heatkp.inference.writers._label_sets import LabelSetFiles
 from heatkp.registry import PREDICTION_FORMATS, WRITERS, register_writer
 
 __all__ = [
     "WRITERS", "About", "BaseWriter", "LabelSetFiles", "Names", "TextFile", "Writer",
-    "create_writer", "prints", "register_writer",
+    "create_writer", "image_entry", "prints", "read_entry", "register_writer",
 ]  # fmt: skip
 
 

@@ -125,7 +125,8 @@ def rounded(value: float, digits: int) -> float | None:
 
 
 def path_from(folder: Path | None, input_image: InputImage) -> str:
-    """The image's file seen from a folder (or from here), and a frame's number below it."""
+    """The image's file seen from a folder (or from here), and a frame's number, or a member's name,
+    below it."""
     try:
         # `..` leads out of where a link leads to, not out of the link.
         file = os.path.join(os.path.realpath(input_image.file.parent), input_image.file.name)
@@ -133,4 +134,6 @@ def path_from(folder: Path | None, input_image: InputImage) -> str:
     except ValueError:  # on another drive
         path = input_image.file.as_posix()
     path = name_to_text(path)
+    if input_image.member is not None:
+        return f"{path}/{name_to_text(input_image.member)}"
     return path if input_image.frame is None else f"{path}/{input_image.frame:06d}"

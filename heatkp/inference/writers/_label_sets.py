@@ -42,7 +42,7 @@ def as_object(found: Keypoints, file: Path) -> Object:
 
 def _origin(image: InputImage) -> Origin:
     height, width = image.image.shape[:2]
-    if image.frame is not None:
+    if image.is_contained:
         return Origin(None, (width, height), False, lambda: image.image)
     return of_file(image.file, read_header(image.file), True, lambda: image.image)
 

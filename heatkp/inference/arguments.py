@@ -1,0 +1,134 @@
+"""What is typed to mean many files: braces, and lists of paths."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from tempfile import TemporaryFile
+from typing import IO
+
+from heatkp.errors import DataError, SettingsError
+from heatkp.files import reason
+
+STANDARD_INPUT = "-"
+MOST_OF_A_PATTERN = 10**6
+_BRACES = re.compile(r"\{(\d+)\.\.(\d+)\}|\{([^{}]*,[^{}]*)\}")
+
+
+def has_braces(text: str) -> bool:
+    """Whether `expand_braces` gives anything else than the text."""
+    return _BRACES.search(text) is not None
+
+
+def expand_braces(text: str) -> list[str]:
+    """What a pattern with braces means, in order, as shells and webdataset have it.
+
+    A range has as many digits as its first number where that begins with a zero. Raises
+    `SettingsError` for more than `MOST_OF_A_PATTERN`.
+
+    >>> expand_braces("{train,val}-{08..10}.tar")[:4]
+    ['train-08.tar', 'train-09.tar', 'train-10.tar', 'val-08.tar']
+    """
+    parts: list[list[str]] = []
+    total, last = 1, 0
+    for match in _BRACES.finditer(text):
+        count = _count(match)
+        total *= count
+        if total > MOST_OF_A_PATTERN:
+            raise SettingsError(
+                f"{text} means more than {MOST_OF_A_PATTERN} files: write a shorter range, or name "
+                "them in a file with --list"
+            )
+        parts += [[text[last : match.start()]], _values(match)]
+        last = match.end()
+    parts.append([text[last:]])
+    return ["".join(choice) for choice in itertools.product(*parts)]
+
+
+def _count(match: re.Match[str]) -> int:
+    if match[3] is not None:
+        return match[3].count(",") + 1
+    # Numbers of thousands of digits are no numbers to Python.
+    if max(len(match[1]), len(match[2])) > 18:
+        return MOST_OF_A_PATTERN + 1
+    return abs(int(match[2]) - int(match[1])) + 1
+
+
+def _values(match: re.Match[str]) -> list[str]:
+    if match[3] is not None:
+        return match[3].split(",")
+    first, last = int(match[1]), int(match[2])
+    step = 1 if first <= last else -1
+    padded = any(len(m) > 1 and m.startswith("0") for m in (match[1], match[2]))
+    width = max(len(match[1]), len(match[2])) if padded else 0
+    return [f"{number:0{width}d}" for number in range(first, last + step, step)]
+
+
+class PathList:
+    """The paths in a file, one a line, which can be gone through several times.
+
+    Empty lines mean nothing. Paths are absolute; relative ones start where we are. They are not
+    looked at. Closing it is the context's.
+    """
+
+    def __init__(self, file: str | os.PathLike[str]) -> None:
+        """`-` is standard input, which is put aside on the disk. Raises `DataError`."""
+        self.name = os.fspath(file)
+        self._stack = ExitStack()
+        try:
+            if self.name == STANDARD_INPUT:
+                self._file: IO[bytes] = self._stack.enter_context(TemporaryFile())  # noqa: SIM115
+                stream = getattr(sys.stdin, "buffer", None)
+                for block in _blocks(stream):
+                    self._file.write(block)
+            else:
+                self._file = self._stack.enter_context(open(self.name, "rb"))  # noqa: SIM115
+        except OSError as error:
+            self._stack.close()
+            raise DataError(f"--list {self.name} cannot be read ({reason(error)})") from None
+
+    def __enter__(self) -> PathList:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def __iter__(self) -> Iterator[str]:
+        self._file.seek(0)
+        for line in self._file:
+            text = os.fsdecode(line.rstrip(b"\r\n"))
+            if "\0" in text:
+                raise DataError(
+                    f"--list {self.name} is no text: it holds paths of files, one a line"
+                )
+            if text:
+                yield os.path.abspath(os.path.expanduser(text))
+
+
+def _blocks(stream: IO[bytes] | None) -> Iterator[bytes]:
+    while stream is not None and (block := stream.read(2**20)):
+        yield block
+
+
+def common_folder(places: Iterable[str]) -> str | None:
+    """The folder that absolute paths of folders have in common, the first itself if it is the
+    only one; None of none.
+
+    Raises `SettingsError` where they have none, as on several drives.
+    """
+    common: str | None = None
+    for place in places:
+        if common is None:
+            common = place
+        elif place != common and not place.startswith(os.path.join(common, "")):
+            try:
+                common = os.path.commonpath([common, place])
+            except ValueError:
+                raise SettingsError(
+                    f"{common} and {place} have no folder in common: predict on each apart"
+                ) from None
+    return common

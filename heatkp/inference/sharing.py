@@ -1,0 +1,78 @@
+"""Models written to files, to folders for the Hugging Face hub, and to the hub."""
+
+from __future__ import annotations
+
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from heatkp.errors import SettingsError
+from heatkp.hub import push_model, save_model
+from heatkp.models import KeypointModel
+from heatkp.runs import WEIGHTS, Loaded, save_weights
+
+
+class Sharing:
+    """What a predictor can do with the model that it has loaded."""
+
+    loaded: Loaded
+
+    @property
+    def model(self) -> KeypointModel:
+        """The torch network. Raises `CheckpointError` for an exported one, which has none."""
+        return self.loaded.model
+
+    def save(self, path: str | PathLike[str], overwrite: bool = False) -> Path:
+        """Write all that `load_model` needs; gives the file.
+
+        Args:
+            path: a folder, which is made, or a file that ends in `.safetensors`.
+            overwrite: replace weights that are there.
+
+        Raises:
+            SettingsError: where weights are there already, or nothing can be written.
+        """
+        target = Path(path)
+        target = target if target.suffix == ".safetensors" else target / WEIGHTS
+        if target.exists() and not overwrite:
+            raise SettingsError(f"{target} exists already; give another place, or overwrite=True")
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            save_weights(target, self.model, self.loaded.description)
+        except OSError as error:
+            raise SettingsError(f"cannot write {target}: {error.strerror or error}") from None
+        return target
+
+    def save_pretrained(
+        self,
+        folder: str | PathLike[str],
+        *,
+        license: str | None = None,
+        metrics: dict[str, Any] | None = None,
+        overwrite: bool = False,
+    ) -> Path:
+        """Write a folder to share: weights, `config.json` and a model card, made from the run.
+
+        `load_model` takes the folder. Arguments and errors are those of `heatkp.hub.save_model`.
+        """
+        return save_model(self.loaded, folder, None, license, metrics, overwrite)
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        private: bool | None = None,
+        token: str | bool | None = None,
+        license: str | None = None,
+        metrics: dict[str, Any] | None = None,
+        revision: str | None = None,
+        commit_message: str = "Upload a model of heatkp",
+    ) -> str:
+        """Upload what `save_pretrained` writes to the Hugging Face hub; gives the page's address.
+        `load_model("hf://owner/name")` loads it from there.
+
+        The arguments and errors are those of `heatkp.hub.push_model`; `repo_id` is `owner/name`.
+        """
+        return push_model(
+            self.loaded, repo_id, private, token, license, metrics, revision, commit_message
+        )
