@@ -18,7 +18,7 @@ from heatkp.data.memory import given_samples
 from heatkp.errors import SettingsError
 from heatkp.runs import LAST, METRICS, SETTINGS, fold_folder, fold_runs, load_run
 from heatkp.skeletons import Skeleton
-from heatkp.training import fit, resuming
+from heatkp.training import tasks
 
 if TYPE_CHECKING:
     from heatkp.evaluation.out_of_fold import OutOfFold
@@ -137,10 +137,10 @@ def train(
     if resume is not None:
         changed = _changed(data, given, assignments, settings, out, config)
         folder = Path(resume)
-        metrics = resuming.resume(folder, console, changes=changed, given=given, encoder=encoder)
+        metrics = tasks.resume(folder, console, changed, given, encoder)
         return Run(folder, metrics, encoder)
     chosen = _settings(data, given, assignments, config, settings)
-    folder, metrics = fit.train(chosen, None if out is None else Path(out), console, given=given)
+    folder, metrics = tasks.train(chosen, None if out is None else Path(out), console, given=given)
     own = chosen.model.encoder
     return Run(folder, metrics, None if isinstance(own, str) else own)
 

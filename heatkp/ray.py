@@ -26,6 +26,7 @@ from heatkp.inference.batches import Prediction, predictions
 from heatkp.inference.detectors import Detector, create_detector
 from heatkp.inference.keypoints import Keypoints
 from heatkp.inference.predictor import load_model
+from heatkp.inference.regions import SEARCHED
 from heatkp.inference.sources import Failure, InputImage
 from heatkp.runs import weights_path
 from heatkp.runs.hub import is_hub_name
@@ -71,8 +72,8 @@ def predict(
         model: as `heatkp.load_model` takes it; all machines must see the folder or file.
         column: which holds the pictures; None: the first that is there of `image`, `bytes`
             and `path`.
-        boxes: `faces`, `image`, or the column that holds a picture's boxes, (N, 4) edges (x0, y0,
-            x1, y1) in its pixels; null means none. None: `faces` for a model of faces in boxes,
+        boxes: `objects`, `image`, or the column that holds a picture's boxes, (N, 4) edges (x0, y0,
+            x1, y1) in its pixels; null means none. None: `objects` for a model that finds them,
             else `image`.
         workers: how many actors, or the least and the most of them.
         num_cpus, num_gpus: of each; as many threads as processors. A part of a GPU will do.
@@ -145,9 +146,10 @@ def picture_column(columns: Iterable[str], column: str | None) -> str:
 
 def _require_columns(columns: Iterable[str], boxes: str | None) -> None:
     there = list(columns)
-    if boxes not in (None, "faces", "image", *there):
+    if boxes not in (None, "objects", "faces", "image", *there):
         raise SettingsError(
-            f"boxes={boxes!r} is neither faces, image, nor a column among {', '.join(there)}"
+            f"boxes={boxes!r} is neither objects, faces, image, nor a column among "
+            f"{', '.join(there)}"
         )
     taken = [name for name in (OBJECTS, ERROR) if name in there]
     if taken:
@@ -179,13 +181,14 @@ class Finder:
         cv2.setNumThreads(threads)
         self.predictor = load_model(model, device, detector, runtime, precision=precision)
         if boxes is None:
-            boxes = "faces" if self.predictor.finds_faces else "image"
+            boxes = "objects" if self.predictor.finds_objects else "image"
         if boxes != "image" and self.predictor.framing.box_scale is None:
             raise SettingsError(
                 f"{model} was trained on whole images and takes no boxes: leave out boxes={boxes!r}"
             )
-        if boxes == "faces" and isinstance(detector, str):
-            self.predictor.detector = create_detector(detector)  # once, not for each batch
+        own = self.predictor.detector
+        if boxes in SEARCHED and isinstance(own, str):
+            self.predictor.detector = create_detector(own)  # once, not for each batch
         self.column, self.boxes, self.keep_pixels = column, boxes, keep_pixels
         self.batch_size = batch_size
         self.options: dict[str, Any] = {"passes": passes, "flip_test": flip_test}
@@ -196,7 +199,7 @@ class Finder:
         _require_columns(table.column_names, self.boxes)
         pictures = _values(table.column(column))
         boxes: Any = self.boxes
-        if boxes not in ("faces", "image"):
+        if boxes not in (*SEARCHED, "image"):
             given = [value.as_py() for value in table.column(boxes)]
             boxes = lambda image: _edges(given[int(image.name)])  # noqa: E731
         inputs = (self._input(i, value) for i, value in enumerate(pictures))

@@ -55,8 +55,11 @@ def time_parts(
     """
     names = [fspath(path) for path in images]
     if passes is None:
-        passes = 1 if predictor.box_style is None else 2
-    detector = create_detector("auto") if predictor.finds_faces else None
+        passes = predictor.usual_passes
+    detector = None
+    if predictor.finds_objects:
+        own = predictor.detector
+        detector = create_detector(own) if isinstance(own, str) else own
     rounds = [_once(predictor, names, passes, detector) for _ in range(ROUNDS + 1)][1:]
     return [
         Part(name, 1e3 * float(np.median([one[name] for one in rounds])) / len(names))

@@ -24,6 +24,7 @@ EXAMPLES = """\b
 Examples:
   heatkp data synth --n 500 faces/
   heatkp data synth --n 100 --size 256 --skeleton face58 --seed 7 faces58/
+  heatkp data synth --n 200 --size 480 --objects 1-12 crowds/
 """
 
 INFO_EXAMPLES = """\b
@@ -46,35 +47,61 @@ for _command in (*OF_SETS, *OF_LABELS):
 
 @data.command(epilog=EXAMPLES)
 @click.argument("out", type=click.Path())
-@click.option("--n", "count", type=click.IntRange(1), default=500, show_default=True)
-@click.option("--size", type=click.IntRange(48, 512), default=128, show_default=True,
-              help="Width and height in pixels.")  # fmt: skip
+@click.option("--n", "count", type=click.IntRange(1), default=500, show_default=True,
+              help="Images.")  # fmt: skip
+@click.option("--size", type=click.IntRange(48, 2048), default=128, show_default=True,
+              help="Width and height in pixels; of one face at most 512.")  # fmt: skip
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @click.option("--skeleton", type=click.Choice(["face68", "face58"]), default="face68",
               show_default=True, help="Layout of the labels.")  # fmt: skip
-def synth(out: str, count: int, size: int, seed: int, skeleton: str) -> None:
+@click.option("--objects", metavar="N-M",
+              help="Draw from N to M faces in each image, 20 to 200 pixels wide, which overlap, "
+              "instead of one that fills it; labelled in face68.")  # fmt: skip
+def synth(out: str, count: int, size: int, seed: int, skeleton: str, objects: str | None) -> None:
     """Draw faces with exact labels: PNG files and COCO keypoints in a new folder OUT."""
     from dataclasses import replace
 
     from rich.progress import track
 
     from heatkp.cli.console import PlainConsole
-    from heatkp.data.drawn import drawn_sample
+    from heatkp.data.drawn import drawn_sample, scene_samples
     from heatkp.data.samples import Labels
     from heatkp.data.writers import write_labels
     from heatkp.files import require_new
     from heatkp.skeletons import SKELETONS
 
     target, layout = Path(out), SKELETONS[skeleton]
+    many = _counts(objects, size, skeleton)
     require_new(target)  # before minutes of drawing
     console = PlainConsole()
-    samples = [
-        replace(drawn_sample(seed, index, layout, size), id=f"{index:06d}")
-        for index in track(range(count), "drawing", console=console, transient=True)
-    ]
+    samples = []
+    for index in track(range(count), "drawing", console=console, transient=True):
+        if many is None:
+            samples.append(replace(drawn_sample(seed, index, layout, size), id=f"{index:06d}"))
+        else:
+            samples += scene_samples(seed, index, (size, size), many)
     write_labels(Labels(layout, samples), target, "coco")
-    console.print(f"{count} faces in {target}; train with: heatkp train --data {target}",
+    task = "" if many is None else " --task finder+points"
+    faces = f"{len(samples)} faces" if many is None else f"{len(samples)} faces, {count} images"
+    console.print(f"{faces} in {target}; train with: heatkp train --data {target}{task}",
                   highlight=False, soft_wrap=True)  # fmt: skip
+
+
+def _counts(text: str | None, size: int, skeleton: str) -> tuple[int, int] | None:
+    """The least and the greatest number that --objects gives. Raises `SettingsError`."""
+    from heatkp.errors import SettingsError
+
+    if text is None:
+        if size > 512:
+            raise SettingsError("--size: one face is at most 512 pixels; draw several (--objects)")
+        return None
+    first, dash, last = (part.strip() for part in text.partition("-"))
+    last = last if dash else first
+    if not (first.isdecimal() and last.isdecimal() and 1 <= int(first) <= int(last)):
+        raise SettingsError(f"--objects {text!r}: write the least and the greatest, as in 1-40")
+    if skeleton != "face68":
+        raise SettingsError("--objects: images of several faces are labelled in face68")
+    return int(first), int(last)
 
 
 @data.command(epilog=INFO_EXAMPLES)

@@ -43,10 +43,13 @@ def export(
     decoder are inside. It is compared with the model on held-out images, and not written where it
     deviates. Beside it: model.json, which says what a program has to know, and small programs.
     """
+    import shutil
     from pathlib import Path
 
     from heatkp.cli.console import PlainConsole, say
     from heatkp.evaluation.exporting import export_run
+    from heatkp.files import replacing
+    from heatkp.runs import finder_path
 
     console = PlainConsole()
     ending = to if precision == "f32" else f"{to}-{precision}"
@@ -64,3 +67,10 @@ def export(
         say(console, f"NME, {name}, of {samples} objects: {before:.4%} before, {after:.4%} after")
     say(console, f"Written to {target} ({done.exported.size / 1e6:.1f} MB): "
                  + ", ".join(done.exported.files))  # fmt: skip
+    finder = finder_path(run)
+    if finder is not None:
+        with replacing(Path(target) / finder.name) as part:
+            shutil.copyfile(finder, part)
+        say(
+            console, f"{finder.name} lies beside it: heatkp predict finds objects with it and torch"
+        )

@@ -17,6 +17,7 @@ Examples:
   heatkp predict holidays/ 'more/**/*.png' clip.mp4 --format csv --format coco --out found
   heatkp predict me.jpg --box 210,80,420,330 --model runs/kl-1
   heatkp predict faces/ --boxes labels.xml --passes 2 --flip-test
+  heatkp predict clip.mp4 --model runs/finder-softargmax-1 --max-objects 2
   heatkp predict photos/ --shard 3/100 --out found
   heatkp predict --merge found --format parquet
   heatkp predict me.jpg --format json --out - | jq '.images[].objects[].points[30]'
@@ -34,21 +35,27 @@ DEFAULT = "predictions"
               "heatkp, hf://OWNER/NAME on the Hugging Face hub, or a folder that heatkp export "
               "wrote.")  # fmt: skip
 @click.option("--boxes", "where", metavar="HOW",
-              help="Where the objects are: `faces` finds faces, `image` takes the whole image, a "
+              help="Where the objects are: `objects` finds them, with the run's own finder or a "
+              "detector of faces, `image` takes the whole image, a "
               "FILE with boxes (imglab .xml, COCO .json) says so, in pixels as for training (as "
-              "stored, unless data.orient); `auto` is `faces` for a model of faces in boxes, else "
-              "`image`.  "
-              "[default: auto]")  # fmt: skip
+              "stored, unless data.orient); `auto` is `objects` for a model that can find them, "
+              "else `image`.  [default: auto]")  # fmt: skip
 @click.option("--box", "edges", multiple=True, metavar="X0,Y0,X1,Y1",
               help="Edges of the object: one for each of several images, in their order, or any "
               "number for one image or video.")  # fmt: skip
 @click.option("--detector", cls=NameOption, registry=DETECTORS,
-              help="What finds objects: {names}.  [default: auto, the first that is installed]",
-              )  # fmt: skip
+              help="What finds objects: {names}, or a RUN that holds a finder.  [default: the "
+              "model's own finder, else the first that is installed]")  # fmt: skip
 @click.option("--min-score", type=float, help="Leave out what the detector is less sure of; "
-              "the scale is the detector's.")  # fmt: skip
-@click.option("--max-faces", type=click.IntRange(1),
+              "the scale is the detector's, 0 to 1 for a finder.")  # fmt: skip
+@click.option("--max-objects", "--max-faces", "max_objects", type=click.IntRange(1),
               help="Take the surest so many of each image.")  # fmt: skip
+@click.option("--nms", type=click.FloatRange(0, 1, min_open=True),
+              help="Of two boxes that share more than this of their common area, leave out the "
+              "less sure one.  [default: the detector's]")  # fmt: skip
+@click.option("--tile", type=click.IntRange(0), metavar="PIXELS",
+              help="Look for objects in overlapping squares of this side, for small objects in "
+              "large images; 0: in whole images.  [default: the finder's]")  # fmt: skip
 @click.option("--passes", type=click.IntRange(1, 2),
               help="2: look again, at a box around what was found first.  [default: the model's]"
               )  # fmt: skip

@@ -10,6 +10,7 @@ from heatkp.cli.common import parse_box
 
 if TYPE_CHECKING:
     from heatkp.inference.batches import Boxes
+    from heatkp.inference.detectors import Detector
     from heatkp.inference.predictor import Predictor
     from heatkp.inference.sources import FoundSources
 
@@ -33,7 +34,9 @@ class Options(NamedTuple):
     edges: tuple[str, ...] = ()
     detector: str | None = None
     min_score: float | None = None
-    max_faces: int | None = None
+    max_objects: int | None = None
+    nms: float | None = None
+    tile: int | None = None
     passes: int | None = None
     flip_test: bool = False
     batch_size: int = 16
@@ -58,7 +61,8 @@ def framing_note(request: Request) -> str:
         return ""
     return (
         "the model was trained on boxes and there are none, so it looks at whole images, one "
-        "object each: give --boxes or --box"
+        "object each: give --boxes or --box, or train one that finds its objects with heatkp "
+        "train --task finder+points"
     )
 
 
@@ -85,9 +89,8 @@ def asked(found: FoundSources, options: Options, paths: Sequence[Path] | None = 
     `paths` are of all inputs, where a file of boxes is to know more than what was found.
     """
     from heatkp.errors import SettingsError
-    from heatkp.inference.batches import PickyDetector
-    from heatkp.inference.detectors import create_detector
     from heatkp.inference.predictor import load_model
+    from heatkp.inference.regions import SEARCHED
 
     if options.edges and options.where is not None:
         raise SettingsError("--box says where the objects are: leave out --boxes")
@@ -97,33 +100,60 @@ def asked(found: FoundSources, options: Options, paths: Sequence[Path] | None = 
     if paths is None:
         paths = [source.path for source in found.sources]
     boxes, notes = _given_boxes(found, options, paths, predictor.image_options.orient)
-    if predictor.framing.box_scale is None and (callable(boxes) or boxes == "faces"):
+    if predictor.framing.box_scale is None and (callable(boxes) or boxes in SEARCHED):
         raise SettingsError(
             f"{options.model} was trained on whole images and takes no boxes: leave them out"
         )
     predictor.engine.check(options.passes or 1, options.flip_test)
     if boxes == "auto":
-        boxes = "faces" if predictor.finds_faces else "image"
+        looks = predictor.finds_objects or (
+            options.detector is not None and predictor.framing.box_scale is not None
+        )
+        boxes = "objects" if looks else "image"
     of_detector = {
         "--detector": options.detector,
         "--min-score": options.min_score,
-        "--max-faces": options.max_faces,
+        "--max-objects": options.max_objects,
+        "--nms": options.nms,
+        "--tile": options.tile,
     }
-    if boxes == "faces":
-        detector = create_detector(options.detector or "auto")
-        predictor.detector = PickyDetector(detector, options.min_score, options.max_faces)
+    if boxes in SEARCHED:
+        if boxes == "faces" or options.detector is not None or predictor.finds_objects:
+            predictor.detector = _detector(predictor, options)
+        predictor.check_boxes(str(boxes))
     elif given := [name for name, value in of_detector.items() if value is not None]:
         raise SettingsError(
             f"{given[0]} is about a detector, but none is used here: leave it out, or add "
-            "--boxes faces"
+            "--boxes objects"
         )
     return Request(options, predictor, boxes, notes)
+
+
+def _detector(predictor: Predictor, options: Options) -> Detector:
+    """What finds the model's objects, with the options of the command.
+
+    Raises `SettingsError` and `CheckpointError` for a detector that is none.
+    """
+    from heatkp.errors import SettingsError
+    from heatkp.inference.batches import PickyDetector
+    from heatkp.inference.finder import Finder, open_detector
+    from heatkp.inference.tiles import SMALLEST, Tiled
+
+    if options.tile and options.tile < SMALLEST:
+        raise SettingsError(f"--tile {options.tile}: a tile is {SMALLEST} pixels wide or more")
+    own = predictor.detector
+    if options.detector is not None or isinstance(own, str):
+        own = open_detector(options.detector or str(own), options.device)
+    least, most, nms = options.min_score, options.max_objects, options.nms
+    if isinstance(own, Finder):
+        return own.with_options(min_score=least, most=most, nms=nms, tile=options.tile)
+    return PickyDetector(Tiled(own, options.tile) if options.tile else own, least, most, nms)
 
 
 def _given_boxes(
     found: FoundSources, options: Options, paths: Sequence[Path], upright: bool
 ) -> tuple[Boxes | str, tuple[str, ...]]:
-    """`auto`, `faces`, `image`, or what gives the boxes of --box or of a file, which are
+    """`auto`, `objects`, `faces`, `image`, or what gives the boxes of --box or of a file, which are
     `upright` where the model's labels were; and notes."""
     from heatkp.errors import SettingsError
     from heatkp.inference.box_files import BoxFile
@@ -131,12 +161,12 @@ def _given_boxes(
     if options.edges:
         return _typed_boxes(found, options.edges), ()
     where = options.where or "auto"
-    if where in ("auto", "faces", "image"):
+    if where in ("auto", "objects", "faces", "image"):
         return where, ()
     path = Path(where)
     if not path.is_file():
         raise SettingsError(
-            f"--boxes {where}: there is no such file; give auto, faces, image, or a file"
+            f"--boxes {where}: there is no such file; give auto, objects, image, or a file"
         )
     file = BoxFile(path, paths, upright)
     return file.find, file.notes

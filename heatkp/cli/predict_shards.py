@@ -44,7 +44,9 @@ def predict_one(
         raise SettingsError(
             "--format: shards write parts; choose formats when all are done, with --merge"
         )
-    file = options.where if options.where not in (None, "auto", "faces", "image") else None
+    file = (
+        options.where if options.where not in (None, "auto", "objects", "faces", "image") else None
+    )
     found = list_inputs(inputs, shard, listed, keep_paths=file is not None)
     console, aside = PlainConsole(), PlainConsole(stderr=True)
     for folder in found.left_out:

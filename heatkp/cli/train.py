@@ -14,6 +14,7 @@ from heatkp.registry import HEADS
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from heatkp.config import Settings
     from heatkp.training.folds import Trained
 
 EXAMPLES = """\b
@@ -23,6 +24,7 @@ Examples:
   heatkp train --config configs/part1_nose.yaml --data imm/
   heatkp train --set model.encoder=mobilenet_v2 --set augmentation.rotation=30
   heatkp train --data labels/ --folds 5
+  heatkp train --data labels/ --task finder+points
   heatkp train --resume runs/softargmax-1
   heatkp train --resume runs/softargmax-1 --epochs 40
 """
@@ -33,6 +35,10 @@ Examples:
 @click.option(
     "--head", cls=NameOption, registry=HEADS, help="One of: {names}.  [default: softargmax]"
 )
+@click.option("--task", type=click.Choice(["points", "finder", "finder+points"]),
+              help="What is trained: the points of one object; what finds objects in images with "
+              "many; or both, for heatkp predict to go from image to points.  [default: points]",
+              )  # fmt: skip
 @click.option(
     "--data", type=click.Path(), help="Folder or file of labelled images; none: drawn faces."
 )
@@ -87,7 +93,7 @@ def train(
     console.quiet = not place().first
     if resume is not None:
         from heatkp.runs import is_folds
-        from heatkp.training import resuming
+        from heatkp.training import tasks
 
         run = Path(resume)
         if is_folds(run):
@@ -95,7 +101,7 @@ def train(
 
             report_folds(console, resume_folds(run, console, changes(given, assignments)))
             return
-        report(console, run, resuming.resume(run, console, changes=changes(given, assignments)))
+        report(console, run, tasks.resume(run, console, changes(given, assignments)))
         return
 
     from heatkp.config import expand_path, ignored, read_yaml
@@ -105,13 +111,11 @@ def train(
     path = settings.data.place
     where = "drawn faces" if path is None else expand_path(path, "data.path")
 
-    from heatkp.training import fit
+    from heatkp.training import tasks
 
-    console.print(
-        f"heatkp: head {settings.head.name}, {where}, "
-        f"input {settings.data.size[0]}x{settings.data.size[1]}, {settings.trainer.epochs} epochs",
-        highlight=False, soft_wrap=True,
-    )  # fmt: skip
+    if folds:
+        tasks.require_points(settings, "--folds")
+    console.print(_told(settings, str(where)), highlight=False, soft_wrap=True)
     unused = ignored(settings)
     if unused:
         console.print(f"ignored: {'; '.join(unused)}", highlight=False, soft_wrap=True)
@@ -120,7 +124,7 @@ def train(
 
         report_folds(console, train_folds(settings, folds, out, console))
         return
-    report(console, *fit.train(settings, out, console))
+    report(console, *tasks.train(settings, out, console))
 
 
 def changes(flags: dict[str, object], assignments: tuple[str, ...]) -> dict[str, object]:
@@ -150,10 +154,31 @@ def changes(flags: dict[str, object], assignments: tuple[str, ...]) -> dict[str,
     return found
 
 
+def _told(settings: Settings, where: str) -> str:
+    """A line about what is going to be trained."""
+    epochs, parts = settings.trainer.epochs, [where]
+    if "finder" in settings.trainer.task:
+        longest = settings.finder.size
+        parts.append(f"finder of input {longest}, {settings.finder.epochs or epochs} epochs")
+    if "points" in settings.trainer.task:
+        width, height = settings.data.size
+        parts.append(f"head {settings.head.name}, input {width}x{height}, {epochs} epochs")
+    return f"heatkp: {'; '.join(parts)}"
+
+
 def report(console: Console, run: Path, metrics: dict[str, Any]) -> None:
     """Print the table of errors and where everything is."""
     from heatkp.evaluation.evaluate import metrics_table, worst_points
 
+    if "wrong" in metrics or "min_score" in metrics:
+        from heatkp.training.tasks import finder_line
+
+        console.print(finder_line(metrics), highlight=False, soft_wrap=True)
+        console.print(
+            f"Look at {run / 'finder.png'}; find with it: heatkp predict IMAGES --model RUN "
+            f"--detector {run}", highlight=False, soft_wrap=True,
+        )  # fmt: skip
+        return
     if metrics["split"] is None:
         console.print(
             f"{run}: trained on all {metrics['samples']} samples, loss "

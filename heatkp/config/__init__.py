@@ -9,6 +9,7 @@ from __future__ import annotations
 from heatkp.config.augmentation import Augmentation
 from heatkp.config.conditions import ignored
 from heatkp.config.data import MEMORY, PARTS, Data, Intensity
+from heatkp.config.finder import Finder
 from heatkp.config.keywords import SHORT, with_keywords
 from heatkp.config.model import Head, Model
 from heatkp.config.reading import (
@@ -23,7 +24,7 @@ from heatkp.config.reading import (
 from heatkp.config.section import NotNegative, Section
 from heatkp.config.settings import Settings
 from heatkp.config.training import Optimiser, Trainer
-from heatkp.config.values import encoder_name
+from heatkp.config.values import encoder_name, frame_ranges
 
 __all__ = [
     "MEMORY",
@@ -31,6 +32,7 @@ __all__ = [
     "SHORT",
     "Augmentation",
     "Data",
+    "Finder",
     "Head",
     "Intensity",
     "Model",
@@ -42,6 +44,7 @@ __all__ = [
     "assign",
     "encoder_name",
     "expand_path",
+    "frame_ranges",
     "ignored",
     "load_settings",
     "parse_options",

@@ -49,7 +49,8 @@ def _initialises(settings: Settings) -> bool:
 
 def _draws_lots(settings: Settings) -> bool:
     data = settings.data
-    split_off = not data.drawn and data.split != "person" and data.val is None
+    told = data.val is not None or data.val_frames is not None
+    split_off = not data.drawn and data.split != "person" and not told
     return data.train_limit > 0 or data.folds > 0 or (split_off and data.validates)
 
 
@@ -74,13 +75,16 @@ FROM_FILES = CountsWhere(lambda s: not s.data.drawn, "without data.path faces ar
 DRAWN = CountsWhere(lambda s: s.data.drawn, "with data.path no faces are drawn")
 BY_GROUP = CountsWhere(lambda s: s.data.split == "group", "data.split: {0.data.split}")
 SPLIT_OFF = CountsWhere(
-    lambda s: s.data.val is None and not s.data.folds,
-    "data.val or data.folds says what validates",
+    lambda s: s.data.val is None and not s.data.folds and s.data.val_frames is None,
+    "data.val, data.val_frames or data.folds says what validates",
 )
 VALIDATED = CountsWhere(lambda s: s.data.validates, "no sample is kept for validation")
 AT_RANDOM = CountsWhere(_draws_lots, "nothing is chosen at random")
 IN_BOXES = CountsWhere(lambda s: s.data.crop == "box", "data.crop: {0.data.crop} uses no boxes")
 CACHED = CountsWhere(lambda s: s.data.cache != "none", "data.cache: none")
+FINDS = CountsWhere(
+    lambda s: "finder" in s.trainer.task, "trainer.task: {0.trainer.task} trains no finder"
+)
 SGD = CountsWhere(lambda s: s.optimiser.name == "sgd", "optimiser {0.optimiser.name} has its own")
 ANIMATED = CountsWhere(
     lambda s: s.trainer.animation_every > 0, "trainer.animation_every: 0 draws none"

@@ -17,7 +17,7 @@ from heatkp.config.conditions import (
     VALIDATED,
 )
 from heatkp.config.section import Count, Place, Positive, Section
-from heatkp.config.values import as_intensity, as_parts, point_pairs
+from heatkp.config.values import as_intensity, as_parts, frame_ranges, point_pairs
 
 LAYOUTS = ("face68", "face58", "face15")
 """The layouts that heatkp knows: `data.layout`."""
@@ -82,6 +82,9 @@ class Data(Section):
     once for each. What `split` keeps together is in one part. 0: none."""
     fold: Annotated[int, Field(ge=0)] = 0
     """Which of the `folds` validates, from 1."""
+    val_frames: Annotated[str | None, FROM_FILES] = None
+    """Frames of videos that validate, by their numbers from 0, as in `600-799` or
+    `0-99,600-799`; all others train."""
     split_seed: Annotated[int, AT_RANDOM] = 0
     leave_out_lookalikes: Annotated[bool, FROM_FILES, VALIDATED] = False
     """Leave training samples out that show the image of a validation sample again, under another
@@ -149,7 +152,7 @@ class Data(Section):
     @property
     def validates(self) -> bool:
         """Whether samples are kept for validation."""
-        if self.val is not None or self.folds:
+        if self.val is not None or self.folds or self.val_frames is not None:
             return True
         return bool(self.val_count if self.drawn else self.validation)
 
@@ -204,5 +207,9 @@ class Data(Section):
             raise ValueError("split group goes by a column of the table: name it with group")
         if self.folds == 1 or not (self.folds > 0) * 1 <= self.fold <= self.folds:
             raise ValueError("folds is 2 or more, and fold one of them, from 1; 0 both without")
+        if self.val_frames is not None:
+            frame_ranges(self.val_frames)
+            if self.val is not None or self.folds:
+                raise ValueError("val_frames says what validates: leave out val and folds")
         if self.folds and self.val is not None:
             raise ValueError("folds takes turns at validation: leave out val")

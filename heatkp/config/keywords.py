@@ -17,18 +17,21 @@ SHORT = {
     "lr": "optimiser.lr",
     "seed": "trainer.seed",
     "y_up": "data.y_up",
+    "task": "trainer.task",
 }
 """Settings that have a short name, also as flags of the command line."""
 
 
 def _places(name: str) -> list[str]:
-    """All settings of that name, as `section.key`."""
+    """All settings of that name, as `section.key`; the finder's own only where no other has it,
+    for they stand in for those."""
     sections = {key: field.annotation for key, field in Settings.model_fields.items()}
-    return [
+    found = [
         f"{section}.{name}"
         for section, model in sections.items()
         if name in getattr(model, "model_fields", {})
     ]
+    return [place for place in found if not place.startswith("finder.")] or found
 
 
 def _merge(values: dict[str, Any], section: str, given: Mapping[str, Any]) -> None:

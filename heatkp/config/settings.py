@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from heatkp.config.augmentation import Augmentation
 from heatkp.config.data import Data
+from heatkp.config.finder import Finder
 from heatkp.config.model import Head, Model
 from heatkp.config.section import Section
 from heatkp.config.training import Optimiser, Trainer
@@ -21,9 +22,17 @@ class Settings(Section):
     head: Head = Field(default_factory=Head)
     optimiser: Optimiser = Field(default_factory=Optimiser)
     trainer: Trainer = Field(default_factory=Trainer)
+    finder: Finder = Field(default_factory=Finder)
 
     @model_validator(mode="after")
     def _consistent(self) -> Settings:
+        if self.trainer.task == "finder+points" and self.data.crop != "box":
+            if "crop" in self.data.model_fields_set:
+                raise ValueError(
+                    "trainer.task: finder+points looks at the points of each object that was "
+                    "found, which data.crop: image does not: set data.crop: box, or leave it out"
+                )
+            self.data.crop = "box"
         if self.augmentation.box_jitter and self.data.crop != "box":
             raise ValueError(
                 "augmentation.box_jitter moves the edges of boxes, but data.crop: image uses "

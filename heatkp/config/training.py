@@ -35,8 +35,11 @@ class Optimiser(Section):
 
 
 class Trainer(Section):
-    """How long, how often, how exactly."""
+    """What is trained, how long, how often, how exactly."""
 
+    task: Literal["points", "finder", "finder+points"] = "points"
+    """`points`: a network that finds the points of one object. `finder`: one that finds where
+    objects are in whole images. `finder+points`: both, for images with many objects."""
     epochs: Count = 8
     """Passes over the training samples. `heatkp train --resume RUN --epochs N` trains a run
     further, also one that is finished: with its optimiser as it was, the best weights of all

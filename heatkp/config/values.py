@@ -69,3 +69,24 @@ def as_parts(value: Any) -> Any:
     if not found:
         raise ValueError("the list of paths is empty: name a file or folder, or leave it out")
     return list(found)
+
+
+def frame_ranges(text: str) -> list[range]:
+    """Numbers of frames: `600-799`, `7`, or several of these with commas.
+
+    Raises `ValueError` for other texts.
+
+    >>> frame_ranges("0-99, 600")
+    [range(0, 100), range(600, 601)]
+    """
+    found = []
+    for part in text.split(","):
+        first, dash, last = (word.strip() for word in part.partition("-"))
+        last = last if dash else first
+        if not (first.isdecimal() and last.isdecimal() and int(first) <= int(last)):
+            raise ValueError(
+                f"{part.strip()!r} are no frames: write the first and the last, counted from 0, "
+                "as in 600-799"
+            )
+        found.append(range(int(first), int(last) + 1))
+    return found

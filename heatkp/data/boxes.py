@@ -119,6 +119,26 @@ def other_form(boxes: Array, sizes: npt.NDArray[Any]) -> Form | None:
     return Form(text, len(out) >= PROOF, int(np.flatnonzero(known)[np.flatnonzero(out)[0]]))
 
 
+def overlaps(first: Array, second: Array, of_first: bool = False) -> Array:
+    """What each box of one list shares with each of another: intersection over union, (N, M).
+
+    Args:
+        first, second: edges (N, 4) and (M, 4).
+        of_first: as a fraction of the first box's area instead.
+
+    >>> overlaps(np.array([[0.0, 0, 2, 2]]), np.array([[1.0, 0, 3, 2], [5, 5, 6, 6]])).round(3)
+    array([[0.333, 0.   ]])
+    """
+    low = np.maximum(first[:, None, :2], second[None, :, :2])
+    high = np.minimum(first[:, None, 2:], second[None, :, 2:])
+    common: Array = np.clip(high - low, 0, None).prod(axis=2)
+    areas = [np.clip(b[:, 2:] - b[:, :2], 0, None).prod(axis=1) for b in (first, second)]
+    whole = np.broadcast_to(areas[0][:, None], common.shape)
+    if not of_first:
+        whole = whole + areas[1][None] - common
+    return np.divide(common, whole, out=np.zeros_like(common), where=whole > 0)
+
+
 class BoxStyle(NamedTuple):
     """Where boxes lie on average, seen from the points: right up to place and size.
 

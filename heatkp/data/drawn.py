@@ -8,6 +8,7 @@ from heatkp.config import Data
 from heatkp.data.images import Image
 from heatkp.data.samples import Sample
 from heatkp.data.synthetic import MAX_SIZE, MIN_SIZE, draw_face
+from heatkp.data.synthetic.scenes import draw_scene
 from heatkp.skeletons import SKELETONS, Skeleton
 
 
@@ -27,6 +28,25 @@ def drawn_sample(seed: int, index: int, skeleton: Skeleton, size: int = 128) -> 
         box=face.box,
         person=str(index),
     )
+
+
+def scene_samples(
+    seed: int, index: int, size: tuple[int, int], objects: tuple[int, int]
+) -> list[Sample]:
+    """The faces of one drawn image, labelled in `face68`: a sample for each, of one image."""
+    scene = draw_scene(seed, index, size, objects)
+    image, name = partial(_stored, scene.image), f"scene-{seed}-{index:06d}"
+    return [
+        Sample(
+            id=f"{name}-{k}",
+            image=image,
+            points=face.points,
+            visibility=face.visibility,
+            box=face.box,
+            source_image=name,
+        )
+        for k, face in enumerate(scene.faces)
+    ]
 
 
 def drawn_samples(data: Data) -> list[Sample]:

@@ -61,8 +61,10 @@ def _limited(loaded: KeypointData, data: Data) -> KeypointData:
     """With `data.train_limit` training samples, in their old order."""
     order = np.random.default_rng(data.split_seed).permutation(len(loaded.train))
     kept = [loaded.train[i] for i in sorted(order[: data.train_limit])]
+    rest = [loaded.train[i] for i in sorted(order[data.train_limit :])]
     note = f"{len(kept)} of {len(loaded.train)} training samples are used (data.train_limit)"
-    return replace(loaded, train=kept, notes=(*loaded.notes, note))
+    notes, left_out = (*loaded.notes, note), [*loaded.left_out, *rest]
+    return replace(loaded, train=kept, notes=notes, left_out=left_out)
 
 
 def _without_unlabelled(loaded: KeypointData) -> KeypointData:
@@ -81,7 +83,8 @@ def _without_unlabelled(loaded: KeypointData) -> KeypointData:
         f"{len(bare[0])} are left out of training, {len(bare[1])} count nowhere in validation"
     )
     train = [s for s in loaded.train if (s.visibility > 0).any()] if bare[0] else loaded.train
-    return replace(loaded, train=train, notes=(*loaded.notes, note))
+    notes, left_out = (*loaded.notes, note), [*loaded.left_out, *bare[0]]
+    return replace(loaded, train=train, notes=notes, left_out=left_out)
 
 
 def _without(useless: list[Sample], loaded: KeypointData) -> KeypointData:
@@ -114,18 +117,21 @@ class MemoryData(NamedTuple):
     validation: list[Sample] | None = None
 
 
-def load_data(data: Data, chosen: bool = True, given: MemoryData | None = None) -> KeypointData:
+def load_data(
+    data: Data, chosen: bool = True, given: MemoryData | None = None, boxes: bool = False
+) -> KeypointData:
     """The samples that settings ask for, with the chosen points, in three parts.
 
     `chosen=False` passes over what only chooses among training samples, `train_limit` and
     `leave_out_lookalikes` (which takes seconds): enough to validate. `given` takes the place of
-    files, where `data.format` is `memory`.
+    files, where `data.format` is `memory`. With `boxes`, objects need no labelled point.
 
     Raises `DataError` or `SettingsError` for whatever is wrong with files or settings.
     """
     if data.format == MEMORY:
         if given is not None:
-            return in_parts(given.labels, data, "the samples", given.validation, chosen)
+            source = "the samples"
+            return in_parts(given.labels, data, source, given.validation, chosen, boxes=boxes)
         raise SettingsError(
             "data.format: the samples were given by a program and are not in a file; name other "
             "data (--data), or give them again"
@@ -133,7 +139,8 @@ def load_data(data: Data, chosen: bool = True, given: MemoryData | None = None) 
     if data.drawn:
         return _with_chosen(_drawn(data), data, chosen)
     found = read_given(data)
-    return in_parts(found.labels, data, found.source, chosen=chosen, told=found.told)
+    told = found.told
+    return in_parts(found.labels, data, found.source, chosen=chosen, told=told, boxes=boxes)
 
 
 def load_whole(data: Data, chosen: bool = False) -> KeypointData:
@@ -163,6 +170,7 @@ def in_parts(
     validation: Sequence[Sample] | None = None,
     chosen: bool = True,
     told: Sequence[str | None] | None = None,
+    boxes: bool = False,
 ) -> KeypointData:
     """Samples checked, framed and split as settings say, with the chosen points.
 
@@ -172,6 +180,7 @@ def in_parts(
         validation: samples of the same skeleton to validate on, which are not split off then.
         chosen: as in `load_data`.
         told: the part that each is in, as `divide` takes it.
+        boxes: objects need no labelled point.
 
     Raises `DataError` or `SettingsError` as `load_data` does.
     """
@@ -182,8 +191,9 @@ def in_parts(
         parts = [*["train"] * len(parts), *["val"] * len(validation)]
     # The reader's notes count those that are ignored.
     known = [(s, part) for s, part in zip(samples, parts) if not s.ignored]
+    ignored = [s for s in samples if s.ignored]
     samples, parts = [s for s, _ in known], [part for _, part in known]
-    if not any((s.visibility > 0).any() for s in samples):
+    if not any((s.visibility > 0).any() or (boxes and s.box is not None) for s in samples):
         raise DataError(
             f"{source} holds no labelled object: none of its {len(samples)} samples has a "
             f"labelled point{''.join(f'; {note}' for note in notes)}"
@@ -205,7 +215,7 @@ def in_parts(
     if data.crop == "image":
         notes = (*notes, *crowded_notes(samples))
     loaded = _divided(skeleton, samples, data, parts, notes)
-    loaded = _without(useless, loaded)
+    loaded = replace(_without(useless, loaded), left_out=ignored)
     given = validation is not None  # the program's own choice, which nothing is taken from
     if chosen and data.leave_out_lookalikes and (loaded.val or loaded.test) and not given:
         loaded = without_near_duplicates(loaded)

@@ -309,6 +309,8 @@ class KeypointData:
     Attributes:
         groups: which samples folds kept together: a group's number by a sample's id. Empty where
             there are no folds.
+        left_out: objects that do not train points, on training images or others: those that the
+            labels say do not count, without a labelled point, or beyond `data.train_limit`.
     """
 
     skeleton: Skeleton
@@ -317,6 +319,7 @@ class KeypointData:
     notes: tuple[str, ...] = ()
     test: list[Sample] = field(default_factory=list)
     groups: Mapping[str, int] = field(default_factory=dict, repr=False)
+    left_out: list[Sample] = field(default_factory=list, repr=False)
 
     def part(self, name: str) -> list[Sample]:
         """`train`, `val`, `test` or `all`."""
@@ -335,4 +338,5 @@ class KeypointData:
             train=[s.take(indices) for s in self.train],
             val=[s.take(indices) for s in self.val],
             test=[s.take(indices) for s in self.test],
+            left_out=[s.take(indices) for s in self.left_out],
         )

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from heatkp.config import Data
+from heatkp.config import Data, frame_ranges
 from heatkp.data.grouping import joined, sources_of, together
 from heatkp.data.near_duplicates import find_near_duplicates
 from heatkp.data.near_duplicates import groups_of as same_image
@@ -80,7 +80,9 @@ def divide(samples: Sequence[Sample], data: Data, told: Sequence[str | None] = (
         raise DataError(f"{data.place} holds no sample: there is nothing to train on")
     parts = list(told) or [None] * len(samples)
     notes: list[str] = []
-    if data.split in ("auto", "file"):
+    if data.val_frames is not None:
+        notes.append(_frames(samples, parts, data.val_frames))
+    elif data.split in ("auto", "file"):
         notes += _own_parts(samples, parts, data)
     groups: Mapping[str, int] = {}
     pool = [i for i, part in enumerate(parts) if part in (None, "train")]
@@ -104,6 +106,31 @@ def divide(samples: Sequence[Sample], data: Data, told: Sequence[str | None] = (
         [s for s, part in zip(samples, parts) if part == name] for name in ("train", "val", "test")
     )
     return Divided(train, val, test, tuple(notes), groups)
+
+
+def _frames(samples: Sequence[Sample], parts: list[str | None], text: str) -> str:
+    """Put frames that are in no part yet into the one that `data.val_frames` says; gives a note.
+
+    Raises `DataError` where no sample is of such a frame, or all are.
+    """
+    ranges = frame_ranges(text)
+    counts = {"train": 0, "val": 0}
+    for i, sample in enumerate(samples):
+        if parts[i] is None:
+            held = sample.frame is not None and any(sample.frame in part for part in ranges)
+            parts[i] = "val" if held else "train"
+            counts["val" if held else "train"] += 1
+    if not all(counts.values()):
+        frames = [s.frame for s in samples if s.frame is not None]
+        known = f"they are of frames {min(frames)} to {max(frames)}" if frames else (
+            "they are of no video"
+        )  # fmt: skip
+        which = "no sample is" if not counts["val"] else "all samples are"
+        raise DataError(f"data.val_frames={text}: {which} of such a frame; {known}")
+    return (
+        f"split: frames {text} validate (data.val_frames): {counts['val']} of "
+        f"{sum(counts.values())} samples"
+    )
 
 
 def _own_parts(samples: Sequence[Sample], parts: list[str | None], data: Data) -> list[str]:

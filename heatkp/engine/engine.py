@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 
 from heatkp import coordinates as co
 from heatkp import heatmaps as hm
-from heatkp.data.boxes import BoxStyle, box_error
+from heatkp.data.boxes import BoxStyle, box_error, overlaps
 from heatkp.data.crops import crop_image
 from heatkp.data.dataset import KeypointDataset, to_tensor
 from heatkp.data.samples import Image, Sample
@@ -38,11 +38,13 @@ class Region(NamedTuple):
         image: uint8 (H, W, 3).
         box: edges (x0, y0, x1, y1) of an object in it, or None for the whole image.
         name: what errors call the image.
+        others: (N, 4), boxes of other objects in it: a second look stays away from them.
     """
 
     image: Image
     box: Array | None = None
     name: str = "image"
+    others: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -237,7 +239,7 @@ class Engine:
 
         Raises `DataError` for a box that is of no use in the image.
         """
-        image, box, name = region
+        image, box, name = region[:3]
         none = np.zeros((0, 2), np.float32)
         edges = None if box is None else np.asarray(box, np.float32)
         sample = Sample(image, none, box=edges, id=name)
@@ -261,6 +263,9 @@ class Engine:
         side = np.sqrt((box[2:] - box[:2]).prod() / (seen[2:] - seen[:2]).prod())
         centre = (box[:2] + box[2:]) / 2
         held = (seen[:2] < centre).all() and (centre < seen[2:]).all()
+        if region.others is not None and len(region.others) and region.box is not None:
+            own = overlaps(box[None], np.asarray(region.box, np.float64)[None]).max()
+            held &= own > overlaps(box[None], region.others).max()
         return box if held and SIZES[0] < side < SIZES[1] else None
 
 

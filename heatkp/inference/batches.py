@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from heatkp.data.samples import Image
 from heatkp.errors import HeatkpError, SettingsError
-from heatkp.inference.detectors import Detection, Detector
+from heatkp.inference.detectors import Detection, Detector, suppress
 from heatkp.inference.keypoints import Keypoints
 from heatkp.inference.predictor import Predictor
 from heatkp.inference.sources import Failure, InputImage
@@ -23,12 +23,18 @@ Boxes = Callable[[InputImage], npt.NDArray[np.float64]]
 
 
 class PickyDetector:
-    """What another detector finds, without what it is less sure of."""
+    """What another detector finds, without what it is less sure of, and of boxes that share more
+    than `nms` of their common area without the less sure one."""
 
     def __init__(
-        self, detector: Detector, min_score: float | None = None, most: int | None = None
+        self,
+        detector: Detector,
+        min_score: float | None = None,
+        most: int | None = None,
+        nms: float | None = None,
     ) -> None:
-        self._detector, self.min_score, self.most = detector, min_score, most
+        self._detector, self.min_score, self.most, self.nms = detector, min_score, most, nms
+        self.tile = getattr(detector, "tile", None)
         self.box_style = getattr(detector, "box_style", None)
 
     @property
@@ -38,7 +44,12 @@ class PickyDetector:
     def __call__(self, image: Image) -> list[Detection]:
         found = self._detector(image)
         least = self.min_score
-        return [d for d in found if least is None or d.score >= least][: self.most]
+        found = [d for d in found if least is None or d.score >= least]
+        if self.nms is not None and found:
+            boxes = np.array([d.box for d in found], np.float64)
+            kept = suppress(boxes, np.array([d.score for d in found], np.float64), self.nms)
+            found = [found[i] for i in kept]
+        return found[: self.most]
 
 
 class Prediction(NamedTuple):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -12,21 +12,22 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from heatkp.data.boxes import EDGES, BoxStyle, box_error
+from heatkp.data.boxes import BoxStyle, box_error
 from heatkp.data.images import ImageOptions
-from heatkp.data.inputs import ImageLike, as_image, images_of, is_image
-from heatkp.data.samples import Image
+from heatkp.data.inputs import ImageLike, images_of, is_image
 from heatkp.data.transforms import Framing
-from heatkp.engine import Engine, Estimate, Region
+from heatkp.engine import Engine, Estimate
 from heatkp.errors import DataError, SettingsError
 from heatkp.export import open_runtime
 from heatkp.inference.detectors import Detection, Detector, create_detector
+from heatkp.inference.finder import Finder
 from heatkp.inference.heatmaps import Heatmaps
 from heatkp.inference.keypoints import Array, Keypoints, Results
+from heatkp.inference.regions import SEARCHED, Task, edges_of, searched, tasks_of
 from heatkp.inference.sharing import Sharing
 from heatkp.inference.sources import images_in
 from heatkp.models import KeypointModel
-from heatkp.runs import Loaded, loaded_model
+from heatkp.runs import Loaded, finder_path, loaded_model
 from heatkp.skeletons import SKELETONS, Skeleton
 
 Boxes = str | npt.ArrayLike | Sequence[npt.ArrayLike | None] | None
@@ -37,26 +38,6 @@ HELD = 2**27
 """Bytes of decoded images that wait for their batch to be full."""
 
 
-@dataclass(frozen=True)
-class _Task:
-    """A region of an image that is to be looked at."""
-
-    image: Image
-    index: int
-    box: Array | None
-    found: Detection | None = None
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """(W, H) of the image."""
-        return self.image.shape[1], self.image.shape[0]
-
-    @property
-    def own_box(self) -> Array | None:
-        """The box as it was given, or as the detector drew it."""
-        return self.box if self.found is None else np.asarray(self.found.box, np.float64)
-
-
 class Predictor(Sharing):
     """A model, the framing it was trained with, and its skeleton.
 
@@ -64,7 +45,7 @@ class Predictor(Sharing):
         engine: runs the model on regions of images.
         detector: what finds objects where no boxes are given: a name in
             `heatkp.inference.detectors.DETECTORS`, `auto`, or anything that is called with an
-            image and gives `Detection`s.
+            image and gives `Detection`s, as a run's own `heatkp.inference.finder.Finder`.
     """
 
     def __init__(
@@ -130,11 +111,20 @@ class Predictor(Sharing):
         return ImageOptions.of(self.settings.data)
 
     @property
-    def finds_faces(self) -> bool:
-        """Whether boxes are looked for where none are given: a model of face points, trained on
-        crops of boxes."""
+    def finds_objects(self) -> bool:
+        """Whether objects are looked for where no boxes are given: by a model that was trained on
+        crops of boxes, with a detector, which is the run's own finder where it has one, or that
+        of faces for a model of face points."""
+        if self.framing.box_scale is None:
+            return False
         layout = re.split(r"[-\[]", self.skeleton.name)[0]  # without the choice of points
-        return self.framing.box_scale is not None and layout in SKELETONS
+        return self.detector != "auto" or layout in SKELETONS
+
+    @property
+    def usual_passes(self) -> int:
+        """How often is looked at an object where that is not said: twice where `box_style` is
+        known, but once by a run with a finder, which draws the boxes that it was trained on."""
+        return 1 if self.box_style is None or isinstance(self.detector, Finder) else 2
 
     def predict(
         self,
@@ -147,7 +137,7 @@ class Predictor(Sharing):
     ) -> Results:
         """Keypoints of all objects in one image or several, in the images' order.
 
-        Each `Keypoints` says by `image` which image it belongs to; an image without a face has
+        Each `Keypoints` says by `image` which image it belongs to; an image without an object has
         none. Images are read in turn, so that a long list of paths takes no more memory than a
         short one.
 
@@ -156,14 +146,15 @@ class Predictor(Sharing):
                 them; or a list of them, a folder, or a batch: array (B, H, W, C) or tensor (B, C,
                 H, W).
                 Deeper images than 8 bits are scaled as in training (`data.intensity`).
-            boxes: `faces`: a detector finds them. `image`: the whole image is the box. Edges
-                (x0, y0, x1, y1), pixels of the image: (4,) or (N, 4) for one image; a list of
-                such arrays, or None for the whole image, for a list of images. None: `faces`
-                where the model was trained on boxes of faces, else `image`. A model that was
+            boxes: `objects`: the detector finds them (`faces` means the same, with a detector of
+                faces where the model has none of its own). `image`: the whole image is the box.
+                Edges (x0, y0, x1, y1), pixels of the image: (4,) or (N, 4) for one image; a list
+                of such arrays, or None for the whole image, for a list of images. None: `objects`
+                where the model can find them (`finds_objects`), else `image`. A model that was
                 trained on whole images sees them whole, whatever the box.
             batch_size: crops that the network sees at once.
             passes: 2 looks again at the box that belongs around the first points, which mends
-                boxes that are off; 1 does not. None: 2 where `box_style` is known.
+                boxes that are off; 1 does not. None: as `usual_passes` says.
             flip_test: average with what is found in the mirror image.
             refused: told of each box, given or found by the detector, that is of no use (wholly
                 outside its image, without area, not finite: `heatkp.data.boxes.box_error`), by
@@ -232,20 +223,18 @@ class Predictor(Sharing):
         flip_test: bool,
         maps: bool = False,
         refused: Refused | None = None,
-    ) -> Iterator[tuple[_Task, Estimate, int]]:
+    ) -> Iterator[tuple[Task, Estimate, int]]:
         """Each region, with the estimate of its batch and its place there."""
-        if passes is None:
-            passes = 1 if self.box_style is None else 2
+        passes = self.usual_passes if passes is None else passes
         self.engine.check(passes, flip_test)
         if batch_size < 1:
             raise SettingsError(f"batch_size is 1 or more, not {batch_size!r}")
 
-        def look(tasks: list[_Task]) -> Iterator[tuple[_Task, Estimate, int]]:
-            regions = [Region(t.image, t.box, f"image {t.index}") for t in tasks]
-            estimate = self.engine.look(regions, passes, flip_test, maps)
+        def look(tasks: list[Task]) -> Iterator[tuple[Task, Estimate, int]]:
+            estimate = self.engine.look([t.region for t in tasks], passes, flip_test, maps)
             yield from ((task, estimate, j) for j, task in enumerate(tasks))
 
-        waiting: list[_Task] = []
+        waiting: list[Task] = []
         for task in self._tasks(images, boxes, _raise if refused is None else refused):
             waiting.append(task)
             held = {t.index: t.image.nbytes for t in waiting}
@@ -255,7 +244,7 @@ class Predictor(Sharing):
         if waiting:
             yield from look(waiting)
 
-    def _tasks(self, images: Any, boxes: Any, refused: Refused) -> Iterator[_Task]:
+    def _tasks(self, images: Any, boxes: Any, refused: Refused) -> Iterator[Task]:
         """The regions to look at, image after image."""
         if is_image(images) and boxes is not None and not isinstance(boxes, str):
             boxes = [boxes]
@@ -263,41 +252,49 @@ class Predictor(Sharing):
             images = images_in(Path(images))
         images = images_of(images)
         if boxes is None:
-            boxes = "faces" if self.finds_faces else "image"
-        if isinstance(boxes, str) and boxes not in ("faces", "image"):
-            raise SettingsError(f"boxes {boxes!r} is none of: faces, image, an array of edges")
-        if isinstance(boxes, str) and boxes == "faces" and self.framing.box_scale is None:
-            raise SettingsError(
-                "this model was trained on whole images and cannot look at single faces in "
-                "them: leave out boxes='faces', or train with data.crop=box"
-            )
-        if not isinstance(boxes, str):
+            boxes = "objects" if self.finds_objects else "image"
+        if isinstance(boxes, str):
+            self.check_boxes(boxes)
+        else:
             images = list(images)
             if len(boxes) != len(images):
                 raise DataError(f"boxes for {len(boxes)} images were given with {len(images)}")
-        detector = self._detector() if isinstance(boxes, str) and boxes == "faces" else None
-        for i, given in enumerate(images):
-            try:
-                image = as_image(given, self.settings.data.intensity)
-            except DataError as error:
-                if isinstance(given, str | PathLike):  # says which
-                    raise
-                raise DataError(f"image {i}: {error}") from None
+        looks = isinstance(boxes, str) and boxes in SEARCHED
+        detector = self._detector() if looks else None
+        for i, image, objects in searched(images, self.settings.data.intensity, detector):
             size = (image.shape[1], image.shape[0])
             regions: list[tuple[Array, Detection | None]]
-            if detector is not None:
-                regions = [(np.asarray(found.box, np.float64), found) for found in detector(image)]
+            if objects is not None:
+                regions = [(np.asarray(found.box, np.float64), found) for found in objects]
             elif isinstance(boxes, str) or boxes[i] is None:
-                yield _Task(image, i, None)
+                yield Task(image, i, None)
                 continue
             else:
-                regions = [(box, None) for box in _edges(boxes[i], i)]
+                regions = [(box, None) for box in edges_of(boxes[i], i)]
+            good: list[tuple[Array, Detection | None]] = []
             for box, found in regions:
                 if (wrong := box_error(box, size)) is not None:
                     refused(i, wrong if found is None else f"found by the detector, {wrong}")
                 else:
-                    mine = box if found is None else self._from_face(box, size)
-                    yield _Task(image, i, mine, found)
+                    good.append((box if found is None else self._from_face(box, size), found))
+            yield from tasks_of(image, i, good)
+
+    def check_boxes(self, boxes: str) -> None:
+        """Raises `SettingsError` for boxes, by name, that this model cannot be asked for."""
+        if boxes not in (*SEARCHED, "image"):
+            raise SettingsError(
+                f"boxes {boxes!r} is none of: objects, faces, image, an array of edges"
+            )
+        if boxes in SEARCHED and self.framing.box_scale is None:
+            raise SettingsError(
+                f"this model was trained on whole images and cannot look at single {boxes} in "
+                f"them: leave out boxes={boxes!r}, or train with data.crop=box"
+            )
+        if boxes == "objects" and not self.finds_objects:
+            raise SettingsError(
+                "this model does not know how to find its objects: give their boxes, a detector "
+                "(detector=), or train one that does with --task finder+points"
+            )
 
     def _detector(self) -> Detector:
         return create_detector(self.detector) if isinstance(self.detector, str) else self.detector
@@ -311,7 +308,7 @@ class Predictor(Sharing):
         mine: Array = theirs.converted(box, self.box_style)
         return mine if box_error(mine, size) is None else box
 
-    def _keypoints(self, task: _Task, estimate: Estimate, j: int) -> Keypoints:
+    def _keypoints(self, task: Task, estimate: Estimate, j: int) -> Keypoints:
         covariance = estimate.covariance
         return Keypoints(
             points=estimate.points[j],
@@ -323,19 +320,6 @@ class Predictor(Sharing):
             box_score=None if task.found is None else float(task.found.score),
             image=task.index,
         )
-
-
-def _edges(boxes: npt.ArrayLike, index: int) -> Array:
-    """Edges (N, 4) of one image. Raises `DataError` for another shape."""
-    try:
-        edges = np.asarray(boxes, np.float64)
-    except (TypeError, ValueError):
-        raise DataError(f"image {index}: boxes are no numbers; {EDGES}") from None
-    if edges.ndim == 1 and edges.size:
-        edges = edges[None]
-    if edges.size and (edges.ndim != 2 or edges.shape[1] != 4):
-        raise DataError(f"image {index}: boxes have shape (4,) or (N, 4), not {edges.shape}")
-    return edges.reshape(-1, 4)
 
 
 def _raise(index: int, why: str) -> None:
@@ -358,7 +342,8 @@ def load_model(
         path: the run, the file, the name or the folder.
         device: where it runs: `cpu`, `cuda` (or `cuda:1` and so on), `mps`; `auto` takes a GPU
             where there is one.
-        detector: finds faces where no boxes are given; see `Predictor`.
+        detector: finds objects where no boxes are given; see `Predictor`. `auto`: the run's own
+            finder where it has one (`heatkp train --task finder+points`), else one of faces.
         runtime: what runs the network: `torch`, `onnx`, `openvino`, or `auto`, the quickest that
             is installed. For others than torch a run is exported once, into the user's cache
             folder. None: torch; of an exported folder its own; of a model that comes with heatkp
@@ -373,4 +358,8 @@ def load_model(
         MissingPackageError: for a runtime that is not installed.
         ExportError: for a network that the runtime cannot run, or not as exactly.
     """
-    return Predictor(open_runtime(path, runtime, device, precision, encoder), detector=detector)
+    loaded = open_runtime(path, runtime, device, precision, encoder)
+    if detector == "auto" and loaded.settings.data.crop == "box":
+        file = finder_path(path)
+        detector = detector if file is None else Finder(file, device)
+    return Predictor(loaded, detector=detector)

@@ -17,6 +17,7 @@ from heatkp.inference.batches import Boxes, Prediction, predictions
 from heatkp.inference.detectors import create_detector
 from heatkp.inference.drawing import DrawnImages
 from heatkp.inference.predictor import Predictor
+from heatkp.inference.regions import SEARCHED
 from heatkp.inference.sources import Failure, FoundSources, find_sources, read_images
 from heatkp.inference.writers import About, Writer, create_writer, prints
 from heatkp.registry import WRITERS
@@ -79,8 +80,9 @@ def save_predictions(
         images: files, folders, patterns, or what `find_sources` made of them.
         out: a folder, made where there is none; None prints one table on standard output.
         formats: names of tables (`WRITERS`) and of label sets (`LABEL_WRITERS`), one each.
-        boxes: `faces`, `image`, or a function that gives an image's boxes (N, 4) as edges in its
-            pixels. None: `faces` for a model of faces in boxes, else `image`.
+        boxes: `objects`, `faces` or `image` as `Predictor.predict` takes them, or a function that
+            gives an image's boxes (N, 4) as edges in its pixels. None: `objects` for a model that
+            can find them, else `image`.
         drawn: whether to write copies with the points drawn, too.
         every: of videos, every so many frames.
         batch_size, passes, flip_test: as in `Predictor.predict`.
@@ -110,8 +112,10 @@ def save_predictions(
         images = find_sources([fspath(path) for path in paths])
     require_sources(images)
     if boxes is None:
-        boxes = "faces" if predictor.finds_faces else "image"
-    if boxes == "faces" and isinstance(predictor.detector, str):
+        boxes = "objects" if predictor.finds_objects else "image"
+    if isinstance(boxes, str):
+        predictor.check_boxes(boxes)
+    if boxes in SEARCHED and isinstance(predictor.detector, str):
         predictor.detector = create_detector(predictor.detector)  # once, not for each batch
     record = options_record(predictor, boxes, boxes_from, passes, flip_test)
     passed_over = {suffix: count for suffix, (count, _) in images.passed_over.items()}
@@ -189,12 +193,15 @@ def options_record(
 ) -> dict[str, Any]:
     """The options that results depend on, as they were understood."""
     record: dict[str, Any] = {"boxes": boxes if isinstance(boxes, str) else boxes_from}
-    if boxes == "faces":
+    if boxes in SEARCHED:
         detector = predictor.detector
         record["detector"] = detector if isinstance(detector, str) else detector.name
         record["min_score"] = getattr(detector, "min_score", None)
-        record["max_faces"] = getattr(detector, "most", None)
-    passes = passes or (1 if predictor.box_style is None else 2)
+        record["max_objects"] = getattr(detector, "most", None)
+        for option in ("nms", "tile"):
+            if getattr(detector, option, None):
+                record[option] = getattr(detector, option)
+    passes = passes or predictor.usual_passes
     return {**record, "passes": passes, "flip_test": flip_test}
 
 

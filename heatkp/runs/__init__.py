@@ -1,7 +1,12 @@
 """The run folder: settings, environment, metrics, weights, images; and how to read one."""
 
+from heatkp.runs.finder import LoadedFinder, describe_finder, finder_path, load_finder
 from heatkp.runs.folder import (
     ENVIRONMENT,
+    FINDER,
+    FINDER_HISTORY,
+    FINDER_LAST,
+    FINDER_METRICS,
     FOLDS,
     HISTORY,
     LAST,
@@ -20,8 +25,9 @@ from heatkp.runs.record import describe, environment
 from heatkp.runs.weights import PACKAGED, fill, read_weights, save_weights, weights_path
 
 __all__ = [
-    "ENVIRONMENT", "FOLDS", "HISTORY", "LAST", "METRICS", "PACKAGED", "SETTINGS", "WEIGHTS",
-    "Loaded", "check_run", "create_run", "describe", "environment", "fill", "fold_folder",
-    "fold_runs", "is_folds", "load_run", "loaded_model", "read_weights", "run_folder",
-    "save_weights", "weights_path",
+    "ENVIRONMENT", "FINDER", "FINDER_HISTORY", "FINDER_LAST", "FINDER_METRICS", "FOLDS", "HISTORY",
+    "LAST", "METRICS", "PACKAGED", "SETTINGS", "WEIGHTS", "Loaded", "LoadedFinder", "check_run",
+    "create_run", "describe", "describe_finder", "environment", "fill", "finder_path",
+    "fold_folder", "fold_runs", "is_folds", "load_finder", "load_run", "loaded_model",
+    "read_weights", "run_folder", "save_weights", "weights_path",
 ]  # fmt: skip

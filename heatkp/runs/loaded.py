@@ -166,6 +166,8 @@ def load_run(
     file = weights_path(path)
     state, description = read_weights(file)
     saved = Path(path) / SETTINGS
+    if description.get("task") == "finder":
+        raise CheckpointError(f"{file} finds objects and no points: name a model of points")
     try:
         settings = parse_settings(description["settings"], str(file), stored=True)
         skeleton = restored(description["skeleton"], settings.data.pairs is not None)

@@ -11,12 +11,13 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
+from torch import nn
 
 import heatkp
 from heatkp.errors import CheckpointError
 from heatkp.files import replacing, utf8_path
 from heatkp.models import KeypointModel
-from heatkp.runs.folder import LAST, WEIGHTS, fold_folder, is_folds
+from heatkp.runs.folder import FINDER, LAST, WEIGHTS, fold_folder, is_folds
 from heatkp.runs.hub import fetch, is_hub_name
 from heatkp.text import existing
 
@@ -25,7 +26,7 @@ PACKAGED = Path(heatkp.__file__).parent / "weights"
 
 
 def save_weights(
-    path: Path, model: KeypointModel, description: dict[str, Any], half: bool = False
+    path: Path, model: nn.Module, description: dict[str, Any], half: bool = False
 ) -> None:
     """Weights and description as one safetensors file, whole or not at all.
 
@@ -80,6 +81,11 @@ def weights_path(path: str | os.PathLike[str]) -> Path:
     if is_folds(path):
         raise CheckpointError(
             f"{path} holds a run for each fold: name one of them, such as {fold_folder(path, 1)}"
+        )
+    if (path / FINDER).is_file():
+        raise CheckpointError(
+            f"{path} holds a finder and no model of points: give it as --detector {path} beside "
+            "one, or train both with heatkp train --task finder+points"
         )
     raise CheckpointError(f"the run folder {path} holds no weights (no {WEIGHTS}, no {LAST})")
 

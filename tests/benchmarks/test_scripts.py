@@ -43,6 +43,7 @@ def test_script(root, script, arguments, words):
         ("near_duplicates.py", "labelled anew"),
         ("release.py", "half-precision"),
         ("animals.py", "--seeds"),
+        ("finder.py", "--quick"),
         ("check.py", "--planted"),
         ("shift.py", "--only"),
         ("readme_commands.py", "--keep"),

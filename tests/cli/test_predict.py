@@ -160,8 +160,8 @@ def test_faces_are_found(boxed, photos, detector, tmp_path):
     assert found["b/2.jpg"]["objects"][0]["box"] == [0.0, 0.0, 63.0, 32.0]
     assert "images/a/white.png" not in names(out)
     options = json.loads((out / "summary.json").read_text())["options"]
-    assert options["detector"] == "told" and options["boxes"] == "faces"
-    for i, choice in enumerate((["--min-score", 0.5], ["--max-faces", 1])):
+    assert options["detector"] == "told" and options["boxes"] == "objects"
+    for i, choice in enumerate((["--min-score", 0.5], ["--max-faces", 1], ["--max-objects", 1])):
         run(photos, "--model", boxed, "--out", tmp_path / str(i), "--no-images", *choice)
         objects = inputs(tmp_path / str(i))["b/2.jpg"]["objects"]
         assert [f["box_score"] for f in objects] == [0.9]
@@ -335,7 +335,7 @@ def test_what_is_refused(tiny_run, boxed, photos, tmp_path):
         refused(["predict", photo, "--box", text, *tail], "four numbers", text, out=out)
     box = ["--box", "1,2,30,40"]
     refused(["predict", photo, *box, "--boxes", "faces", *tail], "leave out --boxes", out=out)
-    refused(["predict", photo, *box, "--max-faces", 1, *tail], "--max-faces is about", out=out)
+    refused(["predict", photo, *box, "--max-faces", 1, *tail], "--max-objects is about", out=out)
     whole = ["--model", tiny_run, "--out", out]
     refused(["predict", photo, *box, *whole], "whole images", out=out)
     refused(["predict", photo, "--boxes", "faces", *whole], "whole images", out=out)

@@ -63,9 +63,13 @@ def test_faces_are_looked_for_where_the_model_needs_boxes():
     assert np.allclose([f.points for f in found], points, atol=0.3)
     assert np.allclose([f.box for f in found], boxes)
     mouse, whole = predictor(name="mouse"), predictor(crop="image", style=None)
+    assert len(mouse.predict(image)) == 1 and not mouse.finds_objects
+    with pytest.raises(SettingsError, match="does not know how to find its objects"):
+        mouse.predict(image, "objects")
     mouse.detector = whole.detector = detector_of([])
-    assert len(mouse.predict(image)) == len(whole.predict(image)) == 1
-    assert mouse.predict(image, "faces") == []
+    assert mouse.finds_objects and not whole.finds_objects
+    assert len(whole.predict(image)) == 1
+    assert mouse.predict(image) == mouse.predict(image, "faces") == []
     with pytest.raises(SettingsError, match="trained on whole images"):
         whole.predict(image, "faces")
 
@@ -134,7 +138,7 @@ def test_large_pictures_do_not_wait_for_a_full_batch(monkeypatch):
         (1, {"boxes": [0, 0, np.nan, 5]}, "image 0: .*nan.* not finite"),
         (2, {"boxes": [None, [[0, 0, 5, 5], [5, 5, 5, 9]]]}, "image 1: the box 5, 5, 5, 9 has"),
         (1, {"boxes": [300, 10, 340, 50]}, "image 0: .* outside the image"),
-        (1, {"boxes": "face"}, "boxes 'face' is none of: faces, image"),
+        (1, {"boxes": "face"}, "boxes 'face' is none of: objects, faces, image"),
         (1, {"boxes": [["a", 0, 1, 1]]}, "image 0: boxes are no numbers"),
         (1, {"passes": 3}, "passes is 1 or 2"),
         (1, {"batch_size": 0}, "batch_size is 1 or more"),

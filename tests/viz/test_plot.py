@@ -82,7 +82,7 @@ def test_what_it_was_shown_is_told(tmp_path):
         "regression", points=68, size=(64, 64), channels=1, encoder="tu-mobilenetv3_small_050"
     )
     model = heatkp.Predictor(network, skeleton="face68", data={"crop": "box", "box_scale": 1.3})
-    assert model.framing.box_scale == 1.3 and model.finds_faces
+    assert model.framing.box_scale == 1.3 and model.finds_objects
     again = heatkp.load_model(model.save(tmp_path / "m"))
     assert again.framing == model.framing and again.settings.data.grey
 

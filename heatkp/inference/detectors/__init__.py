@@ -6,7 +6,7 @@ packages name theirs in the entry points `heatkp.detectors`.
 
 from __future__ import annotations
 
-from heatkp.inference.detectors._base import BaseDetector, Detection, Detector
+from heatkp.inference.detectors._base import BaseDetector, Detection, Detector, suppress
 from heatkp.inference.detectors._create import create_detector
 from heatkp.registry import DETECTORS, register_detector
 
@@ -17,4 +17,5 @@ __all__ = [
     "Detector",
     "create_detector",
     "register_detector",
+    "suppress",
 ]

@@ -15,6 +15,7 @@ from heatkp.files import writing
 from heatkp.inference.batches import Boxes, Prediction, predictions
 from heatkp.inference.detectors import create_detector
 from heatkp.inference.predictor import Predictor
+from heatkp.inference.regions import SEARCHED
 from heatkp.inference.saving import options_record
 from heatkp.inference.sharding.inputs import ShardInputs, list_inputs
 from heatkp.inference.sharding.locks import Lock
@@ -113,8 +114,8 @@ def predict_shard(
     if images.shard != shard:
         raise SettingsError(f"these are the inputs of shard {images.shard}, not of {shard}")
     if boxes is None:
-        boxes = "faces" if predictor.finds_faces else "image"
-    if boxes == "faces" and isinstance(predictor.detector, str):
+        boxes = "objects" if predictor.finds_objects else "image"
+    if boxes in SEARCHED and isinstance(predictor.detector, str):
         predictor.detector = create_detector(predictor.detector)  # once, not for each batch
     folder = Path(out)
     manifest_of(

@@ -1,0 +1,105 @@
+"""A run's finder: its file of weights, and how to read one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import heatkp
+from heatkp.config import Settings, parse_settings
+from heatkp.data.samples import Sample, fingerprint
+from heatkp.errors import CheckpointError, SettingsError
+from heatkp.models.devices import choose_device
+from heatkp.models.finder import FinderModel
+from heatkp.runs.folder import FINDER
+from heatkp.runs.weights import read_weights
+
+LEAST = 0.3
+"""Lowest score of an object where no validation image says which is best."""
+
+
+@dataclass
+class LoadedFinder:
+    """A trained finder with what it was trained for.
+
+    Attributes:
+        model: the network, ready to be used.
+        settings: of the run; `model` in them is the finder's own network.
+        size: (W, H) of the inputs that it was trained on, in pixels.
+        min_score: the score from which objects count.
+    """
+
+    model: FinderModel
+    settings: Settings
+    size: tuple[int, int]
+    min_score: float
+
+
+def describe_finder(
+    settings: Settings,
+    size: tuple[int, int],
+    train: Sequence[Sample] | None = None,
+    validation: Sequence[Sample] | None = None,
+) -> dict[str, Any]:
+    """All that a finder's weights need beside them, as plain values; `settings.model` is the
+    finder's own, `train` and `validation` are its images."""
+    return {
+        "heatkp": heatkp.__version__,
+        "task": "finder",
+        "settings": settings.model_dump(),
+        "size": list(size),
+        "min_score": LEAST,
+        "training": None if train is None else fingerprint(train, ordered=True),
+        "validation": None if validation is None else fingerprint(validation),
+    }
+
+
+def finder_path(path: str | PathLike[str]) -> Path | None:
+    """The finder's weights in a run folder, or beside its weights; None where there are none."""
+    place = Path(path)
+    if place.name == FINDER and place.is_file():
+        return place
+    found = (place if place.is_dir() else place.parent) / FINDER
+    return found if found.is_file() and place.exists() else None
+
+
+def load_finder(path: str | PathLike[str], device: str | torch.device = "cpu") -> LoadedFinder:
+    """The finder of a run folder, or of a file of a finder's weights, on a device as
+    `choose_device` takes it.
+
+    Raises `CheckpointError` where there is none, or it is damaged, and `SettingsError` for a
+    device that is not there.
+    """
+    device = choose_device(device)
+    file = finder_path(path)
+    if file is None:
+        raise CheckpointError(
+            f"{path} holds no finder ({FINDER}): train one with heatkp train --task finder"
+        )
+    state, description = read_weights(file)
+    try:
+        settings = parse_settings(description["settings"], str(file), stored=True)
+        width, height = (int(n) for n in description["size"])
+        least = settings.finder.min_score
+        least = float(description["min_score"]) if least is None else least
+        settings.model.encoder_weights = "none"  # about to be overwritten
+        channels = 1 if settings.data.grey else 3
+        model = FinderModel(settings.model, settings.finder, (width, height), channels)
+    except (KeyError, TypeError, ValueError, SettingsError) as error:
+        raise CheckpointError(f"{file}: its description is damaged: {error}") from None
+    own = model.state_dict()
+    wrong = [k for k in own if k not in state or state[k].shape != own[k].shape]
+    wrong += [k for k in state if k not in own]
+    if wrong:
+        raise CheckpointError(
+            f"{file} does not fit its settings: {len(wrong)} tensors differ, {wrong[0]!r} first"
+        )
+    model.load_state_dict(state)
+    model.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model.eval()
+    return LoadedFinder(model, settings, (width, height), least)

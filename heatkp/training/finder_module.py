@@ -1,0 +1,307 @@
+"""The finder in training: its Lightning module, loaders and callbacks."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import Callback
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.utils.data import DataLoader
+
+from heatkp.config import Settings
+from heatkp.data.dataset import EpochSampler
+from heatkp.data.module import cache_folder
+from heatkp.data.scenes import Scene, SceneDataset, together
+from heatkp.errors import DivergedError
+from heatkp.evaluation.found_boxes import Found, Matched, match, measure_found
+from heatkp.files import write_text
+from heatkp.inference.detectors import suppress
+from heatkp.models.finder import FinderModel, Objects
+from heatkp.runs import save_weights
+from heatkp.training.callbacks import DataWait, ProgressLine
+from heatkp.training.module import make_optimiser, make_schedule
+
+COLUMNS = (
+    "epoch", "train_loss", "val_loss", "val_ap50", "val_f1", "val_precision", "val_recall",
+    "min_score", "lr", "seconds", "data_wait",
+)  # fmt: skip
+LOWEST = 0.02
+"""Scores below are no objects, whatever is asked for."""
+
+
+def _one_thread(_: int) -> None:
+    import cv2
+
+    cv2.setNumThreads(0)
+    torch.set_num_threads(1)
+
+
+class FinderData(pl.LightningDataModule):
+    """Loaders of a finder's training and validation images.
+
+    Args:
+        settings: of the run, as resolved for the finder.
+        size: (W, H) of the inputs in pixels.
+        train, val: the images.
+    """
+
+    def __init__(
+        self, settings: Settings, size: tuple[int, int], train: list[Scene], val: list[Scene]
+    ) -> None:
+        super().__init__()
+        self.settings = settings
+        data, trainer = settings.data, settings.trainer
+
+        def dataset(scenes: list[Scene], augmented: bool) -> SceneDataset:
+            return SceneDataset(
+                scenes,
+                size,
+                tile=settings.finder.tile,
+                grey=data.grey,
+                augmentation=settings.augmentation if augmented else None,
+                seed=trainer.seed,
+                cache=cache_folder(data),
+                cache_limit=data.cache_mb * 2**20,
+            )
+
+        self.train_set, self.val_set = dataset(train, True), dataset(val, False)
+        self.notes: list[str] = []
+
+    def preload(self, progress: Callable[[int, int], None]) -> None:
+        """Open or make the caches of images. Raises `DataError` for the first that is bad."""
+        total, before = len(self.train_set) + len(self.val_set), 0
+
+        def told(before: int, done: int) -> None:
+            progress(before + done, total)
+
+        for part in (self.train_set, self.val_set):
+            note = part.crops.prepare(partial(told, before))
+            if note and note not in self.notes:
+                self.notes.append(note)
+            before += len(part)
+
+    def _loader(self, dataset: SceneDataset, **options: Any) -> DataLoader[dict[str, Any]]:
+        workers = self.settings.data.workers
+        return DataLoader(
+            dataset,
+            batch_size=self.settings.trainer.batch_size,
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            worker_init_fn=_one_thread,
+            collate_fn=together,
+            pin_memory=torch.cuda.is_available(),
+            **options,
+        )
+
+    def train_dataloader(self) -> DataLoader[dict[str, Any]]:
+        count = len(self.train_set)
+        sampler = EpochSampler(count, self.settings.trainer.seed)
+        whole = count >= self.settings.trainer.batch_size
+        return self._loader(self.train_set, sampler=sampler, drop_last=whole)
+
+    def val_dataloader(self) -> DataLoader[dict[str, Any]]:
+        return self._loader(self.val_set)
+
+
+class FinderModule(pl.LightningModule):
+    """Trains a `FinderModel`; validation matches boxes at an intersection over union of 0.5."""
+
+    def __init__(self, model: FinderModel, settings: Settings, description: dict[str, Any]) -> None:
+        super().__init__()
+        self.model, self.settings, self.description = model, settings, description
+        self._loss_sum, self._loss_count = torch.zeros(()), 0
+        self._val_losses: list[float] = []
+        self._matched: list[Matched] = []
+        self._found: Found | None = None
+
+    @property
+    def found(self) -> Found | None:
+        """What the last validation found; None before the first."""
+        if self._found is None and self._matched:
+            self._found = measure_found(self._matched)
+        return self._found
+
+    @property
+    def train_loss(self) -> float | None:
+        """Mean loss of the batches of this epoch so far."""
+        return float(self._loss_sum) / self._loss_count if self._loss_count else None
+
+    def describe(self) -> dict[str, Any]:
+        """What is stored beside weights as they are now."""
+        if self.found is None or not self.found.objects:
+            return dict(self.description)
+        return {**self.description, "min_score": self.found.min_score}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["heatkp"] = self.describe()
+
+    def on_train_epoch_start(self) -> None:
+        self._loss_sum, self._loss_count = torch.zeros((), device=self.device), 0
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        # As in KeypointModule: the same in a run that was stopped and resumed.
+        place = (self.settings.trainer.seed, self.current_epoch, batch_idx)
+        torch.manual_seed(int(np.random.SeedSequence(place).generate_state(1, np.uint64)[0] >> 1))
+
+    def on_before_batch_transfer(
+        self, batch: dict[str, Any], dataloader_idx: int
+    ) -> dict[str, Any]:
+        return {k: batch[k] for k in ("image", "boxes", "ignored", "index")}
+
+    def training_step(self, batch: dict[str, Tensor], _: int) -> Tensor:
+        maps = self.model(batch["image"])
+        loss = self.model.loss(maps, Objects(batch["boxes"], batch["ignored"]))
+        self._loss_sum += loss.detach()
+        self._loss_count += 1
+        return loss
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        if self.settings.optimiser.clip:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.optimiser.clip)
+
+    def on_validation_epoch_start(self) -> None:
+        self._val_losses, self._matched, self._found = [], [], None
+
+    def validation_step(self, batch: dict[str, Tensor], _: int) -> None:
+        maps = self.model(batch["image"])
+        loss = self.model.loss(maps, Objects(batch["boxes"], batch["ignored"]))
+        self._val_losses.append(float(loss))
+        boxes, scores = self.model.find(maps, self.settings.finder.max_objects)
+        labelled = batch["boxes"].cpu().double().numpy()
+        ignored = batch["ignored"].cpu().double().numpy()
+        for i in range(len(boxes)):
+            found, sure = (v[i].detach().cpu().double().numpy() for v in (boxes, scores))
+            self._matched.append(
+                matched_in(found, sure, labelled[i], ignored[i], self.settings.finder.nms)
+            )
+
+    def on_validation_epoch_end(self) -> None:
+        assert self.found is not None
+        # As an error, which early stopping watches.
+        self.log_dict({"val_f1": self.found.f1, "val_mae": 1.0 - self.found.f1})
+
+    def totals(self) -> dict[str, float]:
+        """Figures of the last validation."""
+        if self.found is None:
+            return {}
+        found = self.found
+        return {
+            "val_loss": sum(self._val_losses) / max(len(self._val_losses), 1),
+            "val_ap50": found.average_precision,
+            "val_f1": found.f1,
+            "val_precision": found.precision,
+            "val_recall": found.recall,
+            "min_score": found.min_score,
+        }
+
+    def configure_optimizers(self) -> Any:
+        optimiser = make_optimiser(self.model, self.settings.optimiser)
+        steps = int(self.trainer.estimated_stepping_batches)
+        per_epoch = max(steps // self.settings.trainer.epochs, 1)
+        schedule = make_schedule(optimiser, self.settings.optimiser, steps, per_epoch)
+        return {
+            "optimizer": optimiser,
+            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+        }
+
+
+def matched_in(boxes: Any, scores: Any, labelled: Any, ignored: Any, nms: float) -> Matched:
+    """What was found in an input beside its objects, as `SceneDataset` gives them.
+
+    Where only an object's place is known, what is found about it does not count.
+    """
+    sure = scores >= LOWEST
+    boxes, scores = boxes[sure], scores[sure]
+    kept = suppress(boxes, scores, nms)
+    boxes, scores = boxes[kept], scores[kept]
+    known = np.isfinite(labelled).all(1)
+    places = labelled[np.isfinite(labelled[:, :2]).all(1) & ~known, None, :2]
+    about = ((boxes[:, :2] <= places) & (places <= boxes[:, 2:])).all(2).any(0)
+    boxes, scores = boxes[~about], scores[~about]
+    edges = np.concatenate([
+        labelled[known, :2] - labelled[known, 2:] / 2, labelled[known, :2] + labelled[known, 2:] / 2
+    ], axis=1)  # fmt: skip
+    out = ignored[np.isfinite(ignored).all(1)]
+    return match(boxes, scores, edges, out)
+
+
+class FinderRecord(Callback):
+    """Keeps the weights of the best epoch and a table of all; stops at a loss that is no number.
+
+    Must come before the moving average in the list of callbacks, as `BestWeights` must.
+    """
+
+    def __init__(self, weights: Path, history: Path, wait: DataWait) -> None:
+        self.weights, self.history, self._wait = weights, history, wait
+        self.best = [-1.0, -1.0, -math.inf]  # F1, average precision, loss below zero
+        self.rows: list[dict[str, Any]] = []
+        self._started, self._validated = time.perf_counter(), False
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": self.best, "rows": self.rows}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.best = [float(value) for value in state_dict["best"]]
+        self.rows = list(state_dict["rows"])
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._started, self._validated = time.perf_counter(), False
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        assert isinstance(pl_module, FinderModule) and pl_module.found is not None
+        self._validated = True
+        found = pl_module.found
+        loss = pl_module.totals()["val_loss"]
+        now = [found.f1, float(np.nan_to_num(found.average_precision)), -loss]
+        if now > self.best or not self.weights.exists():
+            self.best = now
+            save_weights(self.weights, pl_module.model, pl_module.describe())
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        assert isinstance(pl_module, FinderModule)
+        loss = pl_module.train_loss or 0.0
+        if not math.isfinite(loss):
+            raise DivergedError(
+                f"training of the finder diverged: the loss is {loss} in epoch "
+                f"{trainer.current_epoch + 1}; take a smaller finder.lr, or limit its steps with "
+                "optimiser.clip=1"
+            )
+        self.rows.append({
+            "epoch": trainer.current_epoch,
+            "train_loss": loss,
+            **(pl_module.totals() if self._validated else {}),
+            "lr": trainer.optimizers[0].param_groups[0]["lr"],
+            "seconds": round(time.perf_counter() - self._started, 2),
+            "data_wait": round(self._wait.share, 4),
+        })  # fmt: skip
+        text = io.StringIO()
+        writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.rows)
+        write_text(self.history, text.getvalue())
+
+
+class FinderProgress(ProgressLine):
+    """A bar over all steps on a terminal; a line per epoch elsewhere."""
+
+    def _text(self, trainer: pl.Trainer, module: pl.LightningModule) -> str:
+        assert isinstance(module, FinderModule)
+        parts = [f"finder: epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"]
+        if module.train_loss is not None:
+            parts.append(f"loss {module.train_loss:.4g}")
+        if module.found is not None:
+            parts.append(
+                f"recall {module.found.recall:.3f}, precision {module.found.precision:.3f}"
+            )
+        return "  ".join(parts)
