@@ -62,7 +62,7 @@ def test_defaults_survive_a_round_trip():
         ({"data": {"points": "mouth"}}, ["data.points:", "'all' or 'nose'"]),
         ({"data": {"path": ""}}, ["data: path (--data) is empty", "name a file", "drawn faces"]),
         ({"data": {"path": 2024}}, ["data.path:", "(got 2024)", "quotes make it text"]),
-        ({"trainer": {"precision": 64}}, ["trainer.precision:", "'32' or 'bf16'"]),
+        ({"trainer": {"precision": 64}}, ["trainer.precision:", "'32', 'bf16' or '16'"]),
         (
             {"augmentation": {"box_jitter": 0.1}},
             ["augmentation.box_jitter", "data.crop: image", "set data.crop: box"],
@@ -107,7 +107,7 @@ def test_quotes_make_text():
 
 def test_precision_is_a_number_or_text(tmp_path):
     path = tmp_path / "a.yaml"
-    for text in ("32", "'32'", "bf16"):
+    for text in ("32", "'32'", "bf16", "16"):
         path.write_text(f"trainer: {{precision: {text}}}\n")
         for settings in (load_settings(path), load_settings(None, [f"trainer.precision={text}"])):
             assert settings.trainer.precision == text.strip("'")
