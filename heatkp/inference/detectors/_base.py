@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from heatkp.data.boxes import BoxStyle
 from heatkp.data.samples import Image
+from heatkp.data.transforms import halved
 
 Boxes = npt.NDArray[np.float64]
 
@@ -90,9 +91,7 @@ class Octaves:
         """Halve an image for as long as its shorter side keeps `least` pixels."""
         self.images = [image]
         while min(image.shape[:2]) >= 2 * least:
-            height, width = image.shape[0] // 2, image.shape[1] // 2
-            even = image[: 2 * height, : 2 * width]
-            image = np.asarray(cv2.resize(even, (width, height), interpolation=cv2.INTER_AREA))
+            image = halved(image)
             self.images.append(image)
 
     def _octave(self, shrinking: float) -> int:
