@@ -217,7 +217,8 @@ def test_points_are_shifted_and_nothing_else(tmp_path, to):
     else:
         import openvino
 
-        openvino.save_model(shifted(openvino.Core().read_model(before.file), by), file)
+        made = shifted(openvino.Core().read_model(before.file), by)
+        openvino.save_model(made, file, compress_to_fp16=False)
     after = type(before)(file)
     points, *others = before.infer(inputs.images)
     moved, *same = after.infer(inputs.images)
