@@ -31,7 +31,7 @@ from heatkp.data.transforms import Framing, shrink, shrink_factor
 from heatkp.errors import DataError
 from heatkp.files import reason
 
-VERSION = 2
+VERSION = 3
 """Of the files; part of their name."""
 UNUSED_DAYS = 30
 """Crops in the user's cache folder that no run has opened for so long are deleted."""

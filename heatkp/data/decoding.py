@@ -85,7 +85,7 @@ def _decode(content: bytes, image: PillowImage.Image) -> Decoded:
     if image.width * image.height > MOST_PIXELS:
         raise Undecodable(f"{image.width} x {image.height} pixels are too many")
     if image.format in ("JPEG", "MPO") and image.mode in ("L", "RGB"):
-        values = _by_opencv(content, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+        values = _by_opencv(content, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
         if values is None:
             raise Undecodable(_DAMAGED)
         return Decoded(values, None, orientation_of(image))
@@ -172,7 +172,7 @@ def _by_opencv(content: bytes, flags: int = cv2.IMREAD_UNCHANGED) -> npt.NDArray
         return None if image is None else image.reshape(image.shape[:2])
     if image.shape[2] not in (3, 4):
         return None
-    return in_rgb_order(image)
+    return image if flags > 0 and flags & cv2.IMREAD_COLOR_RGB else in_rgb_order(image)
 
 
 def in_rgb_order(image: npt.NDArray[Any]) -> npt.NDArray[Any]:

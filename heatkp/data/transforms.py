@@ -101,6 +101,13 @@ def shrink_factor(matrix: co.Matrix) -> int:
     return max(1, int(1 / (1.25 * scale)))
 
 
+def halved(image: Image) -> Image:
+    """An image averaged over 2 x 2 blocks; an odd row or column at its end is left out."""
+    width, height = image.shape[1] // 2, image.shape[0] // 2
+    even = image[: 2 * height, : 2 * width]
+    return np.asarray(cv2.resize(even, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+
+
 def shrink(image: Image, factor: int) -> tuple[Image, co.Matrix]:
     """An image averaged over factor x factor blocks, and the affine from image to shrunk image.
 
@@ -116,6 +123,8 @@ def shrink(image: Image, factor: int) -> tuple[Image, co.Matrix]:
             cv2.copyMakeBorder(image, 0, below, 0, right, cv2.BORDER_REPLICATE), np.uint8
         )
     small = ((width + right) // factor, (height + below) // factor)
+    if factor % 2 == 0 and factor > 2:  # OpenCV halves in a quarter of the time of other factors
+        image = halved(image)
     reduced = np.asarray(cv2.resize(image, small, interpolation=cv2.INTER_AREA), np.uint8)
     offset = 0.5 / factor - 0.5
     return reduced, np.array([[1 / factor, 0.0, offset], [0.0, 1 / factor, offset]])

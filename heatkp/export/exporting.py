@@ -22,6 +22,7 @@ from heatkp.export.parity import (
     Inputs,
     answers,
     deviation,
+    mean_offset,
     require_parity,
     spread,
 )
@@ -166,4 +167,8 @@ def _calibration(
         points, scores = (np.asarray(part, np.float64) for part in found[:2])
         return deviation((points, scores), expected, loaded.skeleton, inputs).relative
 
-    return Calibration(images, off, TOLERANCES["int8"] if tolerance is None else tolerance)
+    def offset(found: list[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
+        return mean_offset(found[0], expected[0])
+
+    allowed = TOLERANCES["int8"] if tolerance is None else tolerance
+    return Calibration(images, off, offset, allowed)

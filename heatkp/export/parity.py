@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -107,6 +107,27 @@ def deviation(
         len(points),
         inputs.from_where,
     )
+
+
+def mean_offset(found: npt.NDArray[Any], expected: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    """What to add to points (N, K, 2) so that they are not off all the same way: float32 (K, 2).
+
+    Int8 moves each point by a little on average, and by more at random. The mean of N differences
+    d, of standard error s, is taken (1 - s^2/d^2) times, and not at all where it may be chance
+    (James and Stein, "Estimation with Quadratic Loss", 1961). 0 for points that are not found.
+    """
+    difference = np.asarray(expected, np.float64) - found
+    difference[~np.isfinite(difference).all(2)] = np.nan
+    count = np.isfinite(difference).all(2).sum(0)
+    offset = np.zeros(difference.shape[1:])
+    known = count > 1
+    if known.any():
+        kept = difference[:, known]
+        mean = np.nanmean(kept, axis=0)
+        error = np.nanvar(kept, axis=0, ddof=1) / count[known, None]
+        share = 1 - error / np.maximum(mean**2, np.finfo(float).tiny)
+        offset[known] = np.maximum(share, 0) * mean
+    return offset.astype(np.float32)
 
 
 def require_parity(found: Deviation, precision: str, tolerance: float | None, advice: str) -> None:

@@ -44,18 +44,19 @@ def scope(nncf: Any, kept: Sequence[str], images: npt.NDArray[np.uint8]) -> dict
 
 
 def dependent(
-    nodes: Iterable[tuple[str, Sequence[str], Sequence[str]]], first: str | None
+    nodes: Iterable[tuple[str, Sequence[str], Sequence[str]]], convolutions: Sequence[str]
 ) -> list[str]:
-    """Names of a node and of all that depend on it: the last convolution and the decoder.
+    """Names of nodes that stay in float: the first convolution, which sees few channels and costs
+    little, the last one and all that depends on it, the decoder.
 
     Args:
         nodes: name, inputs and outputs of each, in an order in which they can be computed.
-        first: the node's name; None: there is none, and nothing depends on it.
+        convolutions: names of those that are convolutions, in that order.
     """
+    kept = list(convolutions[:1])
     reached: set[str] = set()
-    kept = []
     for name, inputs, outputs in nodes:
-        if name == first or reached & set(inputs):
+        if name in convolutions[-1:] or reached & set(inputs):
             reached.update(outputs)
             kept.append(name)
-    return kept
+    return list(dict.fromkeys(kept))

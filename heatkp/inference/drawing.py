@@ -26,10 +26,10 @@ LARGEST_VIDEO = 3840
 
 def draw_objects(input_image: InputImage, objects: Sequence[Keypoints]) -> Image:
     """The image with all its faces, uint8 (H, W, 3) RGB."""
-    image = input_image.image
+    canvas = input_image.image.copy()
     for found in objects:
-        image = found.draw(image)
-    return image
+        found.draw_on(canvas)
+    return canvas
 
 
 class DrawnImages:

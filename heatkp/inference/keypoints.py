@@ -116,10 +116,16 @@ class Keypoints:
             DataError: for a file or an array that is no image.
         """
         canvas = as_image(image).copy()
+        self.draw_on(canvas, box, lines, ellipses)
+        return canvas
+
+    def draw_on(
+        self, canvas: Image, box: bool = True, lines: bool = True, ellipses: bool = False
+    ) -> None:
+        """Draw the points on an image, uint8 (H, W, 3) RGB, itself; the rest as `draw`."""
         found = np.asarray(np.isfinite(self.points).all(axis=1))
         if found.any():
             _Pen(canvas, self.points[found]).draw(self, found, box, lines, ellipses)
-        return canvas
 
 
 class Results(list[Keypoints]):
@@ -140,9 +146,9 @@ class Results(list[Keypoints]):
         Raises:
             DataError: for an image that cannot be read.
         """
-        canvas = as_image(image)
+        canvas = as_image(image).copy()
         for one in self.of(index):
-            canvas = one.draw(canvas, **options)
+            one.draw_on(canvas, **options)
         return canvas
 
 

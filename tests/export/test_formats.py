@@ -14,7 +14,8 @@ import torch
 from heatkp.engine import TorchBackend
 from heatkp.errors import ExportError, MissingPackageError, SettingsError
 from heatkp.export import Inputs, export_network, open_export
-from heatkp.export.parity import answers
+from heatkp.export.parity import answers, mean_offset
+from heatkp.export.quantisation import dependent
 from heatkp.heatmaps.catalogue import decoders_of
 from heatkp.inference.predictor import Predictor, load_model
 from heatkp.models import create_model
@@ -190,6 +191,68 @@ def test_int8(tmp_path, root):
         expected = answers(TorchBackend(network(head)), images())
         off = np.linalg.norm(found[0] - expected[0], axis=2)
         assert off.mean() == pytest.approx(told["mean"], rel=0.2)
+        # What all calibration inputs have in common was taken off.
+        found = answers(open_export(tmp_path / to).runner, images(40))[0]
+        moved = found - answers(TorchBackend(network(head)), images(40))[0]
+        error = moved.std(0, ddof=1) / np.sqrt(len(moved))
+        assert (np.abs(moved.mean(0)) < 1.5 * error + 0.01).all()
+
+
+@needs("onnx", "onnxscript", "onnxruntime", "openvino")
+@pytest.mark.parametrize("to", ["onnx", "openvino"])
+def test_points_are_shifted_and_nothing_else(tmp_path, to):
+    import importlib
+
+    source, inputs = loaded(network("kl")), Inputs(images(3), "test images")
+    export_network(source, to, tmp_path / "out", inputs)
+    before = open_export(tmp_path / "out").runner
+    by = np.array([[1.5, -2], [0, 0.25], [-3, 4]], np.float32)
+    shifted = importlib.import_module(f"heatkp.export.formats.{to}").shifted
+    (tmp_path / "other").mkdir()
+    file = tmp_path / "other" / before.file.name
+    if to == "onnx":
+        import onnx
+
+        onnx.save(shifted(onnx.load(str(before.file)), by), str(file))
+    else:
+        import openvino
+
+        made = shifted(openvino.Core().read_model(before.file), by)
+        openvino.save_model(made, file, compress_to_fp16=False)
+    after = type(before)(file)
+    points, *others = before.infer(inputs.images)
+    moved, *same = after.infer(inputs.images)
+    assert np.allclose(moved, points + by, atol=1e-3) and len(others) == len(same) == 2
+    for one, other in zip(others, same):
+        assert np.allclose(one, other, atol=1e-3)
+
+
+def test_the_mean_offset():
+    rng = np.random.default_rng(0)
+    expected = rng.normal(50, 20, (40, 3, 2))
+    assert np.allclose(mean_offset(expected - [1.0, -2.0], expected), [1, -2])
+    noisy = expected + rng.normal(0, 1, expected.shape) - [[0, 0], [3, 0], [0, -3]]
+    found, plain = mean_offset(noisy, expected), (expected - noisy).mean(0)
+    assert (np.abs(found) <= np.abs(plain) + 1e-6).all()  # never more than what was seen
+    assert found[1, 0] == pytest.approx(3, abs=0.5) and found[2, 1] == pytest.approx(-3, abs=0.5)
+    chance = [mean_offset(expected + rng.normal(0, 1, expected.shape), expected) for _ in range(20)]
+    assert 0.5 < (np.array(chance) == 0).mean() < 0.85  # where it is below its standard error: 68 %
+
+
+def test_the_mean_offset_of_points_that_are_not_found():
+    expected = np.ones((4, 3, 2))
+    found = expected - 1
+    found[:, 0], found[1:, 1], found[0, 2] = np.nan, np.nan, np.nan
+    assert (mean_offset(found, expected) == [[0, 0], [0, 0], [1, 1]]).all()
+    assert (mean_offset(found[:0], expected[:0]) == 0).all()
+
+
+def test_what_stays_in_float():
+    nodes = [("a", ["images"], ["1"]), ("b", ["1"], ["2"]), ("c", ["1"], ["3"]),
+             ("d", ["2", "3"], ["4"]), ("e", ["4"], ["5"]), ("f", ["3"], ["6"])]  # fmt: skip
+    assert dependent(nodes, ["a", "b", "d"]) == ["a", "d", "e"]
+    assert dependent(nodes, ["d"]) == ["d", "e"]
+    assert dependent(nodes, []) == []
 
 
 @pytest.mark.parametrize("precision", ["f32", "bf16"])

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -12,8 +13,14 @@ from hypothesis import strategies as st
 from heatkp.config import Data
 from heatkp.data.loading import load_data
 from heatkp.errors import SettingsError
-from heatkp.inference.detectors import DETECTORS, BaseDetector, create_detector, register_detector
-from heatkp.inference.detectors._base import fitted, suppress, unfitted
+from heatkp.inference.detectors import (
+    DETECTORS,
+    BaseDetector,
+    create_detector,
+    mtcnn,
+    register_detector,
+)
+from heatkp.inference.detectors._base import Octaves, fitted, suppress, unfitted
 from heatkp.inference.detectors._create import _created
 from heatkp.inference.detectors.dlib import Hog
 from heatkp.inference.detectors.mtcnn import Mtcnn
@@ -165,3 +172,45 @@ def test_shrinking_keeps_edges(width, height, longest):
     assert max(small.shape[:2]) == min(longest, max(width, height))
     edges = np.array([[-0.5, -0.5, small.shape[1] - 0.5, small.shape[0] - 0.5]])
     assert np.allclose(unfitted(edges, scale), [[-0.5, -0.5, width - 0.5, height - 0.5]])
+
+
+@given(st.floats(30, 200), st.floats(20, 120), st.floats(4, 60), st.integers(8, 40))
+def test_squares_of_octaves_keep_places(x, y, half, side):
+    """A ramp's values tell where a square was taken, whatever the octave; black is outside."""
+    width, height = 240, 160
+    ramp = np.dstack([np.broadcast_to(np.arange(width), (height, width)),
+                      np.broadcast_to(np.arange(height)[:, None], (height, width)),
+                      np.full((height, width), 255)]).astype(np.uint8)  # fmt: skip
+    seen = Octaves(ramp).square(np.array([x - half, y - half, x + half, y + half]), side)
+    assert seen.shape == (side, side, 3)
+    centres = (np.arange(side) + 0.5) / side * 2 * half - half
+    whole = seen[:, :, 2] == 255
+    expected = np.dstack(np.meshgrid(x + centres, y + centres))
+    # At an octave's edges a block's mean stands for pixels that are not in the middle of it.
+    near = (expected > 8).all(2) & (expected < [width - 8, height - 8]).all(2)
+    assert whole[near].all()
+    off = np.abs(seen[:, :, :2] - expected)[near]
+    assert off.max(initial=0) < 1.6
+
+
+@given(st.integers(24, 300), st.integers(24, 300))
+def test_octaves_halve(width, height):
+    octaves = Octaves(np.full((height, width, 3), 77, np.uint8), least=12)
+    for larger, smaller in pairwise(octaves.images):
+        assert smaller.shape[:2] == (larger.shape[0] // 2, larger.shape[1] // 2)
+    assert 12 <= min(octaves.images[-1].shape[:2]) < 24
+    small = octaves.resized(20, 13)
+    assert small.shape == (13, 20, 3) and (small == 77).all()
+
+
+@pytest.mark.parametrize(("name", "side"), [("rnet", 24), ("onet", 48)])
+def test_refining_networks_are_computed_right(name, side):
+    """OpenCV 5's new engine pads their pooling on the wrong side."""
+    ort = pytest.importorskip("onnxruntime")
+    file = mtcnn.folder() / f"{name}.onnx"
+    crops = np.random.default_rng(0).integers(0, 256, (mtcnn.BATCH, side, side, 3), np.uint8)
+    moves, objects = mtcnn._answer(mtcnn._classic(file), crops)
+    session = ort.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+    values = np.float32((crops.astype(float) - 127.5) / 128).transpose(0, 2, 1, 3)
+    found = {o.shape[-1]: o for o in session.run(None, {session.get_inputs()[0].name: values})}
+    assert np.allclose(moves, found[4], atol=1e-4) and np.allclose(objects, found[2], atol=1e-4)

@@ -28,11 +28,13 @@ class Calibration:
         images: uint8 (N, C, H, W), inputs as the network will see them.
         deviation: how far what an exported file finds in them deviates, a fraction of the
             normaliser; asked where single layers are put back to float.
-        tolerance: how far it may.
+        offset: what to add to the points that it finds in them, float32 (K, 2) of input pixels.
+        tolerance: how far it may deviate.
     """
 
     images: npt.NDArray[np.uint8]
     deviation: Callable[[list[npt.NDArray[np.float32]]], float]
+    offset: Callable[[list[npt.NDArray[np.float32]]], npt.NDArray[np.float32]]
     tolerance: float
 
 

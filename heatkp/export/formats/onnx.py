@@ -9,11 +9,14 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from heatkp.engine.exported import NAMES
 from heatkp.export.formats._base import Calibration
 from heatkp.export.graph import PixelsToPoints, example
+from heatkp.export.parity import BATCH
 from heatkp.models import KeypointModel
 from heatkp.registry import register_exporter
 
@@ -54,7 +57,6 @@ def to_onnx(model: KeypointModel) -> onnx.ModelProto:
 
 def with_half_weights(model: onnx.ModelProto, least: int = 64) -> onnx.ModelProto:
     """Float32 weights of `least` numbers or more stored as float16; computed with in float32."""
-    import numpy as np
     import onnx
     from onnx import helper, numpy_helper
 
@@ -81,12 +83,26 @@ def with_half_weights(model: onnx.ModelProto, least: int = 64) -> onnx.ModelProt
 
 
 def kept_nodes(model: onnx.ModelProto) -> list[str]:
-    """Names of the last convolution and of all nodes that depend on it: map layer and decoder."""
+    """Names of the first convolution, the last one and all that depends on it: map layer and
+    decoder."""
     from heatkp.export.quantisation import dependent
 
     convolutions = [node.name for node in model.graph.node if node.op_type == "Conv"]
     nodes = [(node.name, node.input, node.output) for node in model.graph.node]
-    return dependent(nodes, convolutions[-1] if convolutions else None)
+    return dependent(nodes, convolutions)
+
+
+def shifted(model: onnx.ModelProto, offset: npt.NDArray[np.float32]) -> onnx.ModelProto:
+    """The model with an offset (K, 2) added to its points; its own graph is changed."""
+    from onnx import helper, numpy_helper
+
+    points, before, by = NAMES[0], f"{NAMES[0]}_before", f"{NAMES[0]}_offset"
+    for node in model.graph.node:  # what else reads the points reads them as they were
+        for names in (node.input, node.output):
+            names[:] = [before if name == points else name for name in names]
+    model.graph.initializer.append(numpy_helper.from_array(offset[None], by))
+    model.graph.node.append(helper.make_node("Add", [before, by], [points]))
+    return model
 
 
 @register_exporter
@@ -127,4 +143,13 @@ class OnnxExporter:
                 nncf.Dataset(samples_of(calibration.images), lambda images: {"images": images}),
                 **scope(nncf, kept_nodes(model), calibration.images),
             )
-        return done
+        return shifted(done, calibration.offset(_found(done, calibration.images)))
+
+
+def _found(model: onnx.ModelProto, images: npt.NDArray[np.uint8]) -> list[npt.NDArray[Any]]:
+    import onnxruntime as ort
+
+    session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+    parts = [session.run(None, {name: images[i : i + BATCH]}) for i in range(0, len(images), BATCH)]
+    return [np.concatenate(each) for each in zip(*parts)]

