@@ -75,7 +75,9 @@ def predict(
         boxes: `objects`, `image`, or the column that holds a picture's boxes, (N, 4) edges (x0, y0,
             x1, y1) in its pixels; null means none. None: `objects` for a model that finds them,
             else `image`.
-        workers: how many actors, or the least and the most of them.
+        workers: the most actors, which Ray adds as processors are left over; or the least and the
+            most. The least are held from the start: leave processors to what reads and writes,
+            which else waits for ever.
         num_cpus, num_gpus: of each; as many threads as processors. A part of a GPU will do.
         batch_size: pictures that an actor is given at once.
         keep_pixels: keep the column of pictures, where that is no path.
@@ -96,8 +98,6 @@ def predict(
         CheckpointError: for a model that is not there.
     """
     require_packages({"ray": "'heatkp[ray]'"}, "heatkp.ray")
-    import ray.data  # the package, not this module
-
     columns = dataset.columns(fetch_if_missing=False)
     if columns is not None:  # else the first batch tells
         picture_column(columns, column)
@@ -107,7 +107,9 @@ def predict(
     name = os.fspath(model)
     if not is_hub_name(name) and Path(name).exists():
         name = os.path.abspath(name)  # actors have other working folders
-    least, most = (workers, workers) if isinstance(workers, int) else workers
+    import ray.data  # the package, not this module
+
+    least, most = (1, workers) if isinstance(workers, int) else workers
     return dataset.map_batches(
         Finder,
         fn_constructor_kwargs={
