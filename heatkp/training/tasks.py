@@ -18,6 +18,7 @@ from heatkp.files import write_text
 from heatkp.text import json_text
 from heatkp.training import finder, fit, resuming
 from heatkp.training.processes import devices_of, place
+from heatkp.training.run_files import begin, finish
 from heatkp.training.storage import resumable
 
 
@@ -51,14 +52,14 @@ def train(
             if points is None:
                 _begin(settings, run)
             else:
-                fit.begin(points, run)
+                begin(points, run)
             finder.fit(found, run, console, callbacks=callbacks)
             metrics = finder.finish(found, run)
             if points is None:
                 return run, metrics
             console.print(finder_line(metrics), highlight=False, soft_wrap=True)
             fit.fit(points, run, console, callbacks=callbacks)
-            return run, {**fit.finish(points, run), "finder": metrics}
+            return run, {**finish(points, run), "finder": metrics}
     except StorageError:
         with suppress(OSError):
             run.rmdir()  # goes where nothing was begun
