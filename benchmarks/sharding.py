@@ -37,13 +37,13 @@ BROKEN = 0.001
 """Of the inputs of `killed` that are no images, to see that failures are kept, too."""
 
 
-def write_section(name: str, command: str, text: str) -> None:
+def write_section(table: Path, name: str, command: str, text: str) -> None:
     """Put a section in its place in the table."""
-    content = TABLE.read_text() if TABLE.is_file() else HEAD
+    content = table.read_text() if table.is_file() else HEAD
     found = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", content, re.DOTALL | re.MULTILINE))
     found[name] = f"\n`{command}`\n\n{text.strip()}\n\n"
     parts = [f"## {key}\n{found[key]}" for key in SECTIONS if key in found]
-    TABLE.write_text(HEAD + "\n" + "".join(parts).rstrip() + "\n")
+    table.write_text(HEAD + "\n" + "".join(parts).rstrip() + "\n")
     print(text)
 
 
@@ -329,6 +329,8 @@ def main() -> None:
     two.add_argument("--kills", type=int, default=4)
     three = kinds.add_parser("parts")
     three.add_argument("--files", type=int, default=200_000)
+    for kind in (one, two, three):
+        kind.add_argument("--table", type=Path, default=TABLE, help="where to write the section")
     own = kinds.add_parser("work")
     for name in ("inputs", "shard", "out", "mark"):
         own.add_argument(name)
@@ -337,10 +339,12 @@ def main() -> None:
     if kind == "work":
         work(**given)
         return
+    table, load = given.pop("table"), os.getloadavg()[0]
     command = " ".join(["python benchmarks/sharding.py", *sys.argv[1:]])
     with tempfile.TemporaryDirectory() as place:
         text = {"speed": speed, "killed": killed, "parts": parts}[kind](**given, folder=Path(place))
-    write_section(kind, command, text)
+    load_note = f"{os.cpu_count()} cores; {load:.1f} processes were waiting for them at the start."
+    write_section(table, kind, command, f"{text}\n\n{load_note}")
 
 
 if __name__ == "__main__":

@@ -56,3 +56,19 @@ def test_script_starts(root, monkeypatch, capsys, script, word):
     with pytest.raises(SystemExit) as end:
         runpy.run_path(str(root / "benchmarks" / script), run_name="__main__")
     assert end.value.code in (0, None) and word in capsys.readouterr().out
+
+
+def test_sharding_loses_nothing(root, tmp_path):
+    """Also writes nothing but the table that it is told."""
+    table = tmp_path / "table.md"
+    table.write_text("# x\n\n## parts\n\nkept\n")
+    words = ["killed", "--inputs", "60", "--shards", "2", "--kills", "0", "--table", table]
+    done = subprocess.run(
+        [sys.executable, root / "benchmarks" / "sharding.py", *words],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    text = table.read_text()
+    assert "| results in them | 60 |" in text and "| lost | 0 |" in text
+    assert text.index("## killed") < text.index("## parts") and text.rstrip().endswith("kept")
