@@ -36,6 +36,10 @@ VERSION = 3
 UNUSED_DAYS = 30
 """Crops in the user's cache folder that no run has opened for so long are deleted."""
 
+FIRST, FAR = 64, 4
+"""Where so many crops would take, at their mean size for all, so many times the room that there
+is, no others are made."""
+
 
 class Crop(NamedTuple):
     """A crop of an image, shrunk to about the network's resolution.
@@ -236,11 +240,14 @@ class CropSource:
 
     def _fill(self, folder: Path, progress: Callable[[int], None]) -> bool:
         """Write all crops; False where they would take too much room."""
-        offsets, shapes, matrices, sizes = [0], [], [], []
+        offsets, shapes, matrices, sizes = [0], list[tuple[int, ...]](), [], []
+        total = len(self.samples)
         with (folder / "pixels.bin").open("wb") as file:
             for crop in self._decoded():
                 offsets.append(offsets[-1] + crop.image.nbytes)
                 if offsets[-1] > self.limit:
+                    return False
+                if len(shapes) == FIRST and offsets[-1] / FIRST * total > FAR * self.limit:
                     return False
                 file.write(np.ascontiguousarray(crop.image).data)
                 shapes.append(crop.image.shape[:2])
