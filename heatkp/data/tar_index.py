@@ -127,7 +127,8 @@ class _Members:
                 raise _Damaged(f"{one_line(name)} is a link to a file that is not before it")
             self._places[raw] = found
             return Member(name, *found), place
-        if head.kind not in _FILE:
+        folder = raw.endswith(b"/") and head.kind == b"\0"  # as the oldest tars have them
+        if head.kind not in _FILE or folder:
             return None, place + _whole(size) if head.kind not in b"23456" else place
         if place + size > self._length:
             raise _Damaged(f"{one_line(name)} is cut off: {size} bytes, "

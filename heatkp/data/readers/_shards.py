@@ -73,6 +73,8 @@ def recognise_shards(path: Path) -> bool | str:
     """As `Reader.recognise`."""
     if path.name.lower().endswith(COMPRESSED):
         return f"{path.name} is compressed, and images in a tar are read at their places: unpack it"
+    if has_braces(path):  # what is missing, reading tells
+        return path.name.lower().endswith(".tar")
     return bool(find_shards(path))
 
 
