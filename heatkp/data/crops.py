@@ -244,10 +244,10 @@ class CropSource:
         total = len(self.samples)
         with (folder / "pixels.bin").open("wb") as file:
             for crop in self._decoded():
+                if len(shapes) == FIRST and offsets[-1] / FIRST * total > FAR * self.limit:
+                    return False
                 offsets.append(offsets[-1] + crop.image.nbytes)
                 if offsets[-1] > self.limit:
-                    return False
-                if len(shapes) == FIRST and offsets[-1] / FIRST * total > FAR * self.limit:
                     return False
                 file.write(np.ascontiguousarray(crop.image).data)
                 shapes.append(crop.image.shape[:2])

@@ -155,7 +155,7 @@ class Sample:
     @classmethod
     def of_file(
         cls,
-        image: ImageFile,
+        image: ImageSource,
         points: npt.NDArray[np.float32],
         visibility: npt.NDArray[np.uint8],
         id: str,
@@ -164,8 +164,9 @@ class Sample:
         declared_size: tuple[int, int] | None = None,
         **known: Any,
     ) -> Sample:
-        """What `Sample(image, points, visibility, ...)` gives of an image's file, without its
-        checks: for readers of many, whose values are right. `known` are other attributes."""
+        """What `Sample(image, points, visibility, ...)` gives of an image file, its own or one
+        within a tar, without its checks: for readers of many, whose values are right. `known` are
+        other attributes."""
         sample = object.__new__(cls)
         put = object.__setattr__
         put(sample, "id", id)

@@ -172,10 +172,9 @@ def _samples(found: Sequence[_Found], skeleton: Skeleton) -> Iterable[Sample]:
     for one, source in zip(found, _sources(found)):
         for labelled in one.shot.objects:
             points, codes = places.fill(labelled, f"{one.image.name} in the tar {one.shard.path}")
-            yield Sample(
-                one.image, points, visibility=codes, box=labelled.box, id=next(ids),
-                source_image=source, file=one.image.path, declared_size=one.shot.size,
-                options=one.image.options, split=one.shard.split, **one.shot.more, **labelled.more,
+            yield Sample.of_file(
+                one.image, points, codes, next(ids), labelled.box, source, one.shot.size,
+                split=one.shard.split, **one.shot.more, **labelled.more,
             )  # fmt: skip
 
 
