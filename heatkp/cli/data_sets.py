@@ -22,6 +22,7 @@ CONVERT = """\b
 Examples:
   heatkp data convert labels.xml --to coco --out labels-coco
   heatkp data convert found/coco.json --to imglab --out found-dlib --images link
+  heatkp data convert faces/ --to webdataset --per-shard 500 --out shards
 """
 SPLIT = """\b
 Examples:
@@ -51,6 +52,7 @@ class Places:
     reading: dict[str, Any]
     placing: Any
     keep_first: bool
+    per_shard: int | None
 
     def read(self, source: str) -> Labels:
         from heatkp.data.sets import read_labels
@@ -72,11 +74,12 @@ def _places(command: Command) -> Command:
 
     @wraps(command)
     def gathered(
-        *, to: str | None, out: str, format_: str, placing: str, keep_first: bool, orient: bool,
-        y_up: bool | None, layout: str, **own: Any,
+        *, to: str | None, out: str, format_: str, placing: str, keep_first: bool,
+        per_shard: int | None, orient: bool, y_up: bool | None, layout: str, **own: Any,
     ) -> Any:  # fmt: skip
         reading = {"orient": orient, "y_up": y_up, "layout": layout}
-        return command(places=Places(to, out, format_, reading, placing, keep_first), **own)
+        places = Places(to, out, format_, reading, placing, keep_first, per_shard)
+        return command(places=places, **own)
 
     made: Command = gathered
     for option in reversed((
@@ -94,6 +97,8 @@ def _places(command: Command) -> Command:
         click.option("--keep-first", is_flag=True,
                      help="Of several objects in an image, keep the first, where the format holds "
                      "one."),
+        click.option("--per-shard", type=click.IntRange(1), metavar="N",
+                     help="Images in a tar at most, of --to webdataset.  [default: 1000]"),
         reading_options,
     )):  # fmt: skip
         made = option(made)
@@ -122,7 +127,7 @@ def _write(labels: Labels, to: str, places: Places) -> None:
     with progress_bar(PlainConsole(stderr=True), "placing images") as progress:
         done = write_labels(
             labels, places.out, to, images=places.placing, first_only=places.keep_first,
-            progress=progress,
+            per_shard=places.per_shard, progress=progress,
         )  # fmt: skip
     _tell(labels.notes, [("", done)], to)
 
@@ -178,7 +183,7 @@ def split(
     with progress_bar(PlainConsole(stderr=True), "placing images") as progress:
         done = write_parts(
             labels, places.out, to, images=places.placing, first_only=places.keep_first,
-            progress=progress,
+            per_shard=places.per_shard, progress=progress,
         )  # fmt: skip
     counts = Counter(sample.split for sample in labels.samples)
     parts = ", ".join(f"{counts[name]} {name}" for name in PARTS if counts[name])

@@ -134,6 +134,11 @@ class Data(Section):
     is the user's cache folder (or $HEATKP_CACHE), `none` decodes every time."""
     cache_mb: Annotated[int, Field(ge=0), CACHED] = 4096
     """Decode every time where the crops would take more than this."""
+    shuffle_buffer: Annotated[Count, FROM_FILES] = 5000
+    """Where images are in tar shards, and more than this train, tars are read one after the other,
+    in a random order, and samples are shuffled within so many: the more, the better mixed; so many
+    images should fit the memory that the system has left for files, half a gigabyte where an image
+    has 100 KB. Elsewhere all samples are shuffled."""
 
     def __init__(self, **values: Any) -> None:
         values.setdefault("size", [96, 96])

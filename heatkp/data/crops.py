@@ -36,6 +36,10 @@ VERSION = 3
 UNUSED_DAYS = 30
 """Crops in the user's cache folder that no run has opened for so long are deleted."""
 
+FIRST, FAR = 64, 4
+"""Where so many crops would take, at their mean size for all, so many times the room that there
+is, no others are made."""
+
 
 class Crop(NamedTuple):
     """A crop of an image, shrunk to about the network's resolution.
@@ -159,11 +163,15 @@ class CropSource:
         this code."""
         seen: list[Any] = [VERSION, cv2.__version__, PIL.__version__]
         seen += [repr(self.framing), self.reach]
+        files: dict[Path, list[Any]] = {}  # of tars and videos many samples are one's
         for s in self.samples:
             assert s.file is not None
-            status = s.file.stat()
             box = None if s.box is None else [float(v) for v in s.box]
-            file = [str(s.file.resolve()), status.st_size, status.st_mtime_ns]
+            file = files.get(s.file)
+            if file is None:
+                status = s.file.stat()
+                file = [str(s.file.resolve()), status.st_size, status.st_mtime_ns]
+                files[s.file] = file
             part = [s.image_part] if s.image_part else []
             seen.append([*file, *part, box, repr(s.options)])
         return hashlib.sha256(json.dumps(seen).encode()).hexdigest()[:24]
@@ -232,9 +240,12 @@ class CropSource:
 
     def _fill(self, folder: Path, progress: Callable[[int], None]) -> bool:
         """Write all crops; False where they would take too much room."""
-        offsets, shapes, matrices, sizes = [0], [], [], []
+        offsets, shapes, matrices, sizes = [0], list[tuple[int, ...]](), [], []
+        total = len(self.samples)
         with (folder / "pixels.bin").open("wb") as file:
             for crop in self._decoded():
+                if len(shapes) == FIRST and offsets[-1] / FIRST * total > FAR * self.limit:
+                    return False
                 offsets.append(offsets[-1] + crop.image.nbytes)
                 if offsets[-1] > self.limit:
                     return False
@@ -256,7 +267,7 @@ class CropSource:
 def _runs(samples: Sequence[Sample]) -> Iterator[list[Sample]]:
     """Samples one by one; those of one video after each other together, for it is read in
     order."""
-    for file, run in groupby(samples, lambda s: s.file if s.image_part else None):
+    for file, run in groupby(samples, lambda s: None if s.has_image_file else s.file):
         together = list(run)
         yield from [together] if file is not None else ([sample] for sample in together)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -137,13 +137,23 @@ class EpochSampler(Sampler[tuple[int, int]]):
 
     Processes that train together share one order: of each batch of `batch` samples the process
     `rank` of `world` takes its part, and what fills no batch is left out.
+
+    Args:
+        order: gives the permutation of an epoch; None: any order is as likely as another.
     """
 
     def __init__(
-        self, count: int, seed: int, batch: int = 1, rank: int = 0, world: int = 1
+        self,
+        count: int,
+        seed: int,
+        batch: int = 1,
+        rank: int = 0,
+        world: int = 1,
+        order: Callable[[int], npt.NDArray[np.int64]] | None = None,
     ) -> None:
         self.count, self.seed, self.epoch = count, seed, 0
         self.batch, self.rank, self.world = batch, rank, world
+        self._order = order
 
     def set_epoch(self, epoch: int) -> None:
         """Called by Lightning before each epoch, also after a resume."""
@@ -157,7 +167,10 @@ class EpochSampler(Sampler[tuple[int, int]]):
         return self.batch // self.world
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
-        order = np.random.default_rng([self.seed, self.epoch]).permutation(self.count)
+        if self._order is not None:
+            order = self._order(self.epoch)
+        else:
+            order = np.random.default_rng([self.seed, self.epoch]).permutation(self.count)
         if self.world > 1:
             batches = order[: self.count // self.batch * self.batch].reshape(-1, self.batch)
             own = self.rank * self._share

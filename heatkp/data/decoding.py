@@ -110,13 +110,22 @@ def file_depth(path: Path) -> Head | None:
     """Of a file, mostly by its header alone; None for what cannot be read."""
     try:
         with path.open("rb") as file:
-            tags = tiff_tags(file)
+            return depth_in(file)
+    except OSError:
+        return None
+
+
+def depth_in(file: BinaryIO) -> Head | None:
+    """`file_depth` of an open file."""
+    try:
+        tags = tiff_tags(file)
         if tags is not None:
             return Head(depth_of(tags), bool(tags[_NEXT]))
-        with opened(path) as image:
+        with opened(file) as image:
             bits = depth(image)
             if image.format in _PERHAPS_DEEP:
-                bits = 8 * decode(path.read_bytes()).values.dtype.itemsize
+                file.seek(0)
+                bits = 8 * decode(file.read()).values.dtype.itemsize
             return Head(bits, bool(getattr(image, "is_animated", False)))
     except Exception:  # as in `decode`
         return None

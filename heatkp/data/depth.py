@@ -3,31 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from heatkp.config import Intensity
-from heatkp.data.decoding import Undecodable, decode, file_depth
+from heatkp.data.decoding import Head, Undecodable, decode, depth_in
 from heatkp.data.intensity import PERCENTILES
 from heatkp.data.samples import Sample
+from heatkp.errors import DataError
 
 LOOKED_AT, MEASURED = 300, 20
 """Files whose headers are read, and deep ones of them that are decoded, evenly spread: enough to
 tell, also where there are many."""
 
 
-def _some(files: Sequence[Path], most: int) -> list[Path]:
-    places = np.linspace(0, len(files) - 1, min(most, len(files))).round().astype(int)
-    return [files[i] for i in places]
+def _some(images: Sequence[Sample], most: int) -> list[Sample]:
+    places = np.linspace(0, len(images) - 1, min(most, len(images))).round().astype(int)
+    return [images[i] for i in places]
 
 
-def _span(file: Path) -> tuple[float, float, npt.DTypeLike] | None:
+def _head(image: Sample) -> Head | None:
+    try:
+        with image.open() as file:
+            return depth_in(file)
+    except (DataError, OSError):
+        return None
+
+
+def _span(image: Sample) -> tuple[float, float, npt.DTypeLike] | None:
     """The least and the greatest finite value of a deep image, and its type; None for others."""
     try:
-        values = decode(file.read_bytes()).values
-    except (Undecodable, OSError, MemoryError):
+        with image.open() as file:
+            values = decode(file.read()).values
+    except (Undecodable, DataError, OSError, MemoryError):
         return None
     known = values[np.isfinite(values)]
     if values.dtype == np.uint8 or not known.size:
@@ -46,18 +55,18 @@ def _way(intensity: Intensity) -> str:
 
 def depth_notes(samples: Sequence[Sample]) -> tuple[str, ...]:
     """A line where images are deeper than 8 bits, and one where files hold several images."""
-    own = [s for s in samples if not s.image_part]  # parts of files are not told of
-    options = {s.file: s.options for s in own if s.file is not None}
-    looked = _some(list(options), LOOKED_AT)
-    heads = [(file, head) for file in looked if (head := file_depth(file)) is not None]
-    deep = [file for file, head in heads if head.bits > 8]
-    several = [file for file, head in heads if head.several]
+    images = {s.image_name: s for s in samples if s.has_image_file}  # of others nothing is told
+    looked = _some(list(images.values()), LOOKED_AT)
+    heads = [(image, head) for image in looked if (head := _head(image)) is not None]
+    deep = [image for image, head in heads if head.bits > 8]
+    several = [image for image, head in heads if head.several]
     notes = []
     if deep:
-        intensity = options[deep[0]].intensity
-        spans = [span for file in _some(deep, MEASURED) if (span := _span(file)) is not None]
+        intensity = deep[0].options.intensity
+        spans = [span for image in _some(deep, MEASURED) if (span := _span(image)) is not None]
         text = (
-            f"{len(deep)} of {len(looked)} images hold more than 8 bits a value, such as {deep[0]}"
+            f"{len(deep)} of {len(looked)} images hold more than 8 bits a value, such as "
+            f"{deep[0].image_name}"
         )
         if spans:
             low, high = min(s[0] for s in spans), max(s[1] for s in spans)
@@ -70,6 +79,6 @@ def depth_notes(samples: Sequence[Sample]) -> tuple[str, ...]:
     if several:
         notes.append(
             f"{len(several)} of {len(looked)} files hold several images (pages, frames), such as "
-            f"{several[0]}: the first is used"
+            f"{several[0].image_name}: the first is used"
         )
     return tuple(notes)

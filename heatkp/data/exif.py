@@ -61,11 +61,11 @@ def orientation_of(image: PillowImage.Image) -> int:
     return code if code in _TURNS else 1
 
 
-def orientation(path: Path) -> int:
+def orientation(file: Path | BinaryIO) -> int:
     """The EXIF orientation of a file, 1 to 8: how its pixels, as heatkp reads them, must be
     turned to be upright; 1 where it does not say."""
     try:
-        with opened(path) as image:
+        with opened(file) as image:
             return orientation_of(image)
     except Exception:  # whatever Pillow makes of a file that OpenCV may read
         return 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, ClassVar, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -55,6 +55,9 @@ class ImageSource(ABC):
         options: how it is read.
     """
 
+    is_file: ClassVar[bool] = False
+    """Whether `open` gives the bytes of an image file, its own or one within `path`."""
+
     path: Path
     options: ImageOptions = STORED
 
@@ -62,6 +65,10 @@ class ImageSource(ABC):
     def part(self) -> str:
         """Which image of the file it is, in words; empty where a file is one image."""
         return ""
+
+    def open(self) -> BinaryIO:
+        """The image file's bytes, where `is_file`. Raises `OSError` or `DataError`."""
+        return self.path.open("rb")
 
     @abstractmethod
     def __call__(self) -> Image:
@@ -75,6 +82,8 @@ class ImageSource(ABC):
 @dataclass(frozen=True)
 class ImageFile(ImageSource):
     """An image file, read as `read_image` does."""
+
+    is_file = True
 
     def __call__(self) -> Image:
         return read_image(self.path, self.options.orient, self.options.intensity)
@@ -105,14 +114,26 @@ def read_stored(path: str | Path, intensity: Intensity = "range") -> tuple[Image
     if not path.is_file():
         raise DataError(f"image {path} does not exist")
     try:
-        found = decode(path.read_bytes())
-        image = as_uint8_rgb(found.values, found.alpha, intensity, found.inverted)
-    except Undecodable as error:
-        raise DataError(f"{path} is not an image that can be read ({error})") from None
-    except MemoryError:
-        raise DataError(f"{path} is too large for this computer's memory") from None
+        content = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror or error})") from None
+    return decoded(content, str(path), intensity)
+
+
+def decoded(content: bytes, place: str, intensity: Intensity = "range") -> tuple[Image, int]:
+    """`read_stored` of the bytes of an image file, which messages call `place`.
+
+    Raises `DataError`.
+    """
+    try:
+        found = decode(content)
+        image = as_uint8_rgb(found.values, found.alpha, intensity, found.inverted)
+    except Undecodable as error:
+        raise DataError(f"{place} is not an image that can be read ({error})") from None
+    except MemoryError:
+        raise DataError(f"{place} is too large for this computer's memory") from None
+    except OSError as error:
+        raise DataError(f"{place} cannot be read ({error.strerror or error})") from None
     return image, found.orientation
 
 

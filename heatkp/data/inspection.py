@@ -161,8 +161,11 @@ def _look(sample: Sample) -> _Decoded:
     """Decode an image: its (W, H), a hash of its bytes, or what is wrong."""
     try:
         image = sample.image()
-        whole = sample.file is not None and not sample.image_part
-        content = sample.file.read_bytes() if whole else np.ascontiguousarray(image).data  # type: ignore[union-attr]
+        if sample.has_image_file:
+            with sample.open() as file:
+                content: bytes | memoryview = file.read()
+        else:
+            content = np.ascontiguousarray(image).data
         digest = hashlib.sha256(content).digest()
     except (DataError, OSError, cv2.error) as error:
         return _Decoded(None, b"", str(error))

@@ -8,7 +8,7 @@ from enum import IntEnum
 from hashlib import sha256
 from os import PathLike
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -61,7 +61,7 @@ class Sample:
         source_image: the image that the sample is from, where several are from one; splits never
             part them. None: an image of its own.
         file: the file that the image is read from, or None for an image made in memory. Files
-            that hold several images (videos, HDF5) have an `ImageSource` for `image`.
+            that hold several images (videos, HDF5, tars) have an `ImageSource` for `image`.
         box_from_points: whether the box was made of the points, whatever the labels gave.
         given_box: the labels' own box then, or None.
         declared_size: width and height of the image in pixels as the labels give them, or None.
@@ -155,7 +155,7 @@ class Sample:
     @classmethod
     def of_file(
         cls,
-        image: ImageFile,
+        image: ImageSource,
         points: npt.NDArray[np.float32],
         visibility: npt.NDArray[np.uint8],
         id: str,
@@ -164,8 +164,9 @@ class Sample:
         declared_size: tuple[int, int] | None = None,
         **known: Any,
     ) -> Sample:
-        """What `Sample(image, points, visibility, ...)` gives of an image's file, without its
-        checks: for readers of many, whose values are right. `known` are other attributes."""
+        """What `Sample(image, points, visibility, ...)` gives of an image file, its own or one
+        within a tar, without its checks: for readers of many, whose values are right. `known` are
+        other attributes."""
         sample = object.__new__(cls)
         put = object.__setattr__
         put(sample, "id", id)
@@ -198,6 +199,20 @@ class Sample:
         if self.file is None:
             return self.id
         return f"{self.file}, {self.image_part}" if self.image_part else str(self.file)
+
+    @property
+    def has_image_file(self) -> bool:
+        """Whether its image is an image file, of its own or within a tar; not a frame of a video,
+        pixels in another file, or an image in memory."""
+        image = self.image
+        return image.is_file if isinstance(image, ImageSource) else self.file is not None
+
+    def open(self) -> BinaryIO:
+        """The bytes of its image file, where `has_image_file`. Raises `OSError`, `DataError`."""
+        if isinstance(self.image, ImageSource):
+            return self.image.open()
+        assert self.file is not None
+        return self.file.open("rb")
 
     def rgb(self) -> Image:
         """The image as networks see it, uint8 (H, W, 3). Raises `DataError`."""

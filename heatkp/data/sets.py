@@ -228,11 +228,13 @@ def _first(labels: Labels) -> str:
 
 
 def _fits(sample: Sample, pattern: str) -> bool:
-    """Whether a pattern fits a sample's id, or the end of its file's path: so many folders with
-    the name as the pattern has."""
-    texts = [sample.id]
+    """Whether a pattern fits a sample's id, or the end of its file's path, or of its name in a
+    tar: so many folders with the name as the pattern has."""
+    texts, last = [sample.id], -pattern.count("/") - 1
     if sample.file is not None:
-        texts.append("/".join(sample.file.parts[-pattern.count("/") - 1 :]))
+        texts.append("/".join(sample.file.parts[last:]))
+    if sample.has_image_file and sample.image_part:
+        texts.append("/".join(sample.image_part.split("/")[last:]))
     return any(fnmatchcase(text, pattern) for text in texts)
 
 

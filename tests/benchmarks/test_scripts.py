@@ -47,6 +47,7 @@ def test_script(root, script, arguments, words):
         ("check.py", "--planted"),
         ("shift.py", "--only"),
         ("readme_commands.py", "--keep"),
+        ("tar_shards.py", "--per-shard"),
     ],
 )
 def test_script_starts(root, monkeypatch, capsys, script, word):

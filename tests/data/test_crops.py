@@ -14,11 +14,13 @@ import numpy as np
 import pytest
 
 from heatkp.config import Augmentation
-from heatkp.data.crops import UNUSED_DAYS, CropSource, default_folder
+from heatkp.data.crops import FIRST, UNUSED_DAYS, CropSource, default_folder
 from heatkp.data.dataset import KeypointDataset
 from heatkp.data.images import ImageOptions
-from heatkp.data.samples import Sample, read_image
+from heatkp.data.readers import read
+from heatkp.data.samples import Labels, Sample, read_image
 from heatkp.data.transforms import Framing
+from heatkp.data.writers import write_labels
 from heatkp.errors import DataError
 from heatkp.skeletons import FACE68
 
@@ -186,6 +188,39 @@ def test_what_does_not_fit_is_decoded(tmp_path):
     source = CropSource(samples, FRAMING, 1.0, tmp_path / "cache", limit=100)
     assert "cache_mb" in source.prepare()
     assert folders(tmp_path / "cache") == [] and source[5].image.size > 100
+
+
+@pytest.mark.parametrize(
+    ("repeats", "room", "made"),
+    [
+        (100, 100, 200),  # all fit
+        (100, 40, 80),  # as many as fit: the first 64 do not tell that it is hopeless
+        (200, 40, FIRST),  # the first 64 do: all would take five times the room
+    ],
+)
+def test_what_is_far_too_large_is_given_up_early(tmp_path, repeats, room, made):
+    samples = write_samples(tmp_path / "photos", 2)
+    both = sum(CropSource(samples, FRAMING)[i].image.nbytes for i in range(2))
+    cache, done = tmp_path / "cache", []
+    source = CropSource(samples * repeats, FRAMING, 1.0, cache, limit=room * both)
+    assert (source.prepare(done.append) is None) == (made == 2 * repeats)
+    assert max(done) == made
+
+
+def test_crops_of_images_in_tars(tmp_path):
+    """They are those of the files, and change when the tar does."""
+    samples = write_samples(tmp_path / "photos")
+    tars = tmp_path / "tars"
+    write_labels(Labels(FACE68, samples), tars, "webdataset", per_shard=2)
+    packed = read(tars).samples
+    plain, stored = CropSource(samples, FRAMING), CropSource(packed, FRAMING, 1.0, tmp_path / "c")
+    assert stored.prepare() is None and len(folders(tmp_path / "c")) == 1
+    for i in range(len(samples)):
+        assert np.array_equal(stored[i].image, plain[i].image)
+        assert np.array_equal(stored[i].matrix, plain[i].matrix)
+    os.utime(tars / "000001.tar", (1, 1))
+    again = CropSource(packed, FRAMING, 1.0, tmp_path / "c")
+    assert again.prepare() is None and len(folders(tmp_path / "c")) == 2
 
 
 def test_a_folder_that_cannot_be_written_is_no_obstacle(tmp_path):

@@ -174,6 +174,8 @@ def test_what_is_written_is_read_back(images, name, how):
     assert name in READERS
     if how == "refer" and writer.beside:
         pytest.skip("its label files lie beside images")
+    if how == "link" and writer.packed:
+        pytest.skip("it holds images itself")
 
     @given(shots)
     @settings(max_examples=20 if how == "copy" else 5)
@@ -193,8 +195,9 @@ def test_what_is_written_is_read_back(images, name, how):
             found = READERS[name].read(written.path, True, STORED)  # placeholders stay
             assert_read_back(writer, found, expected)
             for sample in found.samples:
-                own = next(n for n in FILES if sample.file.name.endswith(Path(n).name))
-                assert sample.file.read_bytes() == (images / own).read_bytes()
+                own = next(n for n in FILES if sample.image_name.endswith(Path(n).name))
+                with sample.open() as file:
+                    assert file.read() == (images / own).read_bytes()
                 assert sample.file.is_symlink() == (how == "link")
         finally:
             rmtree(out, ignore_errors=True)
@@ -205,7 +208,7 @@ def test_what_is_written_is_read_back(images, name, how):
 def assert_read_back(writer, found, expected):
     by_name = {}
     for sample in found.samples:
-        own = next(n for n in expected if sample.file.name.endswith(n))
+        own = next(n for n in expected if sample.image_name.endswith(n))
         by_name.setdefault(own, []).append(sample)
     assert set(by_name) == set(expected)
     for own, kept in expected.items():

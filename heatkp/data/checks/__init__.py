@@ -11,7 +11,14 @@ import numpy as np
 from heatkp.data.checks.finding import Finding
 from heatkp.data.checks.orientation import orientation_findings
 from heatkp.data.checks.points import point_findings
-from heatkp.data.checks.sizes import Header, declared_findings, read_headers, sizes_of
+from heatkp.data.checks.sizes import (
+    Header,
+    Key,
+    declared_findings,
+    read_headers,
+    shown_key,
+    sizes_of,
+)
 from heatkp.data.checks.stuck import stuck_findings
 from heatkp.data.checks.swapped import swap_findings
 from heatkp.data.samples import Sample
@@ -23,14 +30,15 @@ LOOKED_AT = 300
 SHOWN = 3
 
 
-def _turned(headers: dict[Path, Header], orient: bool) -> list[Finding]:
-    turned = [file for file, header in headers.items() if header.orientation != 1]
+def _turned(headers: dict[Key, Header], orient: bool) -> list[Finding]:
+    turned = [key for key, header in headers.items() if header.orientation != 1]
     if not turned or orient:
         return []
     text = (
         f"{len(turned)} of {len(headers)} images have an EXIF entry that turns them, such as "
-        f"{turned[0]}; labels must be of the pixels as stored, but most labelling tools show the "
-        "turned image: look at the contact sheet of heatkp data info, or set data.orient=true"
+        f"{shown_key(turned[0])}; labels must be of the pixels as stored, but most labelling tools "
+        "show the turned image: look at the contact sheet of heatkp data info, or set "
+        "data.orient=true"
     )
     return [Finding(text)]
 

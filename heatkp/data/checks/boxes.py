@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from heatkp.data.boxes import box_error, other_form
 from heatkp.data.checks.finding import Finding
-from heatkp.data.checks.sizes import read_header, read_headers, sizes_of
+from heatkp.data.checks.sizes import header_of, read_headers, sizes_of
 from heatkp.data.samples import Sample
 from heatkp.errors import DataError
 
@@ -43,7 +43,7 @@ def useless_boxes(
             continue
         wrong = box_error(sample.box, (int(sizes[i, 0]), int(sizes[i, 1])))
         if wrong is not None and sample.declared_size is not None and sample.file is not None:
-            header = read_header(sample.file)  # labels may declare what is not so
+            header = header_of(sample)  # labels may declare what is not so
             wrong = wrong if header is None else box_error(sample.box, header.seen(orient))
         if wrong is not None:
             found[i] = wrong

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -38,9 +38,13 @@ def read_header(path: Path) -> Header | None:
     if named_as_video(path):
         size = video_size(path)
         return None if size is None else Header(size, 1)
+    return _image_header(path)
+
+
+def _image_header(opened: Path | BinaryIO) -> Header | None:
     limit, PillowImage.MAX_IMAGE_PIXELS = PillowImage.MAX_IMAGE_PIXELS, None
     try:
-        with PillowImage.open(path) as file:
+        with PillowImage.open(opened) as file:
             if file.format == "TIFF" and file.getexif().get(0x0112, 1) >= ON_ITS_SIDE:
                 return None
             size = file.size
@@ -50,25 +54,62 @@ def read_header(path: Path) -> Header | None:
         return None
     finally:
         PillowImage.MAX_IMAGE_PIXELS = limit
-    return Header(size, orientation(path))
+    return Header(size, orientation(opened))
 
 
-def read_headers(samples: Sequence[Sample], limit: int | None) -> dict[Path, Header]:
+Key = tuple[Path, str]
+"""A file, and the name of an image file in it, which is empty where the file is the image."""
+
+
+def header_key(sample: Sample) -> Key | None:
+    """Of the file whose header tells a sample's size; frames of a video have one."""
+    if sample.file is None:
+        return None
+    return sample.file, sample.image_part if sample.has_image_file else ""
+
+
+def shown_key(key: Key) -> str:
+    """What messages call a file, as `Sample.image_name`."""
+    return ", ".join(str(part) for part in key if part)
+
+
+def header_of(sample: Sample) -> Header | None:
+    """`read_header` of a sample's image file, also where it lies within a tar."""
+    if sample.file is None:
+        return None
+    if not (sample.has_image_file and sample.image_part):
+        return read_header(sample.file)
+    try:
+        with sample.open() as file:
+            return _image_header(file)
+    except (DataError, OSError):
+        return None
+
+
+def read_headers(samples: Sequence[Sample], limit: int | None) -> dict[Key, Header]:
     """Of at most `limit` of the samples' files, evenly spread, those that can be read."""
-    files = list(dict.fromkeys(s.file for s in samples if s.file is not None))
-    looked_at = [files[i] for i in spread_evenly(len(files), limit)]
-    headers = ((file, read_header(file)) for file in looked_at)
-    return {file: header for file, header in headers if header is not None}
+    files: dict[Key, Sample] = {}
+    for sample in samples:
+        if (key := header_key(sample)) is not None:
+            files.setdefault(key, sample)
+    keys = list(files)
+    looked_at = [keys[i] for i in spread_evenly(len(keys), limit)]
+    headers = ((key, header_of(files[key])) for key in looked_at)
+    return {key: header for key, header in headers if header is not None}
 
 
 def declared_findings(
-    samples: Sequence[Sample], headers: dict[Path, Header], orient: bool
+    samples: Sequence[Sample], headers: dict[Key, Header], orient: bool
 ) -> list[Finding]:
     """Where labels declare another size than the image has."""
-    declared = {s.file: s.declared_size for s in samples if s.declared_size and s.file in headers}
+    declared = {
+        key: s.declared_size
+        for s in samples
+        if s.declared_size and (key := header_key(s)) is not None and key in headers
+    }
     groups: dict[str, list[str]] = {}
-    for file, size in declared.items():
-        header = headers[file]  # type: ignore[index]
+    for key, size in declared.items():
+        header = headers[key]
         seen = header.seen(orient)
         if size == seen:
             continue
@@ -77,7 +118,9 @@ def declared_findings(
             turned = header.orientation >= ON_ITS_SIDE
             kind = ("stored" if orient else "upright") if turned else "exchanged"
         width, height = seen
-        example = f"{file}, {size[0]}x{size[1]} in the labels and {width}x{height} in the file"
+        example = (
+            f"{shown_key(key)}, {size[0]}x{size[1]} in the labels and {width}x{height} in the file"
+        )
         groups.setdefault(kind, []).append(example)
     return [
         Finding(
@@ -101,7 +144,7 @@ _ADVICE = {
 
 def sizes_of(
     samples: Sequence[Sample],
-    headers: dict[Path, Header],
+    headers: dict[Key, Header],
     orient: bool,
     declared: bool,
     limit: int | None,
@@ -121,7 +164,8 @@ def sizes_of(
         except DataError:
             continue
     for i, sample in enumerate(samples):
-        header = None if sample.file is None else headers.get(sample.file)
+        key = header_key(sample)
+        header = None if key is None else headers.get(key)
         if header is not None:
             sizes[i] = header.seen(orient)
         elif declared and sample.declared_size is not None:

@@ -16,6 +16,7 @@ from heatkp.data.images import STORED, ImageOptions
 from heatkp.data.layouts import AUTO, with_layout
 from heatkp.data.mirroring import with_positions
 from heatkp.data.readers._base import Read, Reader, one_file, reader
+from heatkp.data.readers._braces import has_braces
 from heatkp.data.readers._upwards import turned_over
 from heatkp.data.samples import Labels
 from heatkp.errors import DataError
@@ -29,10 +30,10 @@ def recognise(path: Path) -> str:
 
     Raises `DataError` where it is none.
     """
-    if not path.exists():
-        raise DataError(f"there is no file or folder {path}")
+    pattern = _require_there(path)
     loaded, hints = READERS.load_all()  # a broken package is named where nothing is recognised
     readers: list[Reader] = sorted(loaded.values(), key=lambda r: -r.priority)
+    readers = [r for r in readers if r.patterns or not pattern]
     for found in readers:
         try:
             answer = found.recognise(path)
@@ -48,6 +49,14 @@ def recognise(path: Path) -> str:
         f"{path} holds no known format{hint}: name it with data.format, of {known} "
         "(`docs/labels.md` says what their files look like)"
     )
+
+
+def _require_there(path: Path) -> bool:
+    """Whether a path names several files by braces. Raises `DataError` where it names nothing."""
+    pattern = has_braces(path)
+    if not pattern and not path.exists():
+        raise DataError(f"there is no file or folder {path}")
+    return pattern
 
 
 @contextmanager
@@ -85,9 +94,10 @@ def read(
     Raises `DataError` for what does not fit, and `SettingsError` for a format that is none, or a
     layout that has another number of points.
     """
-    if not path.exists():
-        raise DataError(f"there is no file or folder {path}")
+    pattern = _require_there(path)
     chosen: Reader = READERS[recognise(path) if format == "auto" else format]
+    if pattern and not chosen.patterns:
+        raise DataError(f"there is no file or folder {path}")
     with _uncollected():
         labels = without_placeholders(chosen.read(path, strict, options), chosen.origin)
     if y_up is not None and y_up != chosen.y_up:

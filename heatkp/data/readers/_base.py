@@ -38,6 +38,8 @@ class Reader:
         of_size: whether coordinates are fractions of the image, so that it has to be there.
         y_up: whether the format counts y from the image's lower edge; `read` gives it from the
             upper one in any case.
+        patterns: whether `recognise` and `read` take paths with braces that name several files,
+            as `train-{000..009}.tar`; the path itself then does not exist.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Reader:
     origin: float = 0.0
     of_size: bool = False
     y_up: bool = False
+    patterns: bool = False
 
 
 def one_file(suffix: str, accept: Callable[[Path], bool] = lambda path: True) -> Recognise:
@@ -81,6 +84,7 @@ def reader(
     origin: float = 0.0,
     of_size: bool = False,
     y_up: bool = False,
+    patterns: bool = False,
 ) -> Callable[[R], R]:
     """Makes a function known as the reader of that format; arguments as in `Reader`.
 
@@ -111,6 +115,7 @@ def reader(
             origin,
             of_size,
             y_up,
+            patterns,
         )
         READERS.register(name, made, f"{function.__module__}.{function.__qualname__}")
         return function

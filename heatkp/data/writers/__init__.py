@@ -15,6 +15,7 @@ from typing import NamedTuple, TypedDict
 from heatkp.data.samples import Labels, Sample
 from heatkp.data.sets import parts_of
 from heatkp.data.writers._base import (
+    PER_SHARD,
     Holds,
     LabelledImage,
     LabelSet,
@@ -42,6 +43,7 @@ from heatkp.registry import LABEL_WRITERS
 
 __all__ = [
     "LABEL_WRITERS",
+    "PER_SHARD",
     "PLACINGS",
     "Holds",
     "LabelSet",
@@ -128,6 +130,7 @@ def write_labels(
     images: Placing = "copy",
     scores: Sequence[Scores | None] | None = None,
     first_only: bool = False,
+    per_shard: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Written:
     """Write labels with their images into a new folder, whole or not at all.
@@ -141,16 +144,21 @@ def write_labels(
             files in any case.
         scores: of predictions, one for each sample.
         first_only: of images with several objects, keep the first where the format holds one.
+        per_shard: how many images a file has at most, of formats that pack them; None: `PER_SHARD`.
         progress: is told how many images are placed, and of how many.
 
     Raises:
         SettingsError: for a format that is none, a folder that holds something or cannot be
-            written, several objects in an image where the format holds one.
+            written, several objects in an image where the format holds one, `per_shard` where the
+            format packs no images.
         DataError: for images that are missing, and where nothing remains to be written.
     """
     writer: LabelWriter = LABEL_WRITERS[format]
     target = Path(out)
     require_new(target)
+    if per_shard is not None and (not writer.packed or per_shard < 1):
+        packing = ", ".join(n for n, w in LABEL_WRITERS.usable().items() if w.packed)
+        raise SettingsError(f"--per-shard is a number from 1, for formats with shards: {packing}")
     losses = Losses(writer)
     losses.skeleton(labels.skeleton)
     groups = _grouped(labels.samples, scores, losses)
@@ -166,7 +174,7 @@ def write_labels(
         entries = []
         for number, group in enumerate(groups, 1):
             sample, file = group.first, group.origin.file
-            name = sample.id or "image" if file is None else names[file]
+            name = group.origin.name or sample.id or "image" if file is None else names[file]
             split = sample.split or ("train" if unassigned else None)
             video, frame = sample.video, sample.frame
             placed = placer.place(group.origin, name, split, video, frame)
@@ -176,7 +184,9 @@ def write_labels(
             )
             if progress is not None:
                 progress(number, len(groups))
-        told = LabelSet(labels.skeleton, entries, target.name, scores is not None)
+        told = LabelSet(
+            labels.skeleton, entries, target.name, scores is not None, per_shard or PER_SHARD
+        )
         notes = [*losses.notes(), *placer.notes()]
         if unassigned:
             notes.append(f"images in no part of the split, put into train: {unassigned}")
@@ -187,7 +197,8 @@ def write_labels(
 
 def write_parts(
     labels: Labels, out: str | PathLike[str], format: str = "coco", *, images: Placing = "copy",
-    first_only: bool = False, progress: Callable[[int, int], None] | None = None,
+    first_only: bool = False, per_shard: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Written]:  # fmt: skip
     """Write the parts of a split: one set, where the format holds splits, else a folder a part.
 
@@ -197,7 +208,9 @@ def write_parts(
     target, writer = Path(out), LABEL_WRITERS[format]
     parts = parts_of(labels)
     told = tuple(n for n in next(iter(parts.values())).notes if n not in labels.notes)
-    how: _How = {"images": images, "first_only": first_only, "progress": progress}
+    how: _How = {
+        "images": images, "first_only": first_only, "per_shard": per_shard, "progress": progress
+    }  # fmt: skip
     if Holds.SPLITS in writer.holds:
         samples = [sample for part in parts.values() for sample in part.samples]
         done = write_labels(labels._replace(samples=samples), target, format, **how)
@@ -217,4 +230,5 @@ def write_parts(
 class _How(TypedDict):
     images: Placing
     first_only: bool
+    per_shard: int | None
     progress: Callable[[int, int], None] | None

@@ -63,6 +63,8 @@ class Holds(Flag):
 
 
 NOTHING = Holds(0)
+PER_SHARD = 1000
+"""Images in a tar: of some 100 KB each they have 100 MB, which disks read in one go."""
 
 
 class Scores(NamedTuple):
@@ -160,12 +162,14 @@ class LabelSet(NamedTuple):
         images: in their order; none twice.
         title: what the set is called: the folder's name.
         scored: whether these are predictions, so that objects have scores.
+        per_shard: how many images a file has at most, where the format packs them.
     """
 
     skeleton: Skeleton
     images: list[LabelledImage]
     title: str = "labels"
     scored: bool = False
+    per_shard: int = PER_SHARD
 
 
 class ToPlace(NamedTuple):
@@ -211,6 +215,9 @@ class LabelWriter:
         read_from: the file or folder in the set's folder to read, where it is not the folder.
         suffixes: of image files that the tool takes, in lower case; others become PNG. None:
             any.
+        packed: whether it puts images into files of its own, as tars. Their files stay where they
+            are, and `LabelledImage.file` says where; those that lie in the folder, for they are
+            written anew, are to be taken away.
         predictions_read: whether what it writes of predictions (`LabelSet.scored`) is read as
             labels at once; not where a tool keeps them apart until a person has accepted them.
     """
@@ -225,6 +232,7 @@ class LabelWriter:
     read_from: str = ""
     predictions_read: bool = True
     suffixes: tuple[str, ...] | None = None
+    packed: bool = False
 
 
 def label_writer(
@@ -238,6 +246,7 @@ def label_writer(
     read_from: str = "",
     predictions_read: bool = True,
     suffixes: tuple[str, ...] | None = None,
+    packed: bool = False,
 ) -> Callable[[W], W]:
     """Makes a function known as the writer of that format; arguments as in `LabelWriter`.
 
@@ -247,7 +256,7 @@ def label_writer(
     def register(function: W) -> W:
         made = LabelWriter(
             name, what, function, holds, digits, place, beside, read_from, predictions_read,
-            suffixes,
+            suffixes, packed,
         )  # fmt: skip
         LABEL_WRITERS.register(name, made, f"{function.__module__}.{function.__qualname__}")
         return function

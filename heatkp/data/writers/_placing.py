@@ -6,12 +6,13 @@ import os
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 import cv2
 
-from heatkp.data.checks.sizes import Header, read_header
+from heatkp.data.checks.sizes import Header, header_of, read_header
 from heatkp.data.images import Image
 from heatkp.data.samples import InMemory, Sample
 from heatkp.data.writers._base import LabelWriter, ToPlace
@@ -42,12 +43,16 @@ class Origin(NamedTuple):
         size: width and height of the image as points refer to it; None where only `pixels` tell.
         turned: whether points refer to the upright image and the file is stored turned (EXIF).
         pixels: gives the image as points refer to it.
+        content: gives the bytes of its image file, where that lies in a tar and `file` is None.
+        name: what it is called there.
     """
 
     file: Path | None
     size: tuple[int, int] | None
     turned: bool
     pixels: Callable[[], Image]
+    content: Callable[[], bytes] | None = None
+    name: str = ""
 
 
 def key_of(sample: Sample) -> object:
@@ -62,11 +67,19 @@ def key_of(sample: Sample) -> object:
 def origin_of(sample: Sample) -> Origin:
     """Where a sample's image comes from; its size by the file's header. Raises `DataError` for
     a file that does not exist."""
-    if sample.file is None or sample.image_part:
+    if sample.file is None or not sample.has_image_file:
         return Origin(None, None, False, sample.rgb)
+    if sample.image_part:
+        found = of_file(sample.file, header_of(sample), sample.options.orient, sample.rgb)
+        return found._replace(file=None, content=partial(_content, sample), name=sample.image_part)
     if not sample.file.is_file():
         raise DataError(f"the image {sample.file} does not exist; put it there")
     return of_file(sample.file, read_header(sample.file), sample.options.orient, sample.rgb)
+
+
+def _content(sample: Sample) -> bytes:
+    with sample.open() as file:
+        return file.read()
 
 
 def of_file(
@@ -129,6 +142,11 @@ class Placer:
     def __post_init__(self) -> None:
         if self.how not in PLACINGS:
             raise SettingsError(f"images are placed by {', '.join(PLACINGS)}, not {self.how!r}")
+        if self.how != "copy" and self.writer.packed:
+            raise SettingsError(
+                f"{self.writer.name} holds the images in files of its own: they cannot be linked "
+                "or left where they are, leave out --images"
+            )
         if self.how == "refer" and self.writer.beside:
             raise SettingsError(
                 f"{self.writer.name} finds label files by where images lie: copy or link them "
@@ -153,9 +171,11 @@ class Placer:
             return Placed(name_to_text(path.replace(os.sep, "/")), origin.file, seen)
         stem, suffix = os.path.splitext(name)
         taken = self.writer.suffixes
-        unknown = origin.file is not None and taken is not None and suffix.lower() not in taken
-        anew = origin.file is None or unknown or (self.how == "copy" and origin.turned)
-        if video is not None and frame is not None and origin.file is None:
+        stored = origin.file is not None or origin.content is not None
+        unknown = stored and taken is not None and suffix.lower() not in taken
+        whole = self.how == "copy" or origin.file is None
+        anew = not stored or unknown or (whole and origin.turned)
+        if video is not None and frame is not None and not stored:
             stem = f"{self._video(video)}/{frame:06d}"
         elif not suffix:
             stem = name
@@ -164,15 +184,19 @@ class Placer:
         self._count += 1
         placed = self._claim(self.writer.place(wanted))
         path_there = self.folder / placed
-        path_there.parent.mkdir(parents=True, exist_ok=True)
         size = origin.size
+        if self.writer.packed and not anew and origin.file is not None:
+            return Placed(placed, origin.file, size or _size(origin.pixels()))
+        path_there.parent.mkdir(parents=True, exist_ok=True)
         if anew:
             pixels = origin.pixels()
             size = _size(pixels)
             path_there.write_bytes(cv2.imencode(".png", pixels[:, :, ::-1])[1].tobytes())
             self.turned += origin.turned
             self.other += unknown
-            self.drawn += origin.file is None
+            self.drawn += not stored
+        elif origin.content is not None:
+            path_there.write_bytes(origin.content())
         elif origin.file is not None:
             self.left_turned += origin.turned
             self._bring(origin.file, path_there)
