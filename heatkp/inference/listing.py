@@ -7,12 +7,12 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from heatkp.data.braces import expand_braces, has_braces
 from heatkp.data.predicted import made_by_predict
 from heatkp.data.readers._common import walk
 from heatkp.data.readers.pts import SUFFIXES
 from heatkp.data.video_reading import VIDEOS, named_as_video
 from heatkp.inference import tars
-from heatkp.inference.arguments import expand_braces, has_braces
 
 IMAGES = (
     *SUFFIXES, ".gif", ".apng", ".jpe", ".jfif", ".dib", ".pbm", ".pnm", ".jp2", ".j2k", ".avif",

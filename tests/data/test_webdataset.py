@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from heatkp.data.braces import expand_braces
 from heatkp.data.checks.sizes import read_headers, sizes_of
 from heatkp.data.depth import depth_notes
 from heatkp.data.readers import read, recognise
-from heatkp.data.readers._braces import expand_braces
 from heatkp.data.readers._tar_labels import TarLabels
 from heatkp.data.samples import Labels, Sample
 from heatkp.data.sets import subset_labels

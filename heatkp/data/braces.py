@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import itertools
 import re
-from pathlib import Path
 
 from heatkp.errors import DataError
 
 MOST = 10**6
 """Files that a pattern may mean."""
-_BRACES = re.compile(r"\{(\d{1,18})\.\.(\d{1,18})\}|\{([^{}]*,[^{}]*)\}")
+_BRACES = re.compile(r"\{(\d+)\.\.(\d+)\}|\{([^{}]*,[^{}]*)\}")
 
 
-def has_braces(path: Path) -> bool:
-    """Whether a path means several files: nothing has its name, and it has braces."""
-    return _BRACES.search(str(path)) is not None and not path.exists()
+def has_braces(text: str) -> bool:
+    """Whether `expand_braces` gives anything else than the text."""
+    return _BRACES.search(text) is not None
 
 
 def expand_braces(text: str) -> list[str]:
@@ -28,13 +27,22 @@ def expand_braces(text: str) -> list[str]:
     parts: list[list[str]] = []
     total, last = 1, 0
     for match in _BRACES.finditer(text):
-        total *= match[3].count(",") + 1 if match[3] else abs(int(match[1]) - int(match[2])) + 1
+        total *= _count(match)
         if total > MOST:
             raise DataError(f"{text} means more than {MOST} files: write a shorter range")
         parts += [[text[last : match.start()]], _values(match)]
         last = match.end()
     parts.append([text[last:]])
     return ["".join(choice) for choice in itertools.product(*parts)]
+
+
+def _count(match: re.Match[str]) -> int:
+    if match[3] is not None:
+        return match[3].count(",") + 1
+    # Numbers of thousands of digits are no numbers to Python.
+    if max(len(match[1]), len(match[2])) > 18:
+        return MOST + 1
+    return abs(int(match[2]) - int(match[1])) + 1
 
 
 def _values(match: re.Match[str]) -> list[str]:
