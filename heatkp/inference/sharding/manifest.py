@@ -12,6 +12,8 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
+import torch
+
 import heatkp
 from heatkp.engine.exported import ExportedBackend
 from heatkp.errors import SettingsError
@@ -36,7 +38,7 @@ class Manifest:
         weights: a digest of the network.
         skeleton: its points.
         options: what changes results, as tables name them.
-        reading: the rest of it: frames of videos, runtime, precision, the file of boxes.
+        reading: the rest of it: frames of videos, runtime, precision, what boxes come from.
         shards: how many there are.
         inputs, names: how many inputs all shards have, and the digest of their names.
         command: words that predict a shard, `SHARD_PLACE` for which; empty where it is not known.
@@ -216,7 +218,22 @@ def weights_digest(predictor: Predictor) -> str:
                 hashed.update(file.name.encode())
                 hashed.update(file.read_bytes())
         return hashed.hexdigest()
-    network: Any = predictor.loaded.network
+    _add_tensors(hashed, predictor.loaded.network)
+    return hashed.hexdigest()
+
+
+def detector_digest(detector: object) -> str | None:
+    """The same of a detector's network, where it has one as torch module `model`: a finder; None
+    for others, which their names tell."""
+    model = getattr(detector, "model", None)
+    if not isinstance(model, torch.nn.Module):
+        return None
+    hashed = blake2b(digest_size=16)
+    _add_tensors(hashed, model)
+    return hashed.hexdigest()
+
+
+def _add_tensors(hashed: blake2b, network: Any) -> None:
     for name, tensor in sorted(network.state_dict().items()):
         values = tensor.detach().cpu().contiguous()
         hashed.update(f"{name} {values.dtype} {tuple(values.shape)}".encode())
@@ -224,4 +241,3 @@ def weights_digest(predictor: Predictor) -> str:
             hashed.update(values.numpy().tobytes())
             continue
         hashed.update(values.float().numpy().tobytes())
-    return hashed.hexdigest()

@@ -19,7 +19,7 @@ from heatkp.inference.regions import SEARCHED
 from heatkp.inference.saving import options_record
 from heatkp.inference.sharding.inputs import ShardInputs, list_inputs
 from heatkp.inference.sharding.locks import Lock
-from heatkp.inference.sharding.manifest import manifest_of
+from heatkp.inference.sharding.manifest import detector_digest, manifest_of
 from heatkp.inference.sharding.parts import LOCK, Done, ShardFolder
 from heatkp.inference.sharding.shard import Shard
 from heatkp.inference.sources import Failure, InputImage, images_of
@@ -115,6 +115,8 @@ def predict_shard(
         raise SettingsError(f"these are the inputs of shard {images.shard}, not of {shard}")
     if boxes is None:
         boxes = "objects" if predictor.finds_objects else "image"
+    if isinstance(boxes, str):
+        predictor.check_boxes(boxes)
     if boxes in SEARCHED and isinstance(predictor.detector, str):
         predictor.detector = create_detector(predictor.detector)  # once, not for each batch
     folder = Path(out)
@@ -124,7 +126,11 @@ def predict_shard(
         images.total,
         model=model,
         options=options_record(predictor, boxes, boxes_from, passes, flip_test),
-        reading={"every": every, "boxes_digest": boxes_digest},
+        reading={
+            "every": every,
+            "boxes_digest": boxes_digest,
+            "detector_weights": detector_digest(predictor.detector) if boxes in SEARCHED else None,
+        },
         command=command,
     ).agree(folder)
     own = ShardFolder(folder, shard)

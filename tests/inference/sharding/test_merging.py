@@ -100,7 +100,7 @@ def test_lists_of_inputs_that_were_changed(done, change):
     out, second = done
     names = change(list(second.inputs()))
     (second.path / INPUTS).write_text("".join(json.dumps(name) + "\n" for name in names))
-    refused(out, "")
+    refused(out, "list")  # of a shard, or of all together
 
 
 @pytest.mark.parametrize("text", ["{", "3\n", '"a\n', "\xff"])

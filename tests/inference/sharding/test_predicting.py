@@ -10,15 +10,18 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 
 from heatkp.data.readers.pts import parse_pts
 from heatkp.errors import DataError, SettingsError
+from heatkp.inference.detectors import Detection
 from heatkp.inference.saving import save_predictions
 from heatkp.inference.sharding import Shard, list_inputs, merge_shards, predict_shard
 from heatkp.inference.sharding.parts import ERRORS, INPUTS, ShardFolder
 from heatkp.inference.sources import find_sources
 from heatkp.registry import WRITERS
 from tests.conftest import write_image
+from tests.inference.fakes import predictor as discs
 from tests.inference.sharding.cheap import Cheap
 from tests.inference.test_sources import turned, video
 from tests.inference.test_tars import ENTRIES, png, tar_bytes
@@ -282,3 +285,34 @@ def test_a_damaged_part_is_named(mixed, tmp_path):
     with pytest.raises(DataError, match=r"part-000000\.jsonl, line"):
         predict_shard(Cheap(), mixed, "1/1", out)
     assert os.listdir(part.parent).count(INPUTS) == 1
+
+
+class Told:
+    """A detector with a network: the middle of each image."""
+
+    name, box_style = "told", None
+
+    def __init__(self, bias):
+        self.model = torch.nn.Linear(1, 1)
+        torch.nn.init.constant_(self.model.weight, 1)
+        torch.nn.init.constant_(self.model.bias, bias)
+
+    def __call__(self, image):
+        return [Detection(np.array([2.0, 2, 12, 12]), 0.5)]
+
+
+def test_another_finder_is_refused(tmp_path):
+    for i in range(4):
+        write_image(tmp_path / "in" / f"{i}.png", 16, 16, seed=i)
+
+    def with_detector(bias):
+        model = discs()
+        model.detector = Told(bias)
+        return model
+
+    inputs, out = tmp_path / "in", tmp_path / "out"
+    predict_shard(with_detector(0), inputs, "1/2", out, boxes="objects")
+    with pytest.raises(SettingsError, match="detector_weights"):
+        predict_shard(with_detector(1), inputs, "2/2", out, boxes="objects")
+    predict_shard(with_detector(0), inputs, "2/2", out, boxes="objects")
+    assert merge_shards(out, tmp_path / "merged").objects == 4
