@@ -14,19 +14,53 @@ EXAMPLES = """\b
 Examples:
   heatkp score submission.csv labels.xml
   heatkp score submission.csv labels.xml --json > score.json
+  heatkp score results.json --data person_keypoints_val2017.json
+  heatkp score predictions/coco.json --data labels.slp --frames 600-799
 """
 
 
 @click.command(epilog=EXAMPLES)
 @click.argument("submission", type=click.Path(), metavar="SUBMISSION")
-@click.argument("labels", type=click.Path(), metavar="LABELS")
+@click.argument("labels", type=click.Path(), metavar="LABELS", required=False)
+@click.option("--data", type=click.Path(), metavar="LABELS", help="The labels, instead of LABELS.")
+@click.option("--sigmas", metavar="S",
+              help="Of COCO results: `coco`, one sigma for all points, or one for each, separated "
+              "by commas.  [default: COCO's for its 17 points, else 0.05]")  # fmt: skip
+@click.option("--frames", "frame_range", metavar="A-B",
+              help="Of COCO results: count only these frames of a video.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of the table.")
-def score(submission: str, labels: str, as_json: bool) -> None:
-    """Score what `heatkp eval --kaggle` wrote against labels.
+def score(
+    submission: str,
+    labels: str | None,
+    data: str | None,
+    sigmas: str | None,
+    frame_range: str | None,
+    as_json: bool,
+) -> None:
+    """Score what `heatkp eval --kaggle` wrote, or COCO results of any tool, against labels.
 
-    SUBMISSION has rows Id,Predicted. LABELS is a file or folder that heatkp can train on, with
-    the same entries in the same order.
+    SUBMISSION is a CSV file with rows Id,Predicted, or a JSON file of keypoints in COCO's form of
+    results, or of annotations with scores. LABELS is a file or folder that heatkp can train on,
+    for a CSV file with the same entries in the same order. Results name their images by COCO's
+    image_id; where LABELS are frames of a video, by the frame's number.
     """
+    from heatkp.errors import SettingsError
+
+    if (labels is None) == (data is None):
+        raise SettingsError("name the labels once: heatkp score SUBMISSION LABELS, or with --data")
+    target = labels if data is None else data
+    assert target is not None
+    if submission.lower().endswith(".json"):
+        from heatkp.cli.score_objects import score_objects
+
+        score_objects(submission, target, sigmas, frame_range, as_json)
+        return
+    if sigmas is not None or frame_range is not None:
+        raise SettingsError("--sigmas and --frames are about COCO results, a .json file")
+    _score_submission(submission, target, as_json)
+
+
+def _score_submission(submission: str, labels: str, as_json: bool) -> None:
     from heatkp.config import expand_path
     from heatkp.data.readers import READERS, read, recognise
     from heatkp.errors import DataError

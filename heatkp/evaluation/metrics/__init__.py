@@ -18,7 +18,7 @@ from heatkp.evaluation.metrics._errors import (
     mean_of,
     normaliser_lengths,
 )
-from heatkp.evaluation.metrics._summary import summarise
+from heatkp.evaluation.metrics._summary import summarise, summarise_objects
 from heatkp.registry import METRICS
 
 __all__ = [
@@ -37,4 +37,5 @@ __all__ = [
     "metric",
     "normaliser_lengths",
     "summarise",
+    "summarise_objects",
 ]

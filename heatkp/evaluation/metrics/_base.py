@@ -14,7 +14,7 @@ from heatkp.evaluation.metrics._errors import Array
 from heatkp.registry import METRICS
 
 M = TypeVar("M", bound=Callable[..., Any])
-Per = Literal["point", "length", "set"]
+Per = Literal["point", "length", "set", "objects"]
 
 
 class Relative(NamedTuple):
@@ -43,6 +43,8 @@ class Metric:
             over labelled points counts, of all and of each point. For `length`, called with
             `Relative` for each length, and for `set`, called with `Errors` and the `Skeleton`,
             it gives a number, or None where it has none; with `parts`, a dictionary of those.
+            For `objects` it is called with a list of `ImageObjects`, and gives such a dictionary:
+            these figures are of pictures with any number of objects, and stand beside the others.
         per: which of these.
         form: how a number is written, as `format` takes it.
         unit: `px` or nothing.

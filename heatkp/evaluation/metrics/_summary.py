@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy.typing as npt
 from heatkp import coordinates as co
 from heatkp.evaluation.metrics._base import Metric, Relative, all_metrics
 from heatkp.evaluation.metrics._errors import Array, Errors, image_nme, normaliser_lengths
+from heatkp.evaluation.objects.image_objects import ImageObjects
 from heatkp.skeletons import Skeleton
 
 
@@ -106,3 +108,9 @@ def summarise(
         "normalised": {n: _normalised(distance, labelled, v) for n, v in lengths.items()},
         "points": points,
     }
+
+
+def summarise_objects(images: Sequence[ImageObjects]) -> dict[str, Any]:
+    """The metrics of objects by name, as plain numbers for JSON, of pictures with any number of
+    objects; None where there is no such object."""
+    return {m.name: _plain(_computed(m, images), m) for m in all_metrics("objects")}
