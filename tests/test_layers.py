@@ -17,6 +17,7 @@ ORDER = [
     {"runs"},
     {"export"},
     {"evaluation", "hub"},
+    {"tracking"},
     {"inference", "viz", "kaggle"},
     {"checking", "bench"},
     {"training"},

@@ -1,0 +1,10 @@
+"""Identities of objects through the frames of a video, and paths that are smoothed.
+
+Pure functions and small classes on what was found; nothing here reads an image.
+"""
+
+from __future__ import annotations
+
+from heatkp.tracking.tracker import Tracker, TrackOptions, track
+
+__all__ = ["TrackOptions", "Tracker", "track"]
