@@ -5,6 +5,7 @@ Pure functions and small classes on what was found; nothing here reads an image.
 
 from __future__ import annotations
 
+from heatkp.tracking.smoothing import Smoothed, SmoothOptions, smooth
 from heatkp.tracking.tracker import Tracker, TrackOptions, track
 
-__all__ = ["TrackOptions", "Tracker", "track"]
+__all__ = ["SmoothOptions", "Smoothed", "TrackOptions", "Tracker", "smooth", "track"]
