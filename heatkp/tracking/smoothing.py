@@ -98,18 +98,18 @@ def smooth(
         raise DataError(f"points are (T, K, 2), not {measured.shape}")
     count, width = measured.shape[:2]
     noise = _noise(covariance, measured)
-    used = np.asarray(np.isfinite(measured).all(2) & ~_low(scores, measured, chosen))
-    if not used.any():
+    given = np.asarray(np.isfinite(measured).all(2) & ~_low(scores, measured, chosen))
+    if not given.any():
         return Smoothed(
-            np.full_like(measured, np.nan), np.full((count, width, 2, 2), np.nan), used,
+            np.full_like(measured, np.nan), np.full((count, width, 2, 2), np.nan), given,
             np.ones(width), np.zeros(width),
         )  # fmt: skip
-    used &= ~_far_off(np.where(used[..., None], measured, np.nan))
+    plausible = given & ~_far_off(np.where(given[..., None], measured, np.nan))
     calibrate = chosen.calibrate or covariance is None
-    factor, strength = _estimate(measured, noise, used, calibrate)
+    factor, strength = _estimate(measured, noise, plausible, calibrate)
     noise = noise * factor[None, :, None, None]
-    gate = -2 * np.log(chosen.doubt)
-    way = _filter(measured, noise, used, strength, gate)
+    used = _without_outliers(measured, noise, given, strength, -2 * np.log(chosen.doubt))
+    way = _filter(measured, noise, used, strength)
     state, spread = _back(way)
     known = _bridged(way.used, chosen.bridge)
     return Smoothed(
@@ -162,7 +162,9 @@ def _far_off(points: Array) -> Mask:
         if own.any():
             middle = np.nanmedian(around[:, own, k], axis=0)
             off[own, k] = np.linalg.norm(points[own, k] - middle, axis=1)
-            off[own, k] /= max(float(np.median(off[own, k])), FLOOR)
+            steps = np.linalg.norm(np.diff(points[own, k], axis=0), axis=1)
+            usual = float(np.median(steps)) / 2 if len(steps) else 0.0
+            off[own, k] /= max(float(np.median(off[own, k])), usual, FLOOR)
     return np.asarray(off > _FAR)
 
 
@@ -226,6 +228,19 @@ def _filter(
         way.surprise[t] = np.where(good, surprise, np.nan)
         way.volume[t] = np.where(good, np.log(determinant), np.nan)
     return way
+
+
+def _without_outliers(
+    points: Array, noise: Array, given: Mask, strength: Array, gate: float
+) -> Mask:
+    """(T, K), the measurements that a filter does not doubt.
+
+    It believes whatever comes first: the first half is looked at backwards.
+    """
+    half = len(points) // 2
+    used = _filter(points, noise, given, strength, gate).used
+    used[:half] = _filter(points[::-1], noise[::-1], given[::-1], strength, gate).used[::-1][:half]
+    return used
 
 
 def _estimate(points: Array, noise: Array, used: Mask, calibrate: bool) -> tuple[Array, Array]:
