@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from heatkp.data.exif import orientation, upright
+from heatkp.data.frame_range import EVERY_FRAME, FrameRange
 from heatkp.data.images import STORED, Image, ImageOptions, read_stored
 from heatkp.data.video_reading import VIDEOS, named_as_video
 from heatkp.errors import DataError, HeatkpError
@@ -172,31 +173,41 @@ def _names_in_common(files: Sequence[Path]) -> dict[Path, str]:
 
 
 def read_images(
-    sources: Sequence[Source], every: int = 1, options: ImageOptions = STORED
+    sources: Sequence[Source],
+    every: int = 1,
+    options: ImageOptions = STORED,
+    frames: FrameRange = EVERY_FRAME,
 ) -> Iterator[InputImage | Failure]:
     """The images, and every so many frames of videos and animated images, one at a time.
 
-    `options` are the model's; images are upright in any case.
+    `options` are the model's; images are upright in any case. `frames` are those of videos that
+    are looked at.
     A file that cannot be read becomes a `Failure`, and the next ones follow.
     """
     for source in sources:
-        yield from images_of(source, every, options)
+        yield from images_of(source, every, options, frames=frames)
 
 
 def images_of(
-    source: Source, every: int = 1, options: ImageOptions = STORED, start: int = 0
+    source: Source,
+    every: int = 1,
+    options: ImageOptions = STORED,
+    start: int = 0,
+    frames: FrameRange = EVERY_FRAME,
 ) -> Iterator[InputImage | Failure]:
     """`read_images` of one file. With `start`, so many of what it would give, failures too, are
     left out at the beginning; images of a tar are not decoded for that."""
-    return islice(_all_of(source, every, options, start), start, None)
+    return islice(
+        _all_of(source, replace(frames, every=frames.every * every), options, start), start, None
+    )
 
 
 def _all_of(
-    source: Source, every: int, options: ImageOptions, start: int
+    source: Source, chosen: FrameRange, options: ImageOptions, start: int
 ) -> Iterator[InputImage | Failure]:
     """At least one; those before `start` may be anything."""
     try:
-        yield from _images_of(source, every, options, start)
+        yield from _images_of(source, chosen, options, start)
     except HeatkpError as error:
         yield Failure(source.name, str(error).removeprefix(f"{source.path} "))
     except (OSError, MemoryError, cv2.error) as error:
@@ -205,17 +216,17 @@ def _all_of(
 
 
 def _images_of(
-    source: Source, every: int, options: ImageOptions, start: int
+    source: Source, chosen: FrameRange, options: ImageOptions, start: int
 ) -> Iterator[InputImage | Failure]:
     suffix = source.path.suffix.lower()
     if source.is_tar:
         yield from _members(source, options, start)
         return
     if source.is_video and (suffix in videos.JPEGS or not videos.begins_as_image(source.path)):
-        yield from _frames(source, videos.frames(source.path, every))
+        yield from _frames(source, videos.frames(source.path, chosen=chosen))
         return
     if suffix in videos.ANIMATIONS and videos.image_count(source.path) > 1:
-        yield from _frames(source, videos.animation(source.path, every))
+        yield from _frames(source, videos.animation(source.path, chosen=chosen))
         return
     try:
         image = _still(source, options)
@@ -224,7 +235,7 @@ def _images_of(
             raise
         if videos.begins_as_image(source.path):
             raise
-        yield from _tried(source, every, error)
+        yield from _tried(source, chosen, error)
         return
     yield image
 
@@ -250,10 +261,10 @@ def _is_image(name: str) -> bool:
     return suffix.lower() in (*IMAGES, *UNREADABLE) and not stem.startswith(".")
 
 
-def _tried(source: Source, every: int, error: DataError) -> Iterator[InputImage]:
+def _tried(source: Source, chosen: FrameRange, error: DataError) -> Iterator[InputImage]:
     """The frames of a file that is no image, whatever its name. Raises `error`, or says that it is
     nothing else either, where it has none."""
-    found = _frames(source, videos.frames(source.path, every))
+    found = _frames(source, videos.frames(source.path, chosen=chosen))
     try:
         first = next(found)
     except (StopIteration, DataError):
@@ -289,12 +300,14 @@ def _frames(source: Source, frames: Iterator[videos.Frame]) -> Iterator[InputIma
         )
 
 
-def image_count(source: Source, every: int = 1) -> int:
+def image_count(source: Source, every: int = 1, frames: FrameRange = EVERY_FRAME) -> int:
     """How many images a source seems to hold; for a video, as its header says."""
+    chosen = replace(frames, every=frames.every * every)
     if source.is_video:
-        return -(-videos.frame_count(source.path) // every)
+        return chosen.count(videos.frame_count(source.path))
     if source.path.suffix.lower() in videos.ANIMATIONS:
-        return -(-videos.image_count(source.path) // every)
+        count = videos.image_count(source.path)
+        return chosen.count(count) if count > 1 else 1
     return 1
 
 
