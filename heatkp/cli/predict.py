@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from heatkp.cli.options import NameOption, device_option, runtime_options
+from heatkp.cli.tracking_options import Following, tracking_options
 from heatkp.files import writing
 from heatkp.registry import DETECTORS, PREDICTION_FORMATS
 
@@ -20,6 +21,7 @@ Examples:
   heatkp predict clip.mp4 --model runs/finder-softargmax-1 --max-objects 2
   heatkp predict photos/ --shard 3/100 --out found
   heatkp predict --merge found --format parquet
+  heatkp predict clip.mp4 --model runs/ce-1 --boxes boxes.json --frames 800-1100 --track
   heatkp predict me.jpg --format json --out - | jq '.images[].objects[].points[30]'
 """
 DEFAULT = "predictions"
@@ -83,6 +85,7 @@ DEFAULT = "predictions"
 @click.option("--merge", "merged", metavar="FOLDER",
               help="Join the shards' results in FOLDER, if none is missing, into --format, in "
               "--out.  [default: FOLDER/merged]")  # fmt: skip
+@tracking_options
 def predict(
     inputs: tuple[str, ...],
     listed: str | None,
@@ -93,6 +96,7 @@ def predict(
     formats: tuple[str, ...],
     no_images: bool,
     every: int,
+    following: Following,
     **options: Any,
 ) -> None:
     """Find the points on IMAGES: images, folders, patterns in quotes, videos, or tars of images.
@@ -104,6 +108,10 @@ def predict(
 
     For millions of images: docs/many_images.md.
     """
+    if (shard is not None or merged is not None) and following != Following():
+        raise click.UsageError(
+            "--frames and --track look at whole videos: leave them out with --shard and --merge"
+        )
     if merged is not None:
         from heatkp.cli.predict_shards import merge
 
@@ -122,7 +130,7 @@ def predict(
     from heatkp.inference.saving import require_one_table, require_sources
     from heatkp.inference.sources import passed_over_note
 
-    kinds = tuple(dict.fromkeys(formats)) or ("json",)
+    kinds = tuple(dict.fromkeys(formats)) or following.default_formats
     piped = out == "-"
     if piped:
         require_one_table(kinds)
@@ -150,6 +158,7 @@ def predict(
         boxes=request.boxes,
         drawn=not (no_images or piped),
         every=every,
+        **following.for_saving(),
         batch_size=given.batch_size,
         passes=given.passes,
         flip_test=given.flip_test,

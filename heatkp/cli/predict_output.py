@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from heatkp.cli.console import say
+from heatkp.data.frame_range import EVERY_FRAME
 from heatkp.data.predicted import SUMMARY
 from heatkp.inference.predictor import Predictor
 from heatkp.inference.saving import Summary, save_predictions
@@ -71,7 +72,8 @@ def predict_under_bar(
 ) -> Summary:
     """`save_predictions` under a progress bar, until Ctrl-C is pressed."""
     hidden = not aside.is_terminal
-    total = 0 if hidden else sum(image_count(s, every) for s in found.sources)
+    frames = options.get("frames", EVERY_FRAME)
+    total = 0 if hidden else sum(image_count(s, every, frames) for s in found.sources)
     try:
         with under_bar(aside, total) as progress, stoppable() as pressed:
             return save_predictions(

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from heatkp.data.boxes import other_form
 from heatkp.data.checks.sizes import read_header
 from heatkp.data.exif import upright_boxes
+from heatkp.data.frames import VideoFrame
 from heatkp.data.readers import READERS, read
 from heatkp.data.samples import Sample
 from heatkp.errors import DataError, SettingsError
@@ -44,12 +45,13 @@ class BoxFile:
         labels = read(path, strict=False)
         self._upright = upright or _of_upright_images(path)
         self._boxes: dict[Path, list[npt.NDArray[np.float64]]] = {}
+        self._frames = _of_frames(labels.samples)
         for sample in labels.samples:
             if sample.file is None or sample.image_part or sample.box is None:
                 continue
             file = Path(os.path.abspath(sample.file))
             self._boxes.setdefault(file, []).append(sample.box.astype(np.float64))
-        if not self._boxes:
+        if not self._boxes and not self._frames:
             raise SettingsError(
                 f"--boxes {path}: the file gives no image a box; formats with boxes are "
                 f"{', '.join(name for name, r in READERS.usable().items() if r.boxes)}"
@@ -60,7 +62,8 @@ class BoxFile:
             if input_image in self._boxes:
                 self._entries[input_image.name].remove(input_image)
                 self._images_of[input_image.name].remove(input_image)
-        self._check(path, [s for s in labels.samples if s.file is not None], inputs)
+        of_files = [s for s in labels.samples if s.file is not None and not s.image_part]
+        self._check(path, of_files, inputs)
 
     def _check(self, path: Path, samples: Sequence[Sample], inputs: Sequence[Path]) -> None:
         """Note what is missing; raises `DataError` for boxes in another form."""
@@ -94,6 +97,10 @@ class BoxFile:
 
         Those of the pixels as stored are turned with the image.
         """
+        frame = input_image.frame
+        if frame is not None and self._frames:
+            found = self._frames.get(os.path.realpath(input_image.file), {}).get(frame, [])
+            return np.stack(found) if found else np.empty((0, 4))
         boxes = self._find(input_image.file)
         if self._upright or input_image.orientation == 1:
             return boxes
@@ -119,6 +126,24 @@ class BoxFile:
                     "say which; write their folders, too"
                 )
         return np.stack(self._boxes[entries[0]])
+
+
+def _of_frames(samples: Sequence[Sample]) -> dict[str, dict[int, list[npt.NDArray[np.float64]]]]:
+    """The boxes of videos' frames, by the video's real path; around the points where there are
+    none."""
+    found: dict[str, dict[int, list[npt.NDArray[np.float64]]]] = {}
+    for sample in samples:
+        if sample.file is None or sample.frame is None or not isinstance(sample.image, VideoFrame):
+            continue
+        box = sample.box
+        if box is None:
+            box = sample.points[sample.visibility > 0]
+            if len(box) < 2:
+                continue
+            box = np.concatenate([box.min(0), box.max(0)])
+        own = found.setdefault(os.path.realpath(sample.file), {})
+        own.setdefault(sample.frame, []).append(box.astype(np.float64))
+    return found
 
 
 def _by_name(files: Iterable[Path]) -> dict[str, list[Path]]:

@@ -35,6 +35,9 @@ class Keypoints:
             given or as the detector drew it; None where the whole image was looked at.
         box_score: the detector's, or None for a box that was given.
         image: index of the image in the list that was given.
+        track: which object of the video it is, through time, from 1; None where nothing tells.
+        raw: float64 (K, 2), the points as they were found, where `points` are smoothed; NaN for
+            what was not found.
     """
 
     points: Array
@@ -45,6 +48,8 @@ class Keypoints:
     box: Array | None = None
     box_score: float | None = None
     image: int = 0
+    track: int | None = None
+    raw: Array | None = None
 
     def __repr__(self) -> str:
         score = "" if self.score is None else f", score {self.score:.2f}"
@@ -89,6 +94,8 @@ class Keypoints:
             "area": round(bbox[2] * bbox[3], 3),
             "iscrowd": 0,
         }
+        if self.track is not None:
+            annotation["track_id"] = self.track
         if self.score is not None:
             annotation["score"] = round(self.score, 4)
         return annotation

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
 import heatkp
+from heatkp.data.frame_range import EVERY_FRAME, FrameRange
 from heatkp.data.predicted import MADE_BY, SUMMARY
 from heatkp.errors import DataError, HeatkpError, SettingsError
 from heatkp.files import require_new, write_text, writing
@@ -18,10 +19,18 @@ from heatkp.inference.detectors import create_detector
 from heatkp.inference.drawing import DrawnImages
 from heatkp.inference.predictor import Predictor
 from heatkp.inference.regions import SEARCHED
-from heatkp.inference.sources import Failure, FoundSources, find_sources, read_images
+from heatkp.inference.sources import (
+    Failure,
+    FoundSources,
+    InputImage,
+    find_sources,
+    read_images,
+)
+from heatkp.inference.tracked import tracked
 from heatkp.inference.writers import About, Writer, create_writer, prints
 from heatkp.registry import WRITERS
 from heatkp.text import json_text, name_to_text
+from heatkp.tracking import SmoothOptions, TrackOptions
 
 
 @dataclass
@@ -64,6 +73,9 @@ def save_predictions(
     boxes: Boxes | str | None = None,
     drawn: bool = True,
     every: int = 1,
+    frames: FrameRange = EVERY_FRAME,
+    tracking: TrackOptions | None = None,
+    smoothing: SmoothOptions | None = None,
     batch_size: int = 16,
     passes: int | None = None,
     flip_test: bool = False,
@@ -85,6 +97,10 @@ def save_predictions(
             can find them, else `image`.
         drawn: whether to write copies with the points drawn, too.
         every: of videos, every so many frames.
+        frames: of videos, which frames.
+        tracking: follow objects through videos, and through the images of a folder in their order;
+            what belongs to no track is left out.
+        smoothing: smooth the tracks; what was found is kept in `Keypoints.raw`.
         batch_size, passes, flip_test: as in `Predictor.predict`.
         model: how tables name it.
         boxes_from: what tables say of boxes that a function gives.
@@ -100,6 +116,8 @@ def save_predictions(
     >>> done.images, done.written  # doctest: +SKIP
     """
     formats = tuple(dict.fromkeys(formats))
+    if smoothing is not None and tracking is None:
+        raise SettingsError("smoothing is of tracks: ask for tracking, too (--track)")
     folder = None if out is None else Path(out)
     if folder is None:
         require_one_table(formats)
@@ -118,16 +136,28 @@ def save_predictions(
     if boxes in SEARCHED and isinstance(predictor.detector, str):
         predictor.detector = create_detector(predictor.detector)  # once, not for each batch
     record = options_record(predictor, boxes, boxes_from, passes, flip_test)
+    if tracking is not None:
+        record["track"] = {"objects": tracking.objects, "smooth": smoothing is not None}
     passed_over = {suffix: count for suffix, (count, _) in images.passed_over.items()}
     summary = Summary(list(images.failures), passed_over=passed_over)
+    sources, options = images.sources, predictor.image_options
+    inputs = read_images(sources, every, options, frames)
     results = predictions(
         predictor,
-        read_images(images.sources, every, predictor.image_options),
+        inputs if tracking is None else _until(inputs, stop),
         boxes,
         batch_size,
         passes=passes,
         flip_test=flip_test,
     )
+    results = _counted(results, progress)
+    if tracking is not None:
+
+        def again(files: set[Path]) -> Iterator[InputImage | Failure]:
+            own = [source for source in sources if source.path in files]
+            return read_images(own, every, options, frames)
+
+        results = tracked(results, tracking, smoothing, again)
     writers: list[Writer] = []
     with writing(folder or Path("standard output")):
         try:
@@ -140,18 +170,16 @@ def save_predictions(
                 about = About(model, predictor.skeleton, record)
                 writers.append(create_writer(name, folder, about))
             if drawn and folder is not None:
-                writers.append(DrawnImages(folder))
+                writers.append(DrawnImages(folder, tracking is not None))
             start, known = time.perf_counter(), set(summary.failures)
             stopped = False
-            for done, item in enumerate(results, 1):
-                if progress is not None:
-                    progress(done)
+            for item in results:
                 if not isinstance(item, Failure):
                     add_prediction(writers, summary, item)
                 elif item not in known:  # each frame of a video may give the same
                     summary.failures.append(item)
                     known.add(item)
-                if stopped := stop():
+                if (stopped := stop()) and tracking is None:
                     break
             summary.seconds = time.perf_counter() - start
             for writer in writers:
@@ -165,6 +193,26 @@ def save_predictions(
             for writer in writers:
                 writer.discard()
     return summary
+
+
+def _counted(
+    results: Iterator[Prediction | Failure], progress: Callable[[int], None] | None
+) -> Iterator[Prediction | Failure]:
+    """Tells how many are done."""
+    for done, item in enumerate(results, 1):
+        if progress is not None:
+            progress(done)
+        yield item
+
+
+def _until(
+    inputs: Iterator[InputImage | Failure], stop: Callable[[], bool]
+) -> Iterator[InputImage | Failure]:
+    """No more images once it is to stop; what was read goes its way."""
+    for item in inputs:
+        yield item
+        if stop():
+            return
 
 
 def require_sources(found: FoundSources) -> None:

@@ -30,6 +30,10 @@ _FEWEST = 12
 """Measurements from which a point's own strength and factor can be told."""
 _LEAST_SCORE = 0.3
 """Of the point's median score, below which a measurement does not count."""
+_ENDS = 3
+"""Measurements after which a filter knows where a point is going."""
+_SUDDEN = 10.6
+"""Surprise (that of one in 200) from which the prediction is taken to be less sure than it was."""
 _STEP = np.array([[1, 0, 1, 0], [0, 1, 0, 1], [0, 0, 1, 0], [0, 0, 0, 1.0]])
 _NOISE = np.kron(np.array([[1 / 3, 1 / 2], [1 / 2, 1.0]]), np.eye(2))
 
@@ -109,7 +113,7 @@ def smooth(
     factor, strength = _estimate(measured, noise, plausible, calibrate)
     noise = noise * factor[None, :, None, None]
     used = _without_outliers(measured, noise, given, strength, -2 * np.log(chosen.doubt))
-    way = _filter(measured, noise, used, strength)
+    way = _filter(measured, noise, used, strength, sudden=_SUDDEN)
     state, spread = _back(way)
     known = _bridged(way.used, chosen.bridge)
     return Smoothed(
@@ -183,9 +187,18 @@ class _Way(NamedTuple):
 
 
 def _filter(
-    points: Array, noise: Array, allowed: Mask, strength: Array, gate: float = np.inf
+    points: Array,
+    noise: Array,
+    allowed: Mask,
+    strength: Array,
+    gate: float = np.inf,
+    sudden: float = np.inf,
 ) -> _Way:
-    """Kalman's filter, for accelerations (..., K) at once; `gate` is the largest surprise."""
+    """Kalman's filter, for accelerations (..., K) at once; `gate` is the largest surprise.
+
+    From a surprise of `sudden` on the prediction's covariance is widened: animals stand still, and
+    then move faster than their usual accelerations allow.
+    """
     count, width = allowed.shape
     batch = strength.shape
     first = np.where(allowed.any(0), allowed.argmax(0), 0)
@@ -206,15 +219,13 @@ def _filter(
         if t:
             state = state @ _STEP.T
             spread = _STEP @ spread @ _STEP.T + drift
-        way.before[t], way.spread_before[t] = state, spread
         innovation = np.nan_to_num(points[t]) - state[..., :2]
-        total = spread[..., :2, :2] + noise[t]
-        determinant = total[..., 0, 0] * total[..., 1, 1] - total[..., 0, 1] ** 2
-        inverse = np.empty_like(total)
-        inverse[..., 0, 0], inverse[..., 1, 1] = total[..., 1, 1], total[..., 0, 0]
-        inverse[..., 0, 1] = inverse[..., 1, 0] = -total[..., 0, 1]
-        inverse /= determinant[..., None, None]
-        surprise = np.einsum("...i,...ij,...j->...", innovation, inverse, innovation)
+        inverse, determinant, surprise = _surprise(spread[..., :2, :2] + noise[t], innovation)
+        if np.isfinite(sudden):
+            wider = np.where(allowed[t], np.clip(surprise / sudden, 1, _DIFFUSE), 1)
+            spread = spread * wider[..., None, None]
+            inverse, determinant, surprise = _surprise(spread[..., :2, :2] + noise[t], innovation)
+        way.before[t], way.spread_before[t] = state, spread
         # What contradicts the prediction time and again is right, and the prediction wrong.
         good = allowed[t] & (surprise <= gate * (1 + waiting) ** 2)
         waiting = np.where(allowed[t], np.where(good, 0, waiting + 1), waiting)
@@ -235,12 +246,25 @@ def _without_outliers(
 ) -> Mask:
     """(T, K), the measurements that a filter does not doubt.
 
-    It believes whatever comes first: the first half is looked at backwards.
+    Such are those that fit neither what came before nor what follows: what only differs from what
+    came before is a jump. Near the ends one filter alone knows something.
     """
-    half = len(points) // 2
-    used = _filter(points, noise, given, strength, gate).used
-    used[:half] = _filter(points[::-1], noise[::-1], given[::-1], strength, gate).used[::-1][:half]
-    return used
+    after = _filter(points, noise, given, strength, gate).used
+    before = _filter(points[::-1], noise[::-1], given[::-1], strength, gate).used[::-1]
+    early = np.cumsum(given, 0) <= _ENDS
+    late = np.cumsum(given[::-1], 0)[::-1] <= _ENDS
+    return np.asarray(np.where(early, before, np.where(late, after, after | before)) & given)
+
+
+def _surprise(total: Array, innovation: Array) -> tuple[Array, Array, Array]:
+    """Inverse and determinant of covariances (..., 2, 2), and the squared innovation over them."""
+    determinant = total[..., 0, 0] * total[..., 1, 1] - total[..., 0, 1] ** 2
+    inverse = np.empty_like(total)
+    inverse[..., 0, 0], inverse[..., 1, 1] = total[..., 1, 1], total[..., 0, 0]
+    inverse[..., 0, 1] = inverse[..., 1, 0] = -total[..., 0, 1]
+    inverse /= determinant[..., None, None]
+    surprise = np.einsum("...i,...ij,...j->...", innovation, inverse, innovation)
+    return inverse, determinant, surprise
 
 
 def _estimate(points: Array, noise: Array, used: Mask, calibrate: bool) -> tuple[Array, Array]:

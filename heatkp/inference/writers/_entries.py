@@ -40,7 +40,9 @@ def _object(found: Keypoints) -> dict[str, Any]:
         if found.covariance is not None:
             point["covariance"] = [[rounded(v, 4) for v in row] for row in found.covariance[k]]
         points.append(point)
+    track = {} if found.track is None else {"track": found.track}
     return {
+        **track,
         "box": None if found.box is None else [rounded(v, 3) for v in found.box],
         "box_score": None if found.box_score is None else rounded(found.box_score, 4),
         "score": None if found.score is None else rounded(found.score, 4),
@@ -106,6 +108,7 @@ def _keypoints(
         image_size=size,
         box=None if box is None else _array(box),
         box_score=None if box_score is None else float(box_score),
+        track=None if values.get("track") is None else int(values["track"]),
         stored_score=None if score is None else float(score),
     )
 

@@ -37,7 +37,9 @@ def as_object(found: Keypoints, file: Path) -> Object:
     box = None if found.box is None else found.box.round(DIGITS)
     scores = None if np.isnan(found.scores).all() else found.scores
     score = found.score if found.box_score is None else found.box_score
-    return Object.of(Sample(file, points.round(DIGITS), box=box), Scores(scores, score))
+    track = None if found.track is None else f"track{found.track}"
+    sample = Sample(file, points.round(DIGITS), box=box, track=track)
+    return Object.of(sample, Scores(scores, score))
 
 
 def _origin(image: InputImage) -> Origin:

@@ -21,10 +21,11 @@ ROWS = 2**17
 """Of a row group, which are in memory until it is full; a little more where an image ends."""
 COLUMNS = {
     "image": "string", "file": "string", "member": "string", "frame": "int32", "time": "float64",
-    "width": "int32", "height": "int32", "object": "int32", "box_x0": "float64",
+    "width": "int32", "height": "int32", "object": "int32", "track": "int32", "box_x0": "float64",
     "box_y0": "float64", "box_x1": "float64", "box_y1": "float64", "box_score": "float32",
     "point": "string", "x": "float64", "y": "float64", "score": "float32",
     "covariance_xx": "float32", "covariance_xy": "float32", "covariance_yy": "float32",
+    "raw_x": "float64", "raw_y": "float64",
 }  # fmt: skip
 """Names and types; repeated values cost next to nothing, for columns have dictionaries."""
 
@@ -33,6 +34,8 @@ COLUMNS = {
 class ParquetTable(BaseWriter):
     """`points.parquet`: a row for each point of each object of each image.
 
+    `track` is which object of a video it is, through time; `raw_x` and `raw_y` are what was found,
+    where `x` and `y` are smoothed.
     `object` counts from 1 within an image. An image in which nothing was found has one row, with
     nothing in the columns from `object` on, so that no image is missing. How it was made is in
     the file's metadata, as JSON under `heatkp`.
@@ -113,5 +116,7 @@ def _rows(number: int, found: Keypoints) -> list[tuple[Any, ...]]:
         x, y = (rounded(v, 3) for v in found.points[k])
         spread = [math.nan] * 4 if found.covariance is None else found.covariance[k].ravel()
         xx, xy, _, yy = (rounded(v, 4) for v in spread)
-        rows.append((number, *box, sure, name, x, y, rounded(found.scores[k], 4), xx, xy, yy))
+        raw = (None, None) if found.raw is None else [rounded(v, 3) for v in found.raw[k]]
+        score = rounded(found.scores[k], 4)
+        rows.append((number, found.track, *box, sure, name, x, y, score, xx, xy, yy, *raw))
     return rows
