@@ -131,6 +131,7 @@ def predict(
     from heatkp.inference.sources import passed_over_note
 
     kinds = tuple(dict.fromkeys(formats)) or following.default_formats
+    following_options = following.for_saving()
     piped = out == "-"
     if piped:
         require_one_table(kinds)
@@ -158,7 +159,7 @@ def predict(
         boxes=request.boxes,
         drawn=not (no_images or piped),
         every=every,
-        **following.for_saving(),
+        **following_options,
         batch_size=given.batch_size,
         passes=given.passes,
         flip_test=given.flip_test,

@@ -76,27 +76,31 @@ def _sequences(results: Iterable[Found]) -> Iterator[Iterator[Found]]:
 
 
 def _followed(group: Iterator[Found], tracking: TrackOptions) -> Iterator[Found]:
-    held: deque[Prediction] = deque()
-    faults: deque[Failure] = deque()
+    held: deque[Found] = deque()
 
     def objects() -> Iterator[list[Keypoints]]:
         for item in group:
-            if isinstance(item, Failure):
-                faults.append(item)
-            else:
-                held.append(item)
+            held.append(item)
+            if isinstance(item, Prediction):
                 yield item.objects or []
 
+    def next_prediction() -> Iterator[Found]:
+        """The faults before it, and it."""
+        while held:
+            item = held.popleft()
+            yield item
+            if isinstance(item, Prediction):
+                return
+
     for ids in Tracker(tracking).follow(objects()):
-        image, found = held.popleft()
-        named = None
-        if found is not None:
-            named = [replace(one, track=i) for one, i in zip(found, ids) if i is not None]
-            named.sort(key=lambda one: one.track or 0)
-        yield Prediction(image, named)
-        while faults:
-            yield faults.popleft()
-    yield from faults
+        for item in next_prediction():
+            if isinstance(item, Prediction) and item.objects is not None:
+                pairs = zip(item.objects, ids)
+                named = [replace(one, track=i) for one, i in pairs if i is not None]
+                named.sort(key=lambda one: one.track or 0)
+                item = Prediction(item.input_image, named)
+            yield item
+    yield from held
 
 
 def _smoothed(
