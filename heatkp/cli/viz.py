@@ -11,6 +11,7 @@ from heatkp.cli.viz_augmentation import augmentation
 from heatkp.cli.viz_errors import error_curve, head_turn, points
 from heatkp.cli.viz_filters import filters
 from heatkp.cli.viz_run import run
+from heatkp.cli.viz_tracks import tracks
 from heatkp.files import writing
 
 CURVES_EXAMPLES = """\b
@@ -21,7 +22,7 @@ Examples:
 
 @click.group()
 def viz() -> None:
-    """Draw runs side by side, training samples, filters, and where errors come from."""
+    """Draw runs side by side, training samples, filters, tracks, and where errors come from."""
 
 
 @viz.command(epilog=CURVES_EXAMPLES)
@@ -44,5 +45,5 @@ def curves(runs: tuple[str, ...], out: str) -> None:
     )
 
 
-for command in (run, error_curve, points, head_turn, augmentation, filters):
+for command in (run, error_curve, points, head_turn, augmentation, filters, tracks):
     viz.add_command(command)
