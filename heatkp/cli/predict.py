@@ -70,7 +70,7 @@ DEFAULT = "predictions"
               f"{DEFAULT}-2 ...]")  # fmt: skip
 @click.option("--format", "formats", cls=NameOption, registry=PREDICTION_FORMATS, also=(),
               multiple=True, help="Tables and label sets to write: {names}; may be repeated.  "
-              "[default: json]")  # fmt: skip
+              "[default: json; with --track also tracks]")  # fmt: skip
 @click.option("--no-images", "--no-pictures", "no_images", is_flag=True,
               help="Write no copies with the points drawn.")  # fmt: skip
 @click.option("--every", type=click.IntRange(1), default=1, show_default=True,

@@ -49,6 +49,7 @@ class H264Writer:
         self._stream.width, self._stream.height = size
         self._stream.pix_fmt = "yuv420p"
         self._stream.codec_context.time_base = Fraction(1, CLOCK)
+        self._container.start_encoding()  # the file is there, or cannot be, from now on
 
     def write(self, image: Image, time: float | None) -> None:
         """A frame, uint8 (H, W, 3) RGB, at a time in seconds, after those before."""

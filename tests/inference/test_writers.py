@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+import sys
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -239,6 +240,7 @@ def test_drawn_videos(folder, tmp_path, size):
 
 
 def test_a_video_that_cannot_be_made_is_said_once(folder, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "av", None)
     monkeypatch.setattr(cv2.VideoWriter, "fourcc", lambda *letters: 0x30303030)
     writer = DrawnImages(folder)
     image = np.zeros((48, 64, 3), np.uint8)

@@ -57,6 +57,7 @@ class SequenceCollector:
             number = place_in if found.track is None else found.track
             own.tracked |= found.track is not None
             score = found.score if found.box_score is None else found.box_score
-            values = np.column_stack([found.points, found.scores])
-            told[number] = values, np.nan if score is None else float(score)
+            # To the digits that other tables keep.
+            values = np.column_stack([found.points.round(3), found.scores.round(4)])
+            told[number] = values, np.nan if score is None else round(float(score), 4)
         own.objects.append(told)

@@ -22,7 +22,6 @@ from heatkp.registry import register_writer
 from heatkp.text import printable
 
 SCORER = "DLC_heatkp"
-DIGITS = 3
 
 
 @register_writer
@@ -79,7 +78,7 @@ class DlcTables(BaseWriter):
             rows = csv.writer(file, lineterminator="\n")
             for level, name in enumerate(levels):
                 rows.writerow([name, *(column[level] for column in columns)])
-            for frame, cells in zip(sequence.frames, table.round(DIGITS).tolist()):
+            for frame, cells in zip(sequence.frames, table.tolist()):
                 rows.writerow([frame, *("" if np.isnan(v) else v for v in cells)])
         if not _write_hdf5(path.with_suffix(".h5"), levels, columns, sequence.frames, table):
             self.notes = ["DeepLabCut's .h5 files are left out: pip install pandas tables"]
