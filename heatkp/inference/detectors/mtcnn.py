@@ -59,9 +59,10 @@ class Mtcnn(BaseDetector):
     """The three networks in turn.
 
     Args:
-        smallest: side of the smallest face that is looked for, in pixels of the image after
-            it was shrunk.
-        longest: images with a longer side are shrunk to it.
+        smallest: side of the smallest face that is looked for, in pixels of the image, or of one
+            that is `longest` pixels wide or high where the image is larger: of 4000 x 3000 pixels
+            faces from 63. It costs as 1 / smallest^2.
+        longest: in larger images the smallest face grows with them.
         thresholds: the least probability of a face for each network.
     """
 
