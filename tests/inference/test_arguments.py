@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from heatkp.data.braces import expand_braces, has_braces
 from heatkp.errors import DataError, SettingsError
-from heatkp.inference.arguments import PathList, common_folder, expand_braces, has_braces
+from heatkp.inference.arguments import PathList, common_folder
 from heatkp.inference.sources import find_sources
 from tests.conftest import write_image
 

@@ -16,7 +16,7 @@ from heatkp.data.images import STORED, ImageOptions
 from heatkp.data.layouts import AUTO, with_layout
 from heatkp.data.mirroring import with_positions
 from heatkp.data.readers._base import Read, Reader, one_file, reader
-from heatkp.data.readers._braces import has_braces
+from heatkp.data.readers._common import is_pattern
 from heatkp.data.readers._upwards import turned_over
 from heatkp.data.samples import Labels
 from heatkp.errors import DataError
@@ -53,7 +53,7 @@ def recognise(path: Path) -> str:
 
 def _require_there(path: Path) -> bool:
     """Whether a path names several files by braces. Raises `DataError` where it names nothing."""
-    pattern = has_braces(path)
+    pattern = is_pattern(path)
     if not pattern and not path.exists():
         raise DataError(f"there is no file or folder {path}")
     return pattern

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from heatkp.data.readers._braces import expand_braces, has_braces
-from heatkp.data.readers._common import files_of_type, natural
+from heatkp.data.braces import expand_braces
+from heatkp.data.images import IMAGE_SUFFIXES
+from heatkp.data.readers._common import files_of_type, is_pattern, natural
 from heatkp.data.readers._splits import SPLIT_FOLDERS, split_of
 from heatkp.data.tar_index import Member, tar_members
-from heatkp.data.tars import IMAGE_SUFFIXES, forget
+from heatkp.data.tars import forget
 from heatkp.errors import DataError
 from heatkp.text import one_line
 
@@ -44,7 +45,7 @@ def find_shards(path: Path) -> list[Shard]:
     The split is that of a tar's folder or name, where tars are of several. Raises `DataError` for
     a pattern of which a file is missing.
     """
-    if has_braces(path):
+    if is_pattern(path):
         files = [Path(name) for name in expand_braces(str(path))]
         missing = [file for file in files if not file.is_file()]
         if missing:
@@ -73,7 +74,7 @@ def recognise_shards(path: Path) -> bool | str:
     """As `Reader.recognise`."""
     if path.name.lower().endswith(COMPRESSED):
         return f"{path.name} is compressed, and images in a tar are read at their places: unpack it"
-    if has_braces(path):  # what is missing, reading tells
+    if is_pattern(path):  # what is missing, reading tells
         return path.name.lower().endswith(".tar")
     return bool(find_shards(path))
 
