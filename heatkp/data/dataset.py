@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from heatkp import coordinates as co
 from heatkp.config import Augmentation
 from heatkp.data.crops import CropSource
 from heatkp.data.samples import Image, Sample, Visibility
+from heatkp.data.shard_order import Order
 from heatkp.data.transforms import Framing, Photometric, jittered, random_affine, reach, warp
 from heatkp.errors import DataError
 from heatkp.skeletons import Skeleton
@@ -149,7 +150,7 @@ class EpochSampler(Sampler[tuple[int, int]]):
         batch: int = 1,
         rank: int = 0,
         world: int = 1,
-        order: Callable[[int], npt.NDArray[np.int64]] | None = None,
+        order: Order | None = None,
     ) -> None:
         self.count, self.seed, self.epoch = count, seed, 0
         self.batch, self.rank, self.world = batch, rank, world

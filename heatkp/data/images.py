@@ -17,6 +17,11 @@ from heatkp.data.intensity import levels
 from heatkp.errors import DataError
 
 Image = npt.NDArray[np.uint8]
+IMAGE_SUFFIXES = (
+    ".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm", ".gif", ".apng",
+    ".jpe", ".jfif", ".dib", ".pbm", ".pnm", ".jp2", ".j2k", ".avif", ".ras", ".sr",
+)  # fmt: skip
+"""Extensions of image files that can be read, in lower case."""
 S = TypeVar("S", bound="ImageSource")
 
 

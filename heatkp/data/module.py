@@ -9,8 +9,6 @@ from typing import Any
 
 import cv2
 import lightning.pytorch as pl
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch.utils.data import DataLoader
 
@@ -19,7 +17,7 @@ from heatkp.data.crops import default_folder
 from heatkp.data.dataset import EpochSampler, KeypointDataset
 from heatkp.data.mirroring import mirroring_note
 from heatkp.data.samples import KeypointData, Sample
-from heatkp.data.shard_order import places_in_shards, shard_order
+from heatkp.data.shard_order import order_in_tars, order_notes
 from heatkp.data.transforms import Framing
 from heatkp.errors import DataError, SettingsError
 
@@ -103,11 +101,7 @@ class KeypointDataModule(pl.LightningDataModule):
         data = self.settings.data
         if data.crop == "box" or data.skip_outside:
             self._count_outside()
-        if self._order() is not None:
-            self.notes.append(
-                "tars are read one after the other, in a random order, and training samples are "
-                f"shuffled within {data.shuffle_buffer} (data.shuffle_buffer)"
-            )
+        self.notes += order_notes(self.train_set.samples, self.settings)
 
     def _count_outside(self) -> None:
         whole, outside, labelled = [], 0, 0
@@ -161,19 +155,11 @@ class KeypointDataModule(pl.LightningDataModule):
             **options,
         )
 
-    def _order(self) -> Callable[[int], npt.NDArray[np.int64]] | None:
-        """How samples in tars are shuffled, where they are more than the buffer holds. Whether
-        crops are cached does not count: a run may go on, or be repeated, with another cache."""
-        buffer, samples = self.settings.data.shuffle_buffer, self.train_set.samples
-        places = places_in_shards(samples) if len(samples) > buffer else None
-        if places is None:
-            return None
-        return partial(shard_order, *places, buffer, self.settings.trainer.seed)
-
     def train_dataloader(self) -> DataLoader[dict[str, Any]]:
         count, trainer = len(self.train_set), self.settings.trainer
+        order = order_in_tars(self.train_set.samples, self.settings)
         sampler = EpochSampler(
-            count, trainer.seed, trainer.batch_size, self._rank, self._world, self._order()
+            count, trainer.seed, trainer.batch_size, self._rank, self._world, order
         )
         # Workers begin to read before Lightning tells the epoch that a resumed run goes on with.
         sampler.set_epoch(self.first_epoch)

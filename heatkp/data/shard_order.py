@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from heatkp.config import Settings
 from heatkp.data.samples import Sample
 from heatkp.data.tars import TarImage
 
@@ -61,3 +63,30 @@ def places_in_shards(samples: Sequence[Sample]) -> Places | None:
         image = sample.image
         found.append((numbers.setdefault(image.path, len(numbers)), image.offset))
     return Places(*np.array(found, np.int64).T) if found else None
+
+
+Order = Callable[[int], npt.NDArray[np.int64]]
+"""The permutation of an epoch."""
+
+
+def order_in_tars(samples: Sequence[Sample], settings: Settings) -> Order | None:
+    """How training samples in tars are shuffled, where they are more than `data.shuffle_buffer`;
+    None where any order is as likely as another.
+
+    Whether crops are cached does not count: a run may go on, or be repeated, with another cache.
+    """
+    buffer = settings.data.shuffle_buffer
+    places = places_in_shards(samples) if len(samples) > buffer else None
+    if places is None:
+        return None
+    return partial(shard_order, *places, buffer, settings.trainer.seed)
+
+
+def order_notes(samples: Sequence[Sample], settings: Settings) -> list[str]:
+    """A line where `order_in_tars` gives an order."""
+    if order_in_tars(samples, settings) is None:
+        return []
+    return [
+        "tars are read one after the other, in a random order, and training samples are shuffled "
+        f"within {settings.data.shuffle_buffer} (data.shuffle_buffer)"
+    ]

@@ -19,11 +19,6 @@ from heatkp.files import reason
 
 MOST_OPEN = 32
 """Tars that a process keeps open; systems allow some hundred files."""
-IMAGE_SUFFIXES = (
-    ".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm", ".gif", ".apng",
-    ".jpe", ".jfif", ".dib", ".pbm", ".pnm", ".jp2", ".j2k", ".avif", ".ras", ".sr",
-)  # fmt: skip
-"""Extensions of members that are images, in lower case."""
 NOT_THERE = -1
 """The size of an image that labels are of and the tar does not hold."""
 

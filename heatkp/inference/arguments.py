@@ -1,4 +1,4 @@
-"""What is typed to mean many files: braces, and lists of paths."""
+"""What is typed to mean many files: lists of paths."""
 
 from __future__ import annotations
 

@@ -8,16 +8,13 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from heatkp.data.braces import expand_braces, has_braces
+from heatkp.data.images import IMAGE_SUFFIXES
 from heatkp.data.predicted import made_by_predict
 from heatkp.data.readers._common import walk
-from heatkp.data.readers.pts import SUFFIXES
 from heatkp.data.video_reading import VIDEOS, named_as_video
 from heatkp.inference import tars
 
-IMAGES = (
-    *SUFFIXES, ".gif", ".apng", ".jpe", ".jfif", ".dib", ".pbm", ".pnm", ".jp2", ".j2k", ".avif",
-    ".ras", ".sr",
-)  # fmt: skip
+IMAGES = IMAGE_SUFFIXES
 UNREADABLE = (".heic", ".heif")
 """Phones' images; no library that heatkp uses reads them, and nobody should miss them silently."""
 KNOWN = frozenset((*IMAGES, *UNREADABLE, *VIDEOS, *tars.TARS))

@@ -22,7 +22,9 @@ from torch.utils.data import DataLoader
 from heatkp.config import Settings
 from heatkp.data.dataset import EpochSampler
 from heatkp.data.module import cache_folder
+from heatkp.data.samples import Sample
 from heatkp.data.scenes import Scene, SceneDataset, together
+from heatkp.data.shard_order import order_in_tars, order_notes
 from heatkp.errors import DivergedError
 from heatkp.evaluation.found_boxes import Found, Matched, match, measure_found
 from heatkp.files import write_text
@@ -90,6 +92,11 @@ class FinderData(pl.LightningDataModule):
             if note and note not in self.notes:
                 self.notes.append(note)
             before += len(part)
+        self.notes += order_notes(self._images, self.settings)
+
+    @property
+    def _images(self) -> list[Sample]:
+        return [scene.image for scene in self.train_set.scenes]
 
     def _loader(self, dataset: SceneDataset, **options: Any) -> DataLoader[dict[str, Any]]:
         workers = self.settings.data.workers
@@ -106,7 +113,8 @@ class FinderData(pl.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[dict[str, Any]]:
         count = len(self.train_set)
-        sampler = EpochSampler(count, self.settings.trainer.seed)
+        order = order_in_tars(self._images, self.settings)
+        sampler = EpochSampler(count, self.settings.trainer.seed, order=order)
         whole = count >= self.settings.trainer.batch_size
         return self._loader(self.train_set, sampler=sampler, drop_last=whole)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -15,9 +16,11 @@ from heatkp.data.dataset import EpochSampler
 from heatkp.data.images import STORED
 from heatkp.data.module import KeypointDataModule
 from heatkp.data.samples import KeypointData, Sample
+from heatkp.data.scenes import scenes_of
 from heatkp.data.shard_order import places_in_shards, shard_order
 from heatkp.data.tars import TarImage
 from heatkp.skeletons import named
+from heatkp.training.finder_module import FinderData
 
 sets = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 10**12)), max_size=60, unique=True)
 
@@ -95,3 +98,22 @@ def test_training_goes_through_tars(cache):
         assert len(set(first)) == 1
     plain, _ = sampler_of(samples, shuffle_buffer=120, cache=cache)
     assert list(plain) == list(EpochSampler(120, module.settings.trainer.seed))
+
+
+def test_processes_share_the_order():
+    samples = in_tars([20, 20])
+    places = places_in_shards(samples)
+    order = partial(shard_order, *places, 5, 0)
+    own = [[i for _, i in EpochSampler(40, 0, 8, rank, 2, order)] for rank in range(2)]
+    batches = order(0).reshape(5, 8)
+    for rank, taken in enumerate(own):
+        assert taken == batches[:, 4 * rank : 4 * rank + 4].ravel().tolist()
+
+
+def test_a_finder_goes_through_tars():
+    scenes = scenes_of(in_tars([20, 20, 20]))
+    settings = parse_settings({"data": {"workers": 0, "shuffle_buffer": 4}})
+    module = FinderData(settings, (64, 64), scenes, [])
+    order = [i for _, i in module.train_dataloader().sampler]
+    places = places_in_shards([scene.image for scene in scenes])
+    assert order == shard_order(*places, 4, settings.trainer.seed, 0).tolist()

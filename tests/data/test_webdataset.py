@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heatkp.data.braces import expand_braces
 from heatkp.data.checks.sizes import read_headers, sizes_of
 from heatkp.data.depth import depth_notes
 from heatkp.data.readers import read, recognise
@@ -276,14 +275,6 @@ def test_folders_splits_and_patterns(tmp_path):
     (tmp_path / "a.tar.gz").write_bytes(b"\x1f\x8b")
     with pytest.raises(DataError, match="compressed"):
         recognise(tmp_path / "a.tar.gz")
-
-
-def test_braces():
-    assert expand_braces("a{2..0}{x,}") == ["a2x", "a2", "a1x", "a1", "a0x", "a0"]
-    assert expand_braces("{098..101}") == ["098", "099", "100", "101"]
-    assert expand_braces("a{b}") == ["a{b}"]
-    with pytest.raises(DataError, match="more than"):
-        expand_braces("{0..999}{0..9999}")
 
 
 def test_tars_of_tars(tmp_path):

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from heatkp.data.braces import expand_braces, has_braces
-from heatkp.errors import DataError
+from heatkp.errors import DataError, SettingsError
 from heatkp.inference.arguments import PathList, common_folder
 from heatkp.inference.sources import find_sources
 from tests.conftest import write_image
@@ -47,13 +47,13 @@ def test_a_range_has_all_its_numbers(first, more, zeros):
 def test_any_text_is_expanded_or_refused(text):
     try:
         assert expand_braces(text)
-    except DataError as error:
-        assert "shorter range" in str(error)
+    except SettingsError as error:
+        assert "--list" in str(error)
 
 
 def test_too_many_are_refused():
     for text in ("{0..9999999}", "{0..1" + "0" * 5000 + "}", "{0..999}{0..999}{0..999}"):
-        with pytest.raises(DataError, match="shorter range"):
+        with pytest.raises(SettingsError, match="--list"):
             expand_braces(text)
 
 

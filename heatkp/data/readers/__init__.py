@@ -16,7 +16,7 @@ from heatkp.data.images import STORED, ImageOptions
 from heatkp.data.layouts import AUTO, with_layout
 from heatkp.data.mirroring import with_positions
 from heatkp.data.readers._base import Read, Reader, one_file, reader
-from heatkp.data.readers._shards import is_pattern
+from heatkp.data.readers._common import is_pattern
 from heatkp.data.readers._upwards import turned_over
 from heatkp.data.samples import Labels
 from heatkp.errors import DataError

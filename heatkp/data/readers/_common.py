@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from heatkp.data.braces import has_braces
 from heatkp.data.predicted import SUMMARY, made_by_predict
 from heatkp.data.samples import Visibility
 from heatkp.errors import DataError
@@ -28,6 +29,11 @@ def files_of_type(folder: Path, suffix: str) -> list[Path]:
     """The files right in a folder that end in `suffix` (any case), by name; no hidden ones."""
     found = (p for p in folder.iterdir() if p.suffix.lower() == suffix and p.is_file())
     return sorted(p for p in found if not p.name.startswith("."))
+
+
+def is_pattern(path: Path) -> bool:
+    """Whether a path means several files by braces: nothing has its name."""
+    return has_braces(str(path)) and not path.exists()
 
 
 def only_file(path: Path, suffix: str) -> Path | None:

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from heatkp.data.braces import expand_braces, has_braces
-from heatkp.data.readers._common import files_of_type, natural
+from heatkp.data.braces import expand_braces
+from heatkp.data.images import IMAGE_SUFFIXES
+from heatkp.data.readers._common import files_of_type, is_pattern, natural
 from heatkp.data.readers._splits import SPLIT_FOLDERS, split_of
 from heatkp.data.tar_index import Member, tar_members
-from heatkp.data.tars import IMAGE_SUFFIXES, forget
+from heatkp.data.tars import forget
 from heatkp.errors import DataError
 from heatkp.text import one_line
 
@@ -35,11 +36,6 @@ def _tars_in(folder: Path) -> list[Shard]:
     found = files_of_type(folder, ".tar")
     found.sort(key=lambda path: natural(path.name))
     return [Shard(path, path.stem, split_of(path.stem)) for path in found]
-
-
-def is_pattern(path: Path) -> bool:
-    """Whether a path means several files: nothing has its name, and it has braces."""
-    return has_braces(str(path)) and not path.exists()
 
 
 def find_shards(path: Path) -> list[Shard]:

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from heatkp.data.tars import IMAGE_SUFFIXES
+from heatkp.data.images import IMAGE_SUFFIXES
 from heatkp.data.writers._base import (
     Holds,
     LabelledImage,
