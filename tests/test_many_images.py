@@ -6,9 +6,12 @@ import os
 import re
 import subprocess
 import sys
+from typing import Any
 
+import numpy as np
 import pytest
 
+from heatkp.inference.predictor import load_model
 from heatkp.inference.sharding import Shard
 from heatkp.inference.sharding.parts import ShardFolder
 from tests.conftest import heatkp, write_image
@@ -60,3 +63,19 @@ def test_xargs(root, photos):
         result = heatkp(*line.split())
         assert result.exit_code == 0, result.output
     assert heatkp("predict", "--merge", "found-xargs").exit_code == 0
+
+
+def test_spark(root, tmp_path):
+    """The function that Spark would call, on what it would give."""
+    text = (root / "docs" / "many_images.md").read_text()
+    (snippet,) = re.findall(r"^```python\n(.*?)```", text, re.DOTALL | re.MULTILINE)
+    names: dict[str, Any] = {}
+    exec(compile(snippet, "many_images.md", "exec"), names)
+    write_image(tmp_path / "a.png", 40, 30, seed=1)
+    content = (tmp_path / "a.png").read_bytes()
+    rows = list(names["found_in"](iter([("a", content), ("b", content[:50]), ("c", b"")])))
+    assert [row["path"] for row in rows] == ["a", "b", "c"]
+    direct = load_model("face68").predict(tmp_path / "a.png", boxes="image")[0].points
+    np.testing.assert_allclose(rows[0]["points"], direct[None], atol=1e-3)
+    assert rows[0]["error"] is None
+    assert all(row["points"] == [] and row["error"] for row in rows[1:])
