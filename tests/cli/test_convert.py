@@ -48,7 +48,7 @@ def test_convert_and_back(faces, tmp_path, name):
     order = [after.skeleton.point_names.index(n) for n in before.skeleton.point_names] if (
         Holds.NAMES in writer.holds) else list(range(68))  # fmt: skip
     for sample in after.samples:
-        own = next(s for n, s in by_image.items() if sample.file.name.endswith(n))
+        own = next(s for n, s in by_image.items() if sample.image_name.endswith(n))
         near = 0.5 * 10.0**-writer.digits + 1e-4
         inside = np.ones(68, bool)
         if Holds.OUTSIDE not in writer.holds:
@@ -160,12 +160,13 @@ def test_predictions_are_label_sets(faces, tmp_path):
         order = [labels.skeleton.point_names.index(n) for n in
                  read(faces).skeleton.point_names]  # fmt: skip
         for sample in labels.samples:
-            own = next(s for n, s in expected.items() if sample.file.name.endswith(n))
+            own = next(s for n, s in expected.items() if sample.image_name.endswith(n))
             near = 0.5 * 10.0**-writer.digits + 2e-3  # the table is rounded, too
             labelled = sample.visibility[order] > 0
             found = sample.points[order][labelled]
             np.testing.assert_allclose(found, own.points[labelled], atol=near, rtol=0)
-            assert sample.file.read_bytes() == own.file.read_bytes()
+            with sample.open() as file:
+                assert file.read() == own.file.read_bytes()
             if Holds.BOXES in writer.holds:
                 np.testing.assert_allclose(sample.box, own.box, atol=near, rtol=0)
 
