@@ -22,7 +22,7 @@ SHORT = {
 """Settings that have a short name, also as flags of the command line."""
 
 
-def _places(name: str) -> list[str]:
+def places_of(name: str) -> list[str]:
     """All settings of that name, as `section.key`; the finder's own only where no other has it,
     for they stand in for those."""
     sections = {key: field.annotation for key, field in Settings.model_fields.items()}
@@ -59,7 +59,7 @@ def with_keywords(
         elif name in SHORT:
             put(values, SHORT[name], value)
         else:
-            places = _places(name)
+            places = places_of(name)
             if len(places) != 1:
                 some = " and ".join(places)
                 raise SettingsError(

@@ -19,6 +19,7 @@ from optuna.distributions import (
 from optuna.trial import Trial
 
 from heatkp.config import Settings, parse_settings, put
+from heatkp.config.keywords import places_of
 from heatkp.errors import SettingsError
 from heatkp.sweeps.space_file import (
     Bounds,
@@ -232,14 +233,12 @@ class Space:
 
 
 def _texts(settings: Settings) -> dict[str, str]:
-    """All settings as text by `section.key`, and by `key` where no other section has it."""
-    sections = settings.model_dump()
-    keys = [key for section in sections.values() for key in section]
+    """All settings as text by `section.key`, and by `key` where that is clear."""
     found = {}
-    for name, section in sections.items():
+    for name, section in settings.model_dump().items():
         for key, value in section.items():
             found[f"{name}.{key}"] = text(value)
-            if keys.count(key) == 1:
+            if places_of(key) == [f"{name}.{key}"]:
                 found[key] = text(value)
     return found
 

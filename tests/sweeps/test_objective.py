@@ -109,7 +109,7 @@ def test_a_trial_of_another_machine_goes_on_with_the_settings_of_this(
 ):
     seen = []
     monkeypatch.setattr(fit, "prepare", lambda settings, *_, **__: seen.append(settings))
-    monkeypatch.setattr(fit, "begin", lambda *arguments, **more: None)
+    monkeypatch.setattr("heatkp.training.resuming.begin", lambda *arguments, **more: None)
     monkeypatch.setattr(fit, "fit", lambda *arguments: None)
     monkeypatch.setattr(fit, "finish", lambda *arguments: {"mae_input": 1.0})
     mine = {"trainer": {"device": "cpu", "threads": 2}, "data": {**BASE["data"], "workers": 0}}
