@@ -81,6 +81,7 @@ class FinderModel(nn.Module):
 
     @property
     def channels(self) -> int:
+        """Of the input: 1 or 3."""
         return self.dense.channels
 
     @property
