@@ -89,6 +89,10 @@ class FinderModel(nn.Module):
         """Input pixels that the network's input sides are padded to a multiple of."""
         return self.dense.multiple
 
+    def compile_network(self) -> None:
+        """As `KeypointModel.compile_network`."""
+        self.dense.compile_network()
+
     def forward(self, images: Tensor) -> Tensor:
         maps: Tensor = self.dense(images)
         return maps

@@ -6,6 +6,7 @@ import csv
 import io
 import math
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -224,6 +225,15 @@ class DataWait(Callback):
         self._ended = time.perf_counter()
 
 
+def write_rows(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
+    """A table of epochs as CSV, whole or not at all; what a row lacks is empty."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(path, text.getvalue())
+
+
 class History(Callback):
     """One row per epoch in metrics.csv; a resumed run continues the table."""
 
@@ -259,11 +269,7 @@ class History(Callback):
         self.rows.append(row)
         if not trainer.is_global_zero:
             return
-        text = io.StringIO()
-        writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(self.rows)
-        write_text(self.path, text.getvalue())
+        write_rows(self.path, COLUMNS, self.rows)
 
 
 class ProgressLine(Callback):

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import lightning.pytorch as pl
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback
@@ -22,14 +21,12 @@ from heatkp.data.scenes import Scene, split_scenes
 from heatkp.evaluation.found_boxes import Matched, match, measure_found
 from heatkp.files import write_text
 from heatkp.inference.finder import Finder
-from heatkp.models.devices import choose_device
 from heatkp.models.encoders import input_statistics
 from heatkp.models.finder import FinderModel
 from heatkp.text import json_text
 from heatkp.training.callbacks import (
     DataWait,
     LastCheckpoint,
-    SafeCheckpointIO,
     StopEarly,
     moving_average,
 )
@@ -40,7 +37,7 @@ from heatkp.training.finder_module import (
     FinderProgress,
     FinderRecord,
 )
-from heatkp.training.fit import PRECISIONS, _quiet
+from heatkp.training.trainer import run_trainer
 
 LOOKED_AT = 9
 """Images whose shape decides that of the inputs."""
@@ -180,7 +177,6 @@ def fit(
     """Train in a run folder, from the beginning or from a checkpoint of the last epoch."""
     settings = prepared.settings
     validates = settings.data.validates and len(prepared.val) > 0
-    device = choose_device(settings.trainer.device, "trainer.device")
     wait = DataWait()
     record = FinderRecord(run / runs.FINDER, run / runs.FINDER_HISTORY, wait)
     own: list[Callback] = [record]
@@ -189,37 +185,15 @@ def fit(
     if settings.trainer.early_stopping and validates:
         own.append(StopEarly(settings.trainer.early_stopping, _period(settings)))
     own += [wait, FinderProgress(console, wait), LastCheckpoint(run / runs.FINDER_LAST)]
-    pl.seed_everything(settings.trainer.seed, workers=True, verbose=False)
-    with _quiet():
-        trainer = pl.Trainer(
-            accelerator="gpu" if device.type == "cuda" else device.type,
-            devices=1,
-            precision=PRECISIONS[settings.trainer.precision],
-            max_epochs=settings.trainer.epochs,
-            accumulate_grad_batches=settings.optimiser.accumulate,
-            check_val_every_n_epoch=_period(settings),
-            deterministic="warn" if settings.trainer.deterministic else None,
-            callbacks=[*own, *callbacks],
-            limit_val_batches=1.0 if validates else 0,
-            logger=False,
-            plugins=[SafeCheckpointIO()],
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            enable_checkpointing=False,
-            num_sanity_val_steps=0,
-            default_root_dir=run,
-        )
-        try:
-            trainer.fit(
-                prepared.module,
-                datamodule=prepared.data,
-                ckpt_path=resume,
-                weights_only=None if resume is None else True,
-            )
-        except SystemExit:  # what Lightning makes of Ctrl-C
-            if trainer.interrupted:
-                raise KeyboardInterrupt(str(run)) from None
-            raise
+    run_trainer(
+        prepared.module,
+        prepared.data,
+        run,
+        [*own, *callbacks],
+        validate_every=_period(settings),
+        validates=validates,
+        resume=resume,
+    )
 
 
 def finish(prepared: PreparedFinder, run: Path) -> dict[str, Any]:

@@ -2,37 +2,27 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import time
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
 import numpy as np
-import torch
 from lightning.pytorch.callbacks import Callback
-from torch import Tensor, nn
-from torch.optim import Optimizer
-from torch.utils.data import DataLoader
+from torch import Tensor
 
 from heatkp.config import Settings
-from heatkp.data.dataset import EpochSampler
-from heatkp.data.module import cache_folder
+from heatkp.data.loaders import TrainingData, cache_folder
 from heatkp.data.samples import Sample
 from heatkp.data.scenes import Scene, SceneDataset, together
-from heatkp.data.shard_order import order_in_tars, order_notes
 from heatkp.errors import DivergedError
 from heatkp.evaluation.found_boxes import Found, Matched, match, measure_found
-from heatkp.files import write_text
 from heatkp.inference.detectors import suppress
 from heatkp.models.finder import FinderModel, Objects
 from heatkp.runs import save_weights
-from heatkp.training.callbacks import DataWait, ProgressLine
-from heatkp.training.module import make_optimiser, make_schedule
+from heatkp.training.callbacks import DataWait, ProgressLine, write_rows
+from heatkp.training.module import TrainingModule
 
 COLUMNS = (
     "epoch", "train_loss", "val_loss", "val_ap50", "val_f1", "val_precision", "val_recall",
@@ -42,14 +32,7 @@ LOWEST = 0.02
 """Scores below are no objects, whatever is asked for."""
 
 
-def _one_thread(_: int) -> None:
-    import cv2
-
-    cv2.setNumThreads(0)
-    torch.set_num_threads(1)
-
-
-class FinderData(pl.LightningDataModule):
+class FinderData(TrainingData[SceneDataset]):
     """Loaders of a finder's training and validation images.
 
     Args:
@@ -61,8 +44,7 @@ class FinderData(pl.LightningDataModule):
     def __init__(
         self, settings: Settings, size: tuple[int, int], train: list[Scene], val: list[Scene]
     ) -> None:
-        super().__init__()
-        self.settings = settings
+        super().__init__(settings, collate=together)
         data, trainer = settings.data, settings.trainer
 
         def dataset(scenes: list[Scene], augmented: bool) -> SceneDataset:
@@ -78,57 +60,18 @@ class FinderData(pl.LightningDataModule):
             )
 
         self.train_set, self.val_set = dataset(train, True), dataset(val, False)
-        self.notes: list[str] = []
 
-    def preload(self, progress: Callable[[int, int], None]) -> None:
-        """Open or make the caches of images. Raises `DataError` for the first that is bad."""
-        total, before = len(self.train_set) + len(self.val_set), 0
-
-        def told(before: int, done: int) -> None:
-            progress(before + done, total)
-
-        for part in (self.train_set, self.val_set):
-            note = part.crops.prepare(partial(told, before))
-            if note and note not in self.notes:
-                self.notes.append(note)
-            before += len(part)
-        self.notes += order_notes(self._images, self.settings)
-
-    @property
-    def _images(self) -> list[Sample]:
+    def train_images(self) -> list[Sample]:
         return [scene.image for scene in self.train_set.scenes]
 
-    def _loader(self, dataset: SceneDataset, **options: Any) -> DataLoader[dict[str, Any]]:
-        workers = self.settings.data.workers
-        return DataLoader(
-            dataset,
-            batch_size=self.settings.trainer.batch_size,
-            num_workers=workers,
-            persistent_workers=workers > 0,
-            worker_init_fn=_one_thread,
-            collate_fn=together,
-            pin_memory=torch.cuda.is_available(),
-            **options,
-        )
 
-    def train_dataloader(self) -> DataLoader[dict[str, Any]]:
-        count = len(self.train_set)
-        order = order_in_tars(self._images, self.settings)
-        sampler = EpochSampler(count, self.settings.trainer.seed, order=order)
-        whole = count >= self.settings.trainer.batch_size
-        return self._loader(self.train_set, sampler=sampler, drop_last=whole)
-
-    def val_dataloader(self) -> DataLoader[dict[str, Any]]:
-        return self._loader(self.val_set)
-
-
-class FinderModule(pl.LightningModule):
+class FinderModule(TrainingModule):
     """Trains a `FinderModel`; validation matches boxes at an intersection over union of 0.5."""
 
+    model: FinderModel
+
     def __init__(self, model: FinderModel, settings: Settings, description: dict[str, Any]) -> None:
-        super().__init__()
-        self.model, self.settings, self.description = model, settings, description
-        self._loss_sum, self._loss_count = torch.zeros(()), 0
+        super().__init__(model, settings, description)
         self._val_losses: list[float] = []
         self._matched: list[Matched] = []
         self._found: Found | None = None
@@ -140,27 +83,11 @@ class FinderModule(pl.LightningModule):
             self._found = measure_found(self._matched)
         return self._found
 
-    @property
-    def train_loss(self) -> float | None:
-        """Mean loss of the batches of this epoch so far."""
-        return float(self._loss_sum) / self._loss_count if self._loss_count else None
-
     def describe(self) -> dict[str, Any]:
         """What is stored beside weights as they are now."""
         if self.found is None or not self.found.objects:
             return dict(self.description)
         return {**self.description, "min_score": self.found.min_score}
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["heatkp"] = self.describe()
-
-    def on_train_epoch_start(self) -> None:
-        self._loss_sum, self._loss_count = torch.zeros((), device=self.device), 0
-
-    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        # As in KeypointModule: the same in a run that was stopped and resumed.
-        place = (self.settings.trainer.seed, self.current_epoch, batch_idx)
-        torch.manual_seed(int(np.random.SeedSequence(place).generate_state(1, np.uint64)[0] >> 1))
 
     def on_before_batch_transfer(
         self, batch: dict[str, Any], dataloader_idx: int
@@ -169,14 +96,7 @@ class FinderModule(pl.LightningModule):
 
     def training_step(self, batch: dict[str, Tensor], _: int) -> Tensor:
         maps = self.model(batch["image"])
-        loss = self.model.loss(maps, Objects(batch["boxes"], batch["ignored"]))
-        self._loss_sum += loss.detach()
-        self._loss_count += 1
-        return loss
-
-    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        if self.settings.optimiser.clip:
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.optimiser.clip)
+        return self.counted(self.model.loss(maps, Objects(batch["boxes"], batch["ignored"])))
 
     def on_validation_epoch_start(self) -> None:
         self._val_losses, self._matched, self._found = [], [], None
@@ -211,16 +131,6 @@ class FinderModule(pl.LightningModule):
             "val_precision": found.precision,
             "val_recall": found.recall,
             "min_score": found.min_score,
-        }
-
-    def configure_optimizers(self) -> Any:
-        optimiser = make_optimiser(self.model, self.settings.optimiser)
-        steps = int(self.trainer.estimated_stepping_batches)
-        per_epoch = max(steps // self.settings.trainer.epochs, 1)
-        schedule = make_schedule(optimiser, self.settings.optimiser, steps, per_epoch)
-        return {
-            "optimizer": optimiser,
-            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
         }
 
 
@@ -293,11 +203,7 @@ class FinderRecord(Callback):
             "seconds": round(time.perf_counter() - self._started, 2),
             "data_wait": round(self._wait.share, 4),
         })  # fmt: skip
-        text = io.StringIO()
-        writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(self.rows)
-        write_text(self.history, text.getvalue())
+        write_rows(self.history, COLUMNS, self.rows)
 
 
 class FinderProgress(ProgressLine):

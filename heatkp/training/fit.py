@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import logging
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import Callback
 from rich.console import Console
@@ -34,7 +31,6 @@ from heatkp.training.callbacks import (
     History,
     LastCheckpoint,
     ProgressLine,
-    SafeCheckpointIO,
     StopEarly,
     Stretched,
     moving_average,
@@ -45,7 +41,6 @@ from heatkp.training.processes import (
     ConsoleKind,
     Meeting,
     Place,
-    cluster_environment,
     devices_of,
     launch,
     met,
@@ -53,11 +48,9 @@ from heatkp.training.processes import (
     require_no_callbacks,
 )
 from heatkp.training.run_files import Prepared, begin, finish
-from heatkp.training.sharing import Shared, parallel_strategy
-from heatkp.training.storage import epochs_done, resumable
-
-PRECISIONS: dict[str, Any] = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
-"""Lightning's names."""
+from heatkp.training.sharing import Shared
+from heatkp.training.storage import resumable
+from heatkp.training.trainer import run_trainer
 
 
 def _preload(data: KeypointDataModule, console: Console) -> None:
@@ -155,22 +148,6 @@ def prepare(
     return Prepared(settings, data, module, loggers)
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Lightning's advice and torch's warnings about Lightning's internals, held back."""
-    names = ("lightning.pytorch", "lightning.fabric", "lightning", "pytorch_lightning")
-    levels = {name: logging.getLogger(name).level for name in names}
-    for name in names:
-        logging.getLogger(name).setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"(lightning|pytorch_lightning|torch)\b.*")
-        try:
-            yield
-        finally:
-            for name, level in levels.items():
-                logging.getLogger(name).setLevel(level)
-
-
 def require_hardware(settings: Settings) -> None:
     """Raises `SettingsError` for what this machine cannot do."""
     given = settings.trainer
@@ -237,59 +214,18 @@ def fit(
     settings = prepared.settings
     period = validation_epochs(settings)
     own = _callbacks(prepared, run, console, resume is not None, further, mine)
-    device = choose_device(settings.trainer.device, "trainer.device")
-    if resume is not None:
-        prepared.data.first_epoch = epochs_done(run) or 0
-    if settings.trainer.compile:
-        prepared.module.model.compile_network()
-    several: dict[str, Any] = {}
-    if mine.world > 1:
-        model = prepared.module.model
-        several["strategy"] = parallel_strategy(settings.trainer.strategy, model)
-        several["num_nodes"] = mine.nodes
-        several["sync_batchnorm"] = settings.trainer.sync_batchnorm
-    pl.seed_everything(settings.trainer.seed, workers=True, verbose=False)
-    with _quiet(), prepared.loggers.opened(run, console) as loggers:
-        trainer = pl.Trainer(
-            accelerator="gpu" if device.type == "cuda" else device.type,
-            devices=mine.local_world,
-            precision=PRECISIONS[settings.trainer.precision],
-            max_epochs=settings.trainer.epochs,
-            accumulate_grad_batches=settings.optimiser.accumulate,
-            check_val_every_n_epoch=period,
-            deterministic="warn" if settings.trainer.deterministic else None,
-            callbacks=[*own, *callbacks, prepared.loggers.settings_logged()],
-            limit_val_batches=1.0 if settings.data.validates else 0,
-            logger=loggers,
-            plugins=[SafeCheckpointIO(), cluster_environment(mine)],
-            use_distributed_sampler=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            enable_checkpointing=False,
-            num_sanity_val_steps=0,
-            log_every_n_steps=1,
-            default_root_dir=run,
-            **several,
+    with prepared.loggers.opened(run, console) as loggers:
+        run_trainer(
+            prepared.module,
+            prepared.data,
+            run,
+            [*own, *callbacks, prepared.loggers.settings_logged()],
+            validate_every=period,
+            validates=settings.data.validates,
+            resume=resume,
+            loggers=loggers,
+            mine=mine,
         )
-        try:
-            trainer.fit(
-                prepared.module,
-                datamodule=prepared.data,
-                ckpt_path=resume,
-                weights_only=None if resume is None else True,
-            )
-        except RuntimeError as error:
-            # torch._dynamo's and inductor's own errors; importing them takes a second.
-            if not (settings.trainer.compile and type(error).__module__.startswith("torch._")):
-                raise
-            raise SettingsError(
-                f"trainer.compile: torch cannot compile here ({str(error).splitlines()[0]}): "
-                "leave it out"
-            ) from None
-        except SystemExit:  # what Lightning makes of Ctrl-C
-            if trainer.interrupted:
-                raise KeyboardInterrupt(str(run)) from None
-            raise
 
 
 def train(

@@ -14,6 +14,7 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 
 from heatkp.config import Optimiser, Settings
 from heatkp.models import KeypointModel
+from heatkp.models.finder import FinderModel
 from heatkp.training.processes import Place, total
 
 
@@ -77,12 +78,14 @@ def make_schedule(
 ALONE = Place()
 
 
-class KeypointModule(pl.LightningModule):
-    """Trains a `KeypointModel`; validation errors are in input pixels, weighed by point."""
+class TrainingModule(pl.LightningModule):
+    """What trainings of all networks share: seeds, losses, clipping, the optimiser."""
+
+    model: KeypointModel | FinderModel
 
     def __init__(
         self,
-        model: KeypointModel,
+        model: KeypointModel | FinderModel,
         settings: Settings,
         description: dict[str, Any],
         mine: Place = ALONE,
@@ -90,33 +93,28 @@ class KeypointModule(pl.LightningModule):
         super().__init__()
         self.model, self.settings, self.description = model, settings, description
         self._mine = mine
-        self._sums = torch.zeros(4, dtype=torch.float64)
-        self._loss_sum = torch.zeros(())
-        self._loss_count = 0
+        self._loss_sum, self._loss_count = torch.zeros(()), 0
 
     @property
     def train_loss(self) -> float | None:
         """Mean loss of the batches of this epoch so far."""
         return float(self._loss_sum) / self._loss_count if self._loss_count else None
 
+    def counted(self, loss: Tensor) -> Tensor:
+        """A batch's loss, which `train_loss` then counts."""
+        self._loss_sum += loss.detach()
+        self._loss_count += 1
+        return loss
+
     def describe(self) -> dict[str, Any]:
         """What is stored beside weights as they are now."""
-        return {**self.description, "progress": self.model.progress}
+        return dict(self.description)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["heatkp"] = self.describe()
 
     def on_train_epoch_start(self) -> None:
-        epoch = self.current_epoch
-        self.model.set_progress(epoch / max(self.settings.trainer.epochs - 1, 1))
-        self._loss_sum = torch.zeros((), device=self.device)
-        self._loss_count = 0
-
-    def on_before_batch_transfer(
-        self, batch: dict[str, Any], dataloader_idx: int
-    ) -> dict[str, Any]:
-        # The rest, float64 among it, which Apple's GPUs lack, is for evaluation.
-        return {k: batch[k] for k in ("image", "points", "visibility")}
+        self._loss_sum, self._loss_count = torch.zeros((), device=self.device), 0
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         # Dropout and the like are the same in a run that was stopped and resumed. Seeding once
@@ -125,6 +123,51 @@ class KeypointModule(pl.LightningModule):
         place += [self._mine.rank] * (self._mine.rank > 0)  # each drops other features
         torch.manual_seed(int(np.random.SeedSequence(place).generate_state(1, np.uint64)[0] >> 1))
 
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        # Lightning's own clipping refuses fused optimisers under bf16, which needs no scaling.
+        if self.settings.optimiser.clip:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.optimiser.clip)
+
+    def configure_optimizers(self) -> Any:
+        optimiser = make_optimiser(self.model, self.settings.optimiser)
+        steps = int(self.trainer.estimated_stepping_batches)
+        per_epoch = max(steps // self.settings.trainer.epochs, 1)
+        schedule = make_schedule(optimiser, self.settings.optimiser, steps, per_epoch)
+        return {
+            "optimizer": optimiser,
+            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+        }
+
+
+class KeypointModule(TrainingModule):
+    """Trains a `KeypointModel`; validation errors are in input pixels, weighed by point."""
+
+    model: KeypointModel
+
+    def __init__(
+        self,
+        model: KeypointModel,
+        settings: Settings,
+        description: dict[str, Any],
+        mine: Place = ALONE,
+    ) -> None:
+        super().__init__(model, settings, description, mine)
+        self._sums = torch.zeros(4, dtype=torch.float64)
+
+    def describe(self) -> dict[str, Any]:
+        return {**self.description, "progress": self.model.progress}
+
+    def on_train_epoch_start(self) -> None:
+        super().on_train_epoch_start()
+        epoch = self.current_epoch
+        self.model.set_progress(epoch / max(self.settings.trainer.epochs - 1, 1))
+
+    def on_before_batch_transfer(
+        self, batch: dict[str, Any], dataloader_idx: int
+    ) -> dict[str, Any]:
+        # The rest, float64 among it, which Apple's GPUs lack, is for evaluation.
+        return {k: batch[k] for k in ("image", "points", "visibility")}
+
     def training_step(self, batch: dict[str, Tensor], _: int) -> Tensor:
         weights = (batch["visibility"] > 0).float()
         loss = self.model.training_loss(batch["image"], batch["points"], weights)
@@ -132,14 +175,7 @@ class KeypointModule(pl.LightningModule):
             # Gradients are averaged: so each process counts by its points, as in one batch.
             own = self.model.counted(batch["points"], weights).sum()
             loss = loss * own * self._mine.world / total(own.clone()).clamp(min=1e-12)
-        self._loss_sum += loss.detach()
-        self._loss_count += 1
-        return loss
-
-    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        # Lightning's own clipping refuses fused optimisers under bf16, which needs no scaling.
-        if self.settings.optimiser.clip:
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.optimiser.clip)
+        return self.counted(loss)
 
     def on_train_epoch_end(self) -> None:
         self.log("train_loss", self.train_loss or 0.0)
@@ -175,13 +211,3 @@ class KeypointModule(pl.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         self.log_dict(self.totals())
-
-    def configure_optimizers(self) -> Any:
-        optimiser = make_optimiser(self.model, self.settings.optimiser)
-        steps = int(self.trainer.estimated_stepping_batches)
-        per_epoch = max(steps // self.settings.trainer.epochs, 1)
-        schedule = make_schedule(optimiser, self.settings.optimiser, steps, per_epoch)
-        return {
-            "optimizer": optimiser,
-            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
-        }

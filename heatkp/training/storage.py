@@ -14,8 +14,9 @@ from heatkp.files import is_full, reason
 
 
 def epochs_done(run: Path) -> int | None:
-    """How many epochs the checkpoint of a run holds; None where there is none to read."""
-    path = run / runs.LAST
+    """How many epochs a checkpoint, or that of a run's folder, holds; None where there is none to
+    read."""
+    path = run / runs.LAST if run.is_dir() else run
     try:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         return int(content["epoch"]) + 1

@@ -190,6 +190,7 @@ def test_a_stopped_finder_goes_on_to_the_same_weights(crowds, tmp_path, monkeypa
     from heatkp.training import finder as training
 
     flags = [*TINY, "--data", crowds, "--set", "finder.epochs=2", "--epochs", 1]
+    flags += ["--set", "data.workers=1"]  # which reads ahead, of the right epoch, too
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     assert heatkp("train", *flags, "--task", "finder", "--out", whole).exit_code == 0
 

@@ -11,7 +11,7 @@ import pytest
 
 from heatkp.config import Data, expand_path
 from heatkp.data.crops import CropSource, default_folder
-from heatkp.data.module import cache_folder
+from heatkp.data.loaders import cache_folder
 from heatkp.errors import SettingsError
 from tests.cli.test_cli import refused
 from tests.conftest import TINY, heatkp, largest_file
