@@ -23,7 +23,7 @@ from heatkp.engine.exported import require_packages
 from heatkp.errors import DataError, HeatkpError, SettingsError
 from heatkp.export import is_export
 from heatkp.inference.batches import Prediction, predictions
-from heatkp.inference.detectors import Detector, create_detector
+from heatkp.inference.detectors import Detector
 from heatkp.inference.keypoints import Keypoints
 from heatkp.inference.predictor import load_model
 from heatkp.inference.regions import SEARCHED
@@ -182,15 +182,12 @@ class Finder:
         torch.set_num_threads(threads)
         cv2.setNumThreads(threads)
         self.predictor = load_model(model, device, detector, runtime, precision=precision)
-        if boxes is None:
-            boxes = "objects" if self.predictor.finds_objects else "image"
-        if boxes != "image" and self.predictor.framing.box_scale is None:
+        if boxes is None or boxes in (*SEARCHED, "image"):
+            boxes = self.predictor.ready_for(boxes)
+        elif self.predictor.framing.box_scale is None:
             raise SettingsError(
                 f"{model} was trained on whole images and takes no boxes: leave out boxes={boxes!r}"
             )
-        own = self.predictor.detector
-        if boxes in SEARCHED and isinstance(own, str):
-            self.predictor.detector = create_detector(own)  # once, not for each batch
         self.column, self.boxes, self.keep_pixels = column, boxes, keep_pixels
         self.batch_size = batch_size
         self.options: dict[str, Any] = {"passes": passes, "flip_test": flip_test}

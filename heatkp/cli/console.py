@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from heatkp.text import one_line, without_codes
@@ -23,3 +24,12 @@ class PlainConsole(Console):
 def say(console: Console, text: str, style: str | None = None) -> None:
     """Print a line as it is, however long."""
     console.print(one_line(text), highlight=False, markup=False, soft_wrap=True, style=style)
+
+
+def figures_table(title: str) -> Table:
+    """An empty table of three columns: what, its figure, and what the figure means."""
+    table = Table(title=title, title_justify="left", show_header=False, pad_edge=False)
+    table.add_column()
+    table.add_column(justify="right")
+    table.add_column(style="dim")
+    return table

@@ -89,20 +89,12 @@ def _score_submission(submission: str, labels: str, as_json: bool) -> None:
 
 def print_score(console: Console, result: dict[str, Any], title: str, source: Path) -> None:
     """The figures of `heatkp.kaggle.forms.score` as a table, and the worst images below it."""
-    from rich.table import Table
-
-    from heatkp.cli.console import say
+    from heatkp.cli.console import figures_table, say
 
     def figure(value: float | None, form: str) -> str:
         return "-" if value is None else format(value, form)
 
-    table = Table(
-        title=f"{title}: {result['images']} images", title_justify="left", show_header=False,
-        pad_edge=False,
-    )  # fmt: skip
-    table.add_column()
-    table.add_column(justify="right")
-    table.add_column(style="dim")
+    table = figures_table(f"{title}: {result['images']} images")
     points = result["labelled_points"]
     table.add_row("MAE", figure(result["mae"], ".4f"), f"pixels, x and y of {points} points")
     table.add_row("RMSE", figure(result["rmse"], ".4f"), "pixels")

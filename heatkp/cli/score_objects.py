@@ -55,9 +55,7 @@ def _sigmas(text: str | None) -> float | list[float] | str | None:
 
 
 def _print(result: dict[str, Any], title: str, notes: tuple[str, ...]) -> None:
-    from rich.table import Table
-
-    from heatkp.cli.console import PlainConsole, say
+    from heatkp.cli.console import PlainConsole, figures_table, say
     from heatkp.evaluation.metrics import all_metrics
 
     console = PlainConsole()
@@ -65,13 +63,7 @@ def _print(result: dict[str, Any], title: str, notes: tuple[str, ...]) -> None:
         say(console, note)
     if result["left_out"]:
         say(console, f"results of images without labels, left out: {result['left_out']}")
-    table = Table(
-        title=f"{title}: {result['images']} images", title_justify="left", show_header=False,
-        pad_edge=False,
-    )  # fmt: skip
-    table.add_column()
-    table.add_column(justify="right")
-    table.add_column(style="dim")
+    table = figures_table(f"{title}: {result['images']} images")
     for metric in all_metrics("objects"):
         for part, label in metric.parts.items():
             value = result[metric.name][part]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +36,10 @@ Refused = Callable[[int, str], None]
 
 HELD = 2**27
 """Bytes of decoded images that wait for their batch to be full."""
+
+
+G = TypeVar("G")
+"""Boxes that are given, in whatever form."""
 
 
 class Predictor(Sharing):
@@ -278,6 +282,19 @@ class Predictor(Sharing):
                 else:
                     good.append((box if found is None else self._from_face(box, size), found))
             yield from tasks_of(image, i, good)
+
+    def ready_for(self, boxes: G | str | None) -> G | str:
+        """Boxes as they will be asked for: None becomes `objects` where the model knows how to
+        find them, else `image`. A detector that is needed is opened, once for many calls.
+
+        Raises `SettingsError` as `check_boxes` does, and where the detector's package is missing.
+        """
+        chosen = ("objects" if self.finds_objects else "image") if boxes is None else boxes
+        if isinstance(chosen, str):
+            self.check_boxes(chosen)
+            if chosen in SEARCHED:
+                self.detector = self._detector()
+        return chosen
 
     def check_boxes(self, boxes: str) -> None:
         """Raises `SettingsError` for boxes, by name, that this model cannot be asked for."""

@@ -15,7 +15,6 @@ from heatkp.data.predicted import MADE_BY, SUMMARY
 from heatkp.errors import DataError, HeatkpError, SettingsError
 from heatkp.files import require_new, write_text, writing
 from heatkp.inference.batches import Boxes, Prediction, predictions
-from heatkp.inference.detectors import create_detector
 from heatkp.inference.drawing import DrawnImages
 from heatkp.inference.predictor import Predictor
 from heatkp.inference.regions import SEARCHED
@@ -129,12 +128,7 @@ def save_predictions(
         paths = [images] if isinstance(images, str | PathLike) else images
         images = find_sources([fspath(path) for path in paths])
     require_sources(images)
-    if boxes is None:
-        boxes = "objects" if predictor.finds_objects else "image"
-    if isinstance(boxes, str):
-        predictor.check_boxes(boxes)
-    if boxes in SEARCHED and isinstance(predictor.detector, str):
-        predictor.detector = create_detector(predictor.detector)  # once, not for each batch
+    boxes = predictor.ready_for(boxes)
     record = options_record(predictor, boxes, boxes_from, passes, flip_test)
     if tracking is not None:
         record["track"] = {"objects": tracking.objects, "smooth": smoothing is not None}

@@ -17,7 +17,7 @@ from heatkp.errors import CheckpointError, SettingsError
 from heatkp.models.devices import choose_device
 from heatkp.models.finder import FinderModel
 from heatkp.runs.folder import FINDER
-from heatkp.runs.weights import read_weights
+from heatkp.runs.weights import fill, read_weights
 
 LEAST = 0.3
 """Lowest score of an object where no validation image says which is best."""
@@ -92,14 +92,7 @@ def load_finder(path: str | PathLike[str], device: str | torch.device = "cpu") -
         model = FinderModel(settings.model, settings.finder, (width, height), channels)
     except (KeyError, TypeError, ValueError, SettingsError) as error:
         raise CheckpointError(f"{file}: its description is damaged: {error}") from None
-    own = model.state_dict()
-    wrong = [k for k in own if k not in state or state[k].shape != own[k].shape]
-    wrong += [k for k in state if k not in own]
-    if wrong:
-        raise CheckpointError(
-            f"{file} does not fit its settings: {len(wrong)} tensors differ, {wrong[0]!r} first"
-        )
-    model.load_state_dict(state)
+    fill(model, state, file, "Its settings are not those that it was trained with")
     model.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     model.eval()
     return LoadedFinder(model, settings, (width, height), least)

@@ -22,7 +22,7 @@ from heatkp.models.devices import choose_device
 from heatkp.runs.folder import SETTINGS
 from heatkp.runs.hub import is_hub_name, require_no_code
 from heatkp.runs.record import describe
-from heatkp.runs.weights import fill, read_weights, weights_path
+from heatkp.runs.weights import fill, read_weights, trained_with, weights_path
 from heatkp.skeletons import Skeleton, restored, skeleton_of
 
 
@@ -200,7 +200,7 @@ def load_run(
             f"{file} was trained with an encoder of its own, which cannot be made again ({error}); "
             "give it: load_model(..., encoder=...)"
         ) from None
-    fill(model, state, file, settings.head.name)
+    fill(model, state, file, trained_with(settings.head.name))
     model.set_progress(progress)  # they are read as they were when they were chosen
     model.to(device).eval()
     return Loaded(

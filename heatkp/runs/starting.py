@@ -6,7 +6,7 @@ from heatkp.config import Settings
 from heatkp.data.matching import order_of
 from heatkp.errors import CheckpointError
 from heatkp.models import KeypointModel, heads_alike, in_order
-from heatkp.runs.weights import fill, read_weights, weights_path
+from heatkp.runs.weights import fill, read_weights, trained_with, weights_path
 from heatkp.skeletons import Skeleton
 
 
@@ -39,7 +39,7 @@ def start_from(model: KeypointModel, settings: Settings, skeleton: Skeleton) -> 
         own = model.state_dict()
         state = {k: v for k, v in state.items() if not k.startswith("head.")}
         state |= {k: v for k, v in own.items() if k.startswith("head.")}
-    fill(model, state, path, head)
+    fill(model, state, path, trained_with(head))
 
 
 def source_statistics(settings: Settings) -> tuple[list[float], list[float]] | None:

@@ -16,7 +16,6 @@ from torch import nn
 import heatkp
 from heatkp.errors import CheckpointError
 from heatkp.files import replacing, utf8_path
-from heatkp.models import KeypointModel
 from heatkp.runs.folder import FINDER, LAST, WEIGHTS, fold_folder, is_folds
 from heatkp.runs.hub import fetch, is_hub_name
 from heatkp.text import existing
@@ -108,14 +107,20 @@ def read_weights(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         raise CheckpointError(f"{path} is no checkpoint that can be trusted: {error}") from None
 
 
-def fill(model: KeypointModel, state: dict[str, torch.Tensor], path: Path, head: str) -> None:
-    """Load weights into a model. Raises `CheckpointError` where they do not fit."""
+def trained_with(head: str) -> str:
+    """What is advised where weights do not fit a model of points."""
+    return f"It was trained with head {head!r}; use the settings that it was trained with"
+
+
+def fill(model: torch.nn.Module, state: dict[str, torch.Tensor], path: Path, advice: str) -> None:
+    """Load weights into a model. Raises `CheckpointError`, which ends in the advice, where they do
+    not fit."""
     own = model.state_dict()
     wrong = [k for k in own if k not in state or state[k].shape != own[k].shape]
     wrong += [k for k in state if k not in own]
     if wrong:
         raise CheckpointError(
             f"{path} does not fit the model: {len(wrong)} tensors differ, {wrong[0]!r} first. "
-            f"It was trained with head {head!r}; use the settings that it was trained with"
+            + advice
         )
     model.load_state_dict(state)

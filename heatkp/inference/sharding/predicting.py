@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 from heatkp.errors import SettingsError
 from heatkp.files import writing
 from heatkp.inference.batches import Boxes, Prediction, predictions
-from heatkp.inference.detectors import create_detector
 from heatkp.inference.predictor import Predictor
 from heatkp.inference.regions import SEARCHED
 from heatkp.inference.saving import options_record
@@ -113,12 +112,7 @@ def predict_shard(
         images = list_inputs([fspath(path) for path in paths], shard)
     if images.shard != shard:
         raise SettingsError(f"these are the inputs of shard {images.shard}, not of {shard}")
-    if boxes is None:
-        boxes = "objects" if predictor.finds_objects else "image"
-    if isinstance(boxes, str):
-        predictor.check_boxes(boxes)
-    if boxes in SEARCHED and isinstance(predictor.detector, str):
-        predictor.detector = create_detector(predictor.detector)  # once, not for each batch
+    boxes = predictor.ready_for(boxes)
     folder = Path(out)
     manifest_of(
         predictor,
