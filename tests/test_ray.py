@@ -186,7 +186,7 @@ def test_boxes_of_a_column(tmp_path):
 
 
 def test_a_model_of_whole_images_takes_no_boxes(tiny_run):
-    with pytest.raises(SettingsError, match="takes no boxes"):
+    with pytest.raises(SettingsError, match="trained on whole images"):
         finder(tiny_run, boxes="faces")
 
 
