@@ -253,3 +253,11 @@ def test_what_is_said_of_face68_is_asked_for():
     assert torch.engine.backend.name == f32.engine.backend.name == "torch"
     if quick.engine.backend.name == "openvino":
         assert quick.engine.backend.precision == "int8"
+
+
+@needs("openvino")
+def test_threads_are_bound_to_no_core(tiny_run):
+    """Bound, the shards of a prediction would all compute on the same one."""
+    backend = load_model(tiny_run, runtime="openvino").engine.backend
+    compiled = backend._request.get_compiled_model()
+    assert compiled.get_property("ENABLE_CPU_PINNING") is False

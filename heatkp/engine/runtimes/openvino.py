@@ -35,6 +35,8 @@ class OpenVinoBackend(ExportedBackend):
                     "INFERENCE_PRECISION_HINT": hint,
                     "PERFORMANCE_HINT": "LATENCY",
                     "INFERENCE_NUM_THREADS": self.threads,
+                    # Pinned, several processes would all compute on the first cores.
+                    "ENABLE_CPU_PINNING": False,
                 },
             )
         except RuntimeError as error:
