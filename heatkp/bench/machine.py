@@ -8,7 +8,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+_BF16 = ("avx512_bf16", "amx_bf16")
 _FLAGS = ("avx2", "avx512f", "avx512_bf16", "avx512_vnni", "amx_bf16", "amx_int8")
+
+
+def emulates_bf16() -> bool:
+    """Whether the processor is known to have no instructions for bfloat16: computing in it then
+    takes many times as long as in float32."""
+    known = machine()["abilities"]
+    return bool(known) and not any(flag in known for flag in _BF16)
 
 
 def machine() -> dict[str, Any]:

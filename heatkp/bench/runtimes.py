@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from heatkp.bench.machine import emulates_bf16
 from heatkp.bench.peers import installed
 from heatkp.errors import HeatkpError
 from heatkp.evaluation.measure import measure_runs
@@ -115,8 +116,8 @@ def bench_runtimes(
 
     Args:
         run: as `heatkp.load_model` takes it.
-        candidates: runtimes and precisions; None: those that are installed, and for models of
-            faces other tools' predictors.
+        candidates: runtimes and precisions; None: those that are installed, bfloat16 where the
+            processor has it, and for models of faces other tools' predictors.
         batches: inputs at once.
         threads: processors that each may use; None: as many as torch.
         data: labelled data, on which each is measured, too.
@@ -132,6 +133,9 @@ def bench_runtimes(
     inputs = made_inputs(loaded)
     expected = answers(loaded.runner, inputs.images)
     chosen = list(CANDIDATES if candidates is None else candidates)
+    if candidates is None and emulates_bf16():
+        chosen = [c for c in chosen if c.precision != "bf16"]
+        note("bf16: left out, for this processor has no instructions for it")
     quick = packaged_export(name)
     folders = [*([quick] if quick is not None and candidates is None else []), *exports]
     chosen += [Candidate("export", None, fspath(folder)) for folder in folders]

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from heatkp.bench import bench_runtimes
+from heatkp.bench.machine import emulates_bf16
 from heatkp.bench.runtimes import Candidate
 from heatkp.errors import HeatkpError
 from tests.conftest import heatkp
@@ -46,3 +47,13 @@ def test_what_cannot_be(tiny_run, tmp_path):
     for arguments in (["--batches", "0"], ["--batches", "a"], ["--out", tmp_path]):
         done = heatkp("bench", tiny_run, *arguments)
         assert done.exit_code == 2 and "Traceback" not in done.output
+
+
+@pytest.mark.parametrize(
+    ("flags", "left_out"),
+    [("fpu avx2", True), ("avx2 avx512_bf16", False), ("amx_bf16 avx512f", False), ("", False)],
+)
+def test_what_the_processor_emulates_is_left_out(monkeypatch, flags, left_out):
+    text = f"model name\t: one\nflags\t\t: {flags}\n"
+    monkeypatch.setattr("heatkp.bench.machine.Path.read_text", lambda self: text)
+    assert emulates_bf16() is left_out
