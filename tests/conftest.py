@@ -40,6 +40,14 @@ TINY = [
 ]  # fmt: skip
 """Flags of a training that takes seconds."""
 
+FINDER = [
+    "--set", "data.workers=0", "--set", "data.cache=none", "--set", "data.size=[32,32]",
+    "--set", "model.encoder=tu-mobilenetv3_small_050", "--set", "finder.size=96",
+    "--batch-size", "4",
+    "--set", "finder.max_objects=3",
+]  # fmt: skip
+"""Flags of a training of a finder that takes seconds."""
+
 
 LONGEST = ("test_export.py", "test_readme.py", "test_training.py", "test_sweep.py")
 
@@ -115,6 +123,41 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("runs") / "tiny"
     result = heatkp("train", *TINY, "--head", "softargmax", "--out", run)
     assert result.exit_code == 0, result.output
+    return run
+
+
+@pytest.fixture(scope="session")
+def crowds(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight small images of one to three drawn faces."""
+    folder = tmp_path_factory.mktemp("data") / "crowds"
+    made = heatkp("data", "synth", "--n", 8, "--size", 160, "--objects", "1-3", folder)
+    assert made.exit_code == 0 and "--task finder+points" in made.output, made.output
+    return folder
+
+
+@pytest.fixture(scope="session")
+def both(crowds: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with a finder and points, both hardly trained; the finder takes what is not sure."""
+    run = tmp_path_factory.mktemp("runs") / "both"
+    done = heatkp(
+        "train",
+        *FINDER,
+        "--data",
+        crowds,
+        "--task",
+        "finder+points",
+        "--epochs",
+        1,
+        "--set",
+        "finder.min_score=0.0",
+        "--set",
+        "finder.max_objects=3",
+        "--out",
+        run,
+    )
+    assert done.exit_code == 0, done.output
+    assert "finder of input 96, 1 epochs; head softargmax" in done.output
+    assert "finder: found" in done.output and "validation images" in done.output
     return run
 
 

@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING
 import click
 
 from heatkp.cli.common import or_newest, progress_bar, target_path, write
-from heatkp.cli.options import device_option, runtime_options
+from heatkp.cli.options import NameOption, device_option, runtime_options
 from heatkp.files import check_file
+from heatkp.registry import DETECTORS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rich.console import Console
 
+    from heatkp.cli.eval_objects import Seeking
     from heatkp.evaluation.measure import InferenceOptions
 
 EXAMPLES = """\b
@@ -27,6 +29,7 @@ Examples:
   heatkp eval runs/kl-1/weights.safetensors --decoder dark --flip-test
   heatkp eval runs/kl-1 --kaggle --data labels_ibug_300W_test_parsed.xml --out submission.csv
   heatkp eval runs/kl-1 runs/kl-2 runs/kl-3 --out together.json
+  heatkp eval runs/finder-kl-1 --min-score 0.2
 """
 
 
@@ -44,6 +47,15 @@ Examples:
 @click.option("--passes", type=click.IntRange(1, 2), default=1, show_default=True,
               help="2: look again at the box that belongs around what was found first, as "
               "`heatkp predict` does.")  # fmt: skip
+@click.option("--boxes", "where", type=click.Choice(["labels", "objects"]),
+              help="objects: measure from image to points, too: objects are found and matched with "
+              "the labels; labels: only points in the boxes of the labels.  [default: objects for "
+              "one run with a finder]")  # fmt: skip
+@click.option("--detector", cls=NameOption, registry=DETECTORS,
+              help="What finds objects instead: {names}, or a RUN that holds a finder.",
+              )  # fmt: skip
+@click.option("--min-score", type=float, help="Count only objects of which the finder is as sure.  "
+              "[default: the finder's]")  # fmt: skip
 @click.option("--batch-size", type=click.IntRange(1), default=16, show_default=True)
 @device_option
 @runtime_options
@@ -64,6 +76,9 @@ def evaluate(
     decoder: str | None,
     flip_test: bool,
     passes: int,
+    where: str | None,
+    detector: str | None,
+    min_score: float | None,
     batch_size: int,
     device: str,
     runtime: str | None,
@@ -75,16 +90,20 @@ def evaluate(
     """Measure a trained model: MAE, MSE, NME, PCK, failures; a table here and JSON in the run.
 
     Without RUN it is the newest in runs/. Several are measured together, as the mean of the
-    points that they find.
+    points that they find. A run with a finder is also measured from image to points: objects
+    found, missed and wrong, average precision by OKS, errors of the objects that were found.
     """
     from heatkp.cli.console import PlainConsole
+    from heatkp.cli.eval_objects import Seeking
     from heatkp.errors import SettingsError
     from heatkp.evaluation.measure import InferenceOptions
 
     console = PlainConsole()
+    seeking = Seeking(where, detector, min_score)
     how = InferenceOptions(decoder, flip_test, passes, device, batch_size, runtime, precision)
     if len(names) > 1 and out is None:
         raise SettingsError(f"{len(names)} runs together: name the file to write with --out")
+    seeking.check(names, kaggle)
     if kaggle:
         if data is None:
             raise SettingsError("--kaggle predicts the samples of a file: name it with --data")
@@ -94,7 +113,7 @@ def evaluate(
         return
     if lookup is not None:
         raise SettingsError("--lookup belongs to --kaggle: add it, or leave out both")
-    measure(console, names, data, split, how, out)
+    measure(console, names, data, split, how, out, seeking)
 
 
 def measure(
@@ -104,6 +123,7 @@ def measure(
     split: str | None,
     how: InferenceOptions,
     out: str | None,
+    seeking: Seeking,
 ) -> None:
     """Evaluate on a split, print the table and write JSON."""
     from heatkp.evaluation import measure as measuring
@@ -111,6 +131,7 @@ def measure(
     from heatkp.text import json_text
 
     models = measuring.open_runs(names, how)
+    predictor = seeking.opened(names, models, how)
     split = measuring.chosen_split(names, models, data, split)
     target = target_path(names[0], out, f"eval-{split}.json")
     check_file(target)  # before minutes of work
@@ -118,6 +139,7 @@ def measure(
         metrics = measuring.measure(
             names, models, data, split, how, progress,
             lambda note: console.print(note, highlight=False, soft_wrap=True),
+            None if predictor is None else seeking.measuring(predictor, split, how, progress),
         )  # fmt: skip
     write(target, json_text(metrics, indent=1) + "\n")
     what = (
@@ -128,6 +150,11 @@ def measure(
     title = f"{together(names)}: {metrics['images']} images, {what}"
     console.print(metrics_table(metrics, title))
     console.print(f"Largest errors (image pixels): {worst_points(metrics)}", highlight=False)
+    if "objects" in metrics:
+        from heatkp.cli.score_objects import objects_table
+
+        objects = metrics["objects"]
+        console.print(objects_table(objects, f"From image to points: {objects['images']} images"))
     console.print(f"Written to {target}", highlight=False, soft_wrap=True)
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 SHOWN = {
     "mota": ("MOTA", ".3f", "1 - (missed + false + switches) / objects"),
@@ -55,20 +59,14 @@ def _sigmas(text: str | None) -> float | list[float] | str | None:
 
 
 def _print(result: dict[str, Any], title: str, notes: tuple[str, ...]) -> None:
-    from heatkp.cli.console import PlainConsole, figures_table, say
-    from heatkp.evaluation.metrics import all_metrics
+    from heatkp.cli.console import PlainConsole, say
 
     console = PlainConsole()
     for note in notes:
         say(console, note)
     if result["left_out"]:
         say(console, f"results of images without labels, left out: {result['left_out']}")
-    table = figures_table(f"{title}: {result['images']} images")
-    for metric in all_metrics("objects"):
-        for part, label in metric.parts.items():
-            value = result[metric.name][part]
-            number = "-" if value is None else format(value, metric.form)
-            table.add_row(label, number, metric.meaning if part == next(iter(metric.parts)) else "")
+    table = objects_table(result, f"{title}: {result['images']} images")
     for name, (label, form, meaning) in SHOWN.items():
         if "tracks" in result:
             value = result["tracks"][name]
@@ -76,3 +74,24 @@ def _print(result: dict[str, Any], title: str, notes: tuple[str, ...]) -> None:
     console.print(table)
     few = sorted(set(result["sigmas"]))
     say(console, f"OKS with sigmas {few[0]}" + (f" to {few[-1]}" if len(few) > 1 else ""))
+
+
+def objects_table(result: Mapping[str, Any], title: str) -> Table:
+    """The figures of objects, of `score_results` or `measure_objects`, as a rich table."""
+    from heatkp.cli.console import figures_table
+    from heatkp.evaluation.metrics import all_metrics
+
+    table = figures_table(title)
+    for metric in all_metrics("objects"):
+        for i, (part, label) in enumerate(metric.parts.items()):
+            value = (result[metric.name] or {}).get(part)
+            number = "-" if value is None else format(value, metric.form)
+            table.add_row(label, number, "" if i else metric.meaning)
+    if "swaps" in result:
+        meaning = "objects whose points match another one better than their own"
+        table.add_row("swaps", str(result["swaps"]), meaning)
+    if result.get("min_score") is not None:
+        table.add_row(
+            "score", f"{result['min_score']:.3g}", "from which objects count; AP sees all"
+        )
+    return table

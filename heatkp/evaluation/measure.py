@@ -30,6 +30,8 @@ Progress = Callable[[int, int], None]
 """Is told how many samples of a run are done, and how many there are."""
 Note = Callable[[str], None]
 """Takes a line about what was left out or assumed."""
+Also = Callable[[KeypointData], dict[str, Any]]
+"""Measures more of data, for the same file of metrics."""
 
 
 OWN_PARTS = {"train": None, "val": None, "test": None, "group": None, "folds": 0, "fold": 0}
@@ -114,8 +116,10 @@ def measure(
     options: InferenceOptions,
     progress: Progress | None = None,
     note: Note = print,
+    also: Also | None = None,
 ) -> dict[str, Any]:
-    """`measure_runs`, of runs that `open_runs` opened with these options."""
+    """`measure_runs`, of runs that `open_runs` opened with these options; with what `also` measures
+    of the same data."""
     found = [load_split(name, loaded, data, split) for name, loaded in zip(names, models)]
     for line in found[0].notes:
         note(line)
@@ -131,7 +135,7 @@ def measure(
     metrics = summarise(errors, found[0].skeleton)
     metrics.update(split=split, data=data, decoder=options.decoder, flip_test=options.flip_test,
                    passes=options.passes, runs=list(names))  # fmt: skip
-    return metrics
+    return metrics if also is None else {**metrics, **also(found[0])}
 
 
 def open_run(run: str, options: InferenceOptions) -> Loaded:

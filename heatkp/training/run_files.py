@@ -14,6 +14,9 @@ from heatkp.data.module import KeypointDataModule
 from heatkp.evaluation.evaluate import predict_dataset
 from heatkp.evaluation.metrics import summarise
 from heatkp.files import write_text
+from heatkp.inference.finder import Finder
+from heatkp.inference.measuring import measure_objects, objects_of
+from heatkp.inference.predictor import Predictor
 from heatkp.text import json_text
 from heatkp.training.loggers import RunLoggers
 from heatkp.training.module import KeypointModule
@@ -48,10 +51,20 @@ def finish(prepared: Prepared, run: Path) -> dict[str, Any]:
     metrics = summarise(errors, skeleton)
     metrics["split"] = "val"
     metrics["training_samples"] = len(prepared.data.train_set)
+    if (run / runs.FINDER).is_file():
+        metrics["objects"] = _objects(prepared, best, run)
     draw(RunData(run, settings, skeleton, prepared.data.val_set, errors), run)
     write_text(run / runs.METRICS, json_text(metrics, indent=1) + "\n")
     prepared.loggers.finish(metrics)
     return metrics
+
+
+def _objects(prepared: Prepared, best: runs.Loaded, run: Path) -> dict[str, Any]:
+    """What the run's finder and points find in the validation images."""
+    trainer = prepared.settings.trainer
+    predictor = Predictor(best, detector=Finder(run, trainer.device))
+    samples = objects_of(prepared.data.data, "val")
+    return measure_objects(predictor, samples, batch_size=trainer.batch_size).figures
 
 
 def _own_encoder(settings: Settings) -> Any:

@@ -18,53 +18,13 @@ from heatkp.evaluation.found_boxes import match
 from heatkp.inference.finder import Finder
 from heatkp.runs import load_finder
 from tests.cli.test_cli import refused
+from tests.conftest import FINDER as TINY
 from tests.conftest import heatkp
 
-TINY = [
-    "--set", "data.workers=0", "--set", "data.cache=none", "--set", "data.size=[32,32]",
-    "--set", "model.encoder=tu-mobilenetv3_small_050", "--set", "finder.size=96",
-    "--batch-size", "4",
-    "--set", "finder.max_objects=3",
-]  # fmt: skip
 STILL = {
     "flip": 0.0, "rotation": 0.0, "scale": 0.0, "shift": 0.0, "photometric": 0.0, "grey": 0.0,
     "occlusion": 0.0,
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def crowds(tmp_path_factory):
-    """Eight small images of one to three drawn faces."""
-    folder = tmp_path_factory.mktemp("data") / "crowds"
-    made = heatkp("data", "synth", "--n", 8, "--size", 160, "--objects", "1-3", folder)
-    assert made.exit_code == 0 and "--task finder+points" in made.output, made.output
-    return folder
-
-
-@pytest.fixture(scope="module")
-def both(crowds, tmp_path_factory):
-    """A run with a finder and points, both hardly trained; the finder takes what is not sure."""
-    run = tmp_path_factory.mktemp("runs") / "both"
-    done = heatkp(
-        "train",
-        *TINY,
-        "--data",
-        crowds,
-        "--task",
-        "finder+points",
-        "--epochs",
-        1,
-        "--set",
-        "finder.min_score=0.0",
-        "--set",
-        "finder.max_objects=3",
-        "--out",
-        run,
-    )
-    assert done.exit_code == 0, done.output
-    assert "finder of input 96, 1 epochs; head softargmax" in done.output
-    assert "finder: found" in done.output and "validation images" in done.output
-    return run
 
 
 def scenes(count=3):

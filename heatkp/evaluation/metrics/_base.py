@@ -49,6 +49,8 @@ class Metric:
         form: how a number is written, as `format` takes it.
         unit: `px` or nothing.
         higher: whether higher is better.
+        ranked: of `objects`: whether it looks at all that was found, by its score, also at what
+            is not sure enough to count.
         of_input: whether it counts in units of the network's input, which points alone do not
             tell.
         order: where it stands in tables.
@@ -65,6 +67,7 @@ class Metric:
     higher: bool = False
     of_input: bool = False
     order: float = 100.0
+    ranked: bool = False
     parts: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -79,6 +82,7 @@ def metric(
     higher: bool = False,
     of_input: bool = False,
     order: float = 100.0,
+    ranked: bool = False,
     parts: Mapping[str, str] | None = None,
 ) -> Callable[[M], M]:
     """Makes a function known as the metric of that name; arguments as in `Metric`.
@@ -88,8 +92,9 @@ def metric(
 
     def register(function: M) -> M:
         made = Metric(
-            name, label, meaning, function, per, form, unit, higher, of_input, order, parts or {}
-        )
+            name, label, meaning, function, per, form, unit, higher, of_input, order, ranked,
+            parts or {},
+        )  # fmt: skip
         METRICS.register(name, made, f"{function.__module__}.{function.__qualname__}")
         return function
 

@@ -110,7 +110,17 @@ def summarise(
     }
 
 
-def summarise_objects(images: Sequence[ImageObjects]) -> dict[str, Any]:
+def summarise_objects(
+    images: Sequence[ImageObjects], sure: Sequence[ImageObjects] | None = None
+) -> dict[str, Any]:
     """The metrics of objects by name, as plain numbers for JSON, of pictures with any number of
-    objects; None where there is no such object."""
-    return {m.name: _plain(_computed(m, images), m) for m in all_metrics("objects")}
+    objects; None where there is no such object.
+
+    `sure` are the same images with only what is sure enough to count, which all metrics see but
+    the `ranked` ones; None: all of it.
+    """
+    counted = images if sure is None else sure
+    return {
+        m.name: _plain(_computed(m, images if m.ranked else counted), m)
+        for m in all_metrics("objects")
+    }

@@ -16,6 +16,7 @@ from heatkp.evaluation.objects.image_objects import ImageObjects
     per="objects",
     form=".4f",
     higher=True,
+    ranked=True,
     order=1.0,
     parts={
         "AP": "AP",

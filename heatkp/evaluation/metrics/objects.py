@@ -29,6 +29,7 @@ from heatkp.evaluation.objects.matching import matched_errors
         "oks": "mean OKS of found objects",
         "median_error": "median error, pixels",
         "mean_error": "mean error, pixels",
+        "normalised_error": "mean error, of √area",
         "points_missed": "labelled points without a position",
         "pck_0.05": "points within 5 % of √area",
         "pck_0.1": "points within 10 % of √area",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -67,6 +67,8 @@ class ImageObjects:
             objects from large ones.
         image: what the image is called.
         category: of the objects; those of several are measured apart, and averaged.
+        boxes: (D, 4) edges that the points were found from, where known.
+        most: how many of the found objects count, the surest.
     """
 
     points: Array
@@ -76,6 +78,8 @@ class ImageObjects:
     areas: Array
     image: str = ""
     category: int | str | None = None
+    boxes: Array | None = None
+    most: int = MOST
 
     @staticmethod
     def of(
@@ -84,6 +88,7 @@ class ImageObjects:
         truth: TrueObjects,
         sigmas: npt.ArrayLike,
         image: str = "",
+        found_boxes: npt.ArrayLike | None = None,
     ) -> ImageObjects:
         """With the areas of the points' extents, from objects in any order."""
         found = np.asarray(points, np.float64).reshape(-1, truth.points.shape[1], 2)
@@ -93,12 +98,28 @@ class ImageObjects:
         return ImageObjects(
             found, np.asarray(scores, np.float64).reshape(-1), truth,
             np.asarray(sigmas, np.float64), areas_of(boxes), image,
+            boxes=None if found_boxes is None
+            else np.asarray(found_boxes, np.float64).reshape(-1, 4),
+        )  # fmt: skip
+
+    @property
+    def whole(self) -> ImageObjects:
+        """With all that was found, however many."""
+        count = len(self.scores)
+        return self if count <= self.most else replace(self, most=count)
+
+    def kept(self, mask: npt.ArrayLike) -> ImageObjects:
+        """With some of the found objects, by a mask (D,)."""
+        some = np.asarray(mask, bool)
+        return replace(
+            self, points=self.points[some], scores=self.scores[some], areas=self.areas[some],
+            boxes=None if self.boxes is None else self.boxes[some],
         )  # fmt: skip
 
     @cached_property
     def order(self) -> npt.NDArray[np.int64]:
         """The surest objects that count, the surest first; equal ones as they came."""
-        return np.argsort(-self.scores, kind="stable")[:MOST]
+        return np.argsort(-self.scores, kind="stable")[: self.most]
 
     @cached_property
     def similarity(self) -> Array:

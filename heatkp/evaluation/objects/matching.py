@@ -32,10 +32,12 @@ class Matches(NamedTuple):
 
 
 def match(image: ImageObjects, least: float = FOUND) -> Matches:
-    """The pairs of an image with the greatest sum of OKS, each of at least `least`.
+    """The pairs of an image with the greatest sum of OKS, each of at least `least`, of all that was
+    found.
 
     What would be false but lies on an ignored object does not count.
     """
+    image = image.whole
     similarity = image.similarity
     counted = np.flatnonzero(~image.truth.ignored)
     own = np.where(similarity >= least, similarity, 0.0)[:, counted]
@@ -59,7 +61,8 @@ def matched_errors(images: Sequence[ImageObjects], least: float = FOUND) -> dict
     - `images_with_wrong_count`: images in which another number was found than is there;
     - `oks`: mean over found objects;
     - `median_error`, `mean_error`: pixels, over labelled points of found objects that have a
-      position; `points_missed`: labelled points without one;
+      position; `normalised_error`: the mean, of each as a fraction of the square root of its
+      object's area; `points_missed`: labelled points without one;
     - `pck_0.05`, `pck_0.1`: labelled points of found objects that lie within that fraction of the
       square root of the object's area.
     """
@@ -91,6 +94,7 @@ def matched_errors(images: Sequence[ImageObjects], least: float = FOUND) -> dict
         "oks": float(np.concatenate(similar).mean()) if found else None,
         "median_error": float(np.median(known)) if len(known) else None,
         "mean_error": float(known.mean()) if len(known) else None,
+        "normalised_error": float(scaled[np.isfinite(off)].mean()) if len(known) else None,
         "points_missed": int(len(off) - len(known)),
         "pck_0.05": float((scaled <= 0.05).mean()) if len(scaled) else None,
         "pck_0.1": float((scaled <= 0.1).mean()) if len(scaled) else None,

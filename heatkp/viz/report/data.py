@@ -14,9 +14,12 @@ import numpy.typing as npt
 from heatkp.data.dataset import KeypointDataset
 from heatkp.data.matching import difference
 from heatkp.errors import DataError, SettingsError
-from heatkp.evaluation.measure import Progress, measure_own
+from heatkp.evaluation.measure import Progress, load_split, measure_own
 from heatkp.evaluation.metrics import Errors, image_nme, normaliser_lengths, summarise
-from heatkp.runs import ENVIRONMENT, HISTORY, METRICS, Loaded, run_folder
+from heatkp.inference.finder import Finder
+from heatkp.inference.measuring import MeasuredObjects, measure_objects, objects_of
+from heatkp.inference.predictor import Predictor
+from heatkp.runs import ENVIRONMENT, HISTORY, METRICS, Loaded, finder_path, run_folder
 from heatkp.skeletons import Skeleton
 from heatkp.viz.curves import History, read_history
 from heatkp.viz.head_turn import head_turn
@@ -37,6 +40,7 @@ class ReportRun:
         history: columns of metrics.csv, or None where there is no such file.
         environment: what environment.json holds; empty where there is none.
         recorded: what metrics.json holds, or None where there is none.
+        objects: of a run with a finder, what it found in whole validation images.
     """
 
     name: str
@@ -46,6 +50,7 @@ class ReportRun:
     history: History | None = None
     environment: dict[str, Any] | None = None
     recorded: dict[str, Any] | None = None
+    objects: MeasuredObjects | None = None
 
     @property
     def skeleton(self) -> Skeleton:
@@ -78,6 +83,7 @@ def measured_run(
     validation samples.
     """
     dataset, errors = measure_own(run, loaded, batch_size, progress=progress)
+    objects = _objects(run, loaded, batch_size, progress)
     folder = run_folder(run)
     history = folder / HISTORY
     return ReportRun(
@@ -88,7 +94,21 @@ def measured_run(
         read_history(history) if history.is_file() else None,
         _json(folder / ENVIRONMENT),
         _json(folder / METRICS),
+        objects,
     )
+
+
+def _objects(
+    run: str, loaded: Loaded, batch_size: int, progress: Progress | None
+) -> MeasuredObjects | None:
+    """What a run with a finder finds in its validation images; None for another."""
+    file = finder_path(run)
+    if file is None or loaded.settings.data.crop != "box":
+        return None
+    device = str(next(loaded.model.parameters()).device)
+    predictor = Predictor(loaded, detector=Finder(file, device))
+    samples = objects_of(load_split(run, loaded, None, "val"), "val")
+    return measure_objects(predictor, samples, batch_size=batch_size, progress=progress)
 
 
 def _json(path: Path) -> dict[str, Any] | None:

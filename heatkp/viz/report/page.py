@@ -16,7 +16,7 @@ from heatkp.evaluation.metrics import FAILURE, error_curve
 from heatkp.models import DenseModel
 from heatkp.text import json_text, printable
 from heatkp.viz.canvas import COLOURS
-from heatkp.viz.report import tables
+from heatkp.viz.report import objects, tables
 from heatkp.viz.report.data import (
     ReportRun,
     choose,
@@ -39,6 +39,8 @@ LIMIT = 10_000_000
 FOLDER = Path(__file__).parent
 SCRIPTS = ("charts.js", "panel.js", "gallery.js", "report.js")
 BINS = 30
+FOR_OBJECTS = 3_000_000
+"""Bytes of a page that images of many objects may take, of all its runs."""
 WHITE = {
     "logits": "fraction of probability in that cell; all cells sum to 1",
     "gaussian": "height there; the target's is about 1",
@@ -227,6 +229,7 @@ def build(
     metrics = [run.metrics() for run in runs]
     notes = _notes(runs, metrics, normaliser)
     facts = _facts(runs, normaliser)
+    finding = [run for run in runs if run.objects is not None]
     environment = Environment(
         loader=FileSystemLoader(FOLDER), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
@@ -252,6 +255,16 @@ def build(
         "points": tables.point_rows(runs, normaliser),
         "settings": tables.setting_groups(runs),
         "environment": tables.environment_rows(runs),
+        "objects": objects.rows([run.objects for run in runs]) if finding else [],
+        "galleries": [
+            {
+                "name": run.name,
+                "total": len(run.objects.images),
+                "cards": objects.cards(run.objects, run.skeleton, FOR_OBJECTS // len(finding)),
+            }
+            for run in finding
+            if run.objects is not None
+        ],
         "curves": any(run.history for run in runs),
         "turns": bool(np.isfinite(head_turns(runs[0])).any()),
         "any_maps": any(isinstance(run.loaded.model, DenseModel) for run in runs),
