@@ -55,6 +55,9 @@ DEFAULT = "predictions"
 @click.option("--nms", type=click.FloatRange(0, 1, min_open=True),
               help="Of two boxes that share more than this of their common area, leave out the "
               "less sure one.  [default: the detector's]")  # fmt: skip
+@click.option("--nms-oks", type=click.FloatRange(0, 1, min_open=True),
+              help="Of two objects whose points are more alike than this (OKS, 1 where all agree), "
+              "leave out the less sure one: 0.9, say.  [default: both stay]")  # fmt: skip
 @click.option("--tile", type=click.IntRange(0), metavar="PIXELS",
               help="Look for objects in overlapping squares of this side, for small objects in "
               "large images; 0: in whole images.  [default: the finder's]")  # fmt: skip
@@ -163,6 +166,7 @@ def predict(
         batch_size=given.batch_size,
         passes=given.passes,
         flip_test=given.flip_test,
+        nms_oks=given.nms_oks,
         model=given.model,
         boxes_from=list(given.edges) or given.where,
     )

@@ -36,6 +36,7 @@ class Options(NamedTuple):
     min_score: float | None = None
     max_objects: int | None = None
     nms: float | None = None
+    nms_oks: float | None = None
     tile: int | None = None
     passes: int | None = None
     flip_test: bool = False

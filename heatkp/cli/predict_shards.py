@@ -68,6 +68,7 @@ def predict_one(
             batch_size=options.batch_size,
             passes=options.passes,
             flip_test=options.flip_test,
+            nms_oks=options.nms_oks,
             part_size=part_size or PART_SIZE,
             model=options.model,
             boxes_from=options.where,

@@ -81,6 +81,7 @@ def measure_objects(
     batch_size: int = 16,
     passes: int | None = None,
     flip_test: bool = False,
+    nms_oks: float | None = None,
     sigmas: npt.ArrayLike | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> MeasuredObjects:
@@ -91,7 +92,7 @@ def measure_objects(
         predictor: with a detector; a finder's own lowest score says what counts.
         samples: all objects of the images, as `objects_of` gives them; one without points and box
             only says that its image is there.
-        batch_size, passes, flip_test: as `Predictor.predict` takes them.
+        batch_size, passes, flip_test, nms_oks: as `Predictor.predict` takes them.
         sigmas: (K,) of OKS. None: as `sigmas_for` the skeleton.
         progress: is told how many images are done, and how many there are.
 
@@ -121,7 +122,9 @@ def measure_objects(
             yield image.rgb()
 
     found: list[list[Keypoints]] = [[] for _ in images]
-    for one in seeking.predict(pictures(), "objects", batch_size, passes, flip_test, _ignore):
+    for one in seeking.predict(
+        pictures(), "objects", batch_size, passes, flip_test, _ignore, nms_oks
+    ):
         found[one.image].append(one)
     widths = sigmas_for(predictor.skeleton) if sigmas is None else np.asarray(sigmas, np.float64)
     every, sure = [], []

@@ -19,6 +19,7 @@ from heatkp.data.transforms import Framing
 from heatkp.engine import Engine, Estimate
 from heatkp.errors import DataError, SettingsError
 from heatkp.export import open_runtime
+from heatkp.inference.alike import without_alike
 from heatkp.inference.detectors import Detection, Detector, create_detector
 from heatkp.inference.finder import Finder
 from heatkp.inference.heatmaps import Heatmaps
@@ -138,6 +139,7 @@ class Predictor(Sharing):
         passes: int | None = None,
         flip_test: bool = False,
         refused: Refused | None = None,
+        nms_oks: float | None = None,
     ) -> Results:
         """Keypoints of all objects in one image or several, in the images' order.
 
@@ -164,6 +166,8 @@ class Predictor(Sharing):
                 outside its image, without area, not finite: `heatkp.data.boxes.box_error`), by
                 the number of its image and why; such a box gets no keypoints. None: the first
                 one is a `DataError`.
+            nms_oks: two objects of an image whose OKS is above this, in (0, 1], are one, and the
+                surer stays (`without_alike`). None: all stay.
 
         Raises:
             DataError: for a file or an object that is no image, and a box of no use.
@@ -171,7 +175,7 @@ class Predictor(Sharing):
                 have no known counterpart, and where the detector's package is missing.
         """
         found = self._estimates(images, boxes, batch_size, passes, flip_test, refused=refused)
-        return Results(self._keypoints(*one) for one in found)
+        return Results(without_alike((self._keypoints(*one) for one in found), nms_oks))
 
     def heatmaps(
         self,

@@ -78,6 +78,7 @@ def save_predictions(
     batch_size: int = 16,
     passes: int | None = None,
     flip_test: bool = False,
+    nms_oks: float | None = None,
     model: str = "",
     boxes_from: str | Sequence[str] | None = None,
     progress: Callable[[int], None] | None = None,
@@ -100,7 +101,7 @@ def save_predictions(
         tracking: follow objects through videos, and through the images of a folder in their order;
             what belongs to no track is left out.
         smoothing: smooth the tracks; what was found is kept in `Keypoints.raw`.
-        batch_size, passes, flip_test: as in `Predictor.predict`.
+        batch_size, passes, flip_test, nms_oks: as in `Predictor.predict`.
         model: how tables name it.
         boxes_from: what tables say of boxes that a function gives.
         progress: is told how many images are done.
@@ -129,7 +130,7 @@ def save_predictions(
         images = find_sources([fspath(path) for path in paths])
     require_sources(images)
     boxes = predictor.ready_for(boxes)
-    record = options_record(predictor, boxes, boxes_from, passes, flip_test)
+    record = options_record(predictor, boxes, boxes_from, passes, flip_test, nms_oks)
     if tracking is not None:
         record["track"] = {"objects": tracking.objects, "smooth": smoothing is not None}
     passed_over = {suffix: count for suffix, (count, _) in images.passed_over.items()}
@@ -143,6 +144,7 @@ def save_predictions(
         batch_size,
         passes=passes,
         flip_test=flip_test,
+        nms_oks=nms_oks,
     )
     results = _counted(results, progress)
     if tracking is not None:
@@ -232,6 +234,7 @@ def options_record(
     boxes_from: str | Sequence[str] | None,
     passes: int | None,
     flip_test: bool,
+    nms_oks: float | None = None,
 ) -> dict[str, Any]:
     """The options that results depend on, as they were understood."""
     record: dict[str, Any] = {"boxes": boxes if isinstance(boxes, str) else boxes_from}
@@ -244,6 +247,8 @@ def options_record(
             if getattr(detector, option, None):
                 record[option] = getattr(detector, option)
     passes = passes or predictor.usual_passes
+    if nms_oks is not None:
+        record["nms_oks"] = nms_oks
     return {**record, "passes": passes, "flip_test": flip_test}
 
 

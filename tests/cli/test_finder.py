@@ -107,6 +107,24 @@ def test_options_of_the_finder(both, crowds, tmp_path, flags, most):
     assert len(entry["objects"]) <= most and bool(entry["objects"]) == bool(most)
 
 
+def test_whole_poses_that_are_alike_are_one(both, crowds, tmp_path):
+    """Every second box is the one before, moved by a pixel: its points are the same again."""
+    image = sorted((crowds / "images").glob("*.png"))[0]
+    model = package.load_model(both)
+    boxes = np.array([[20, 20, 70, 70], [21, 20, 71, 70], [90, 80, 150, 150]], float)
+    (each,) = {len(model.predict(image, boxes)), 3}
+    kept = model.predict(image, boxes, nms_oks=0.3)
+    assert each == 3 and len(kept) == 2
+    out = tmp_path / "o"
+    done = heatkp("predict", image, "--model", both, "--nms-oks", 0.9, "--out", out, "--no-images")
+    assert done.exit_code == 0, done.output
+    assert json.loads((out / "summary.json").read_text())["options"]["nms_oks"] == 0.9
+    refused(["predict", image, "--model", both, "--nms-oks", 1.5, "--out", tmp_path / "no"],
+            "--nms-oks", out=tmp_path / "no")  # fmt: skip
+    refused(["predict", image, "--model", both, "--nms-oks", 0, "--out", tmp_path / "no"],
+            "--nms-oks", out=tmp_path / "no")  # fmt: skip
+
+
 def test_a_finder_of_another_run_finds_for_a_model_without(both, tiny_run, crowds, tmp_path):
     points = tmp_path / "points"
     shutil.copytree(both, points)

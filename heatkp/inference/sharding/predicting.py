@@ -67,6 +67,7 @@ def predict_shard(
     batch_size: int = 16,
     passes: int | None = None,
     flip_test: bool = False,
+    nms_oks: float | None = None,
     part_size: int = PART_SIZE,
     model: str = "",
     boxes_from: str | Sequence[str] | None = None,
@@ -85,8 +86,8 @@ def predict_shard(
         images: files, folders, patterns, or what `list_inputs` made of them for this shard.
         shard: `i/N`, i from 1; the hash of an input's name decides where it belongs.
         out: a folder, made where there is none, or that of the same prediction.
-        boxes, every, batch_size, passes, flip_test, model, boxes_from: as `save_predictions` takes
-            them.
+        boxes, every, batch_size, passes, flip_test, nms_oks, model, boxes_from: as
+            `save_predictions` takes them.
         part_size: images in a part; what is lost where the process is killed.
         boxes_digest: of the file that `boxes` come from: all shards have the same.
         command: words that predict a shard, `{shard}` for which: what `merge_shards` tells to do
@@ -119,7 +120,7 @@ def predict_shard(
         shard,
         images.total,
         model=model,
-        options=options_record(predictor, boxes, boxes_from, passes, flip_test),
+        options=options_record(predictor, boxes, boxes_from, passes, flip_test, nms_oks),
         reading={
             "every": every,
             "boxes_digest": boxes_digest,
@@ -129,7 +130,7 @@ def predict_shard(
     ).agree(folder)
     own = ShardFolder(folder, shard)
     summary = ShardSummary(shard, len(images.names))
-    options = {"passes": passes, "flip_test": flip_test}
+    options = {"passes": passes, "flip_test": flip_test, "nms_oks": nms_oks}
     begun = time.perf_counter()
     with writing(folder):
         own.path.mkdir(parents=True, exist_ok=True)
