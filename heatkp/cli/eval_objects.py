@@ -51,9 +51,9 @@ class Seeking(NamedTuple):
 
         if self.where == "labels" or len(names) > 1:
             return None
-        loaded, file = models[0], finder_path(names[0])
+        loaded, finds = models[0], finder_path(names[0]) is not None
         boxed = loaded.settings.data.crop == "box"
-        if not self.asked and (file is None or not boxed):
+        if not self.asked and not (finds and boxed):
             return None
         if not boxed:
             raise SettingsError(
@@ -62,8 +62,8 @@ class Seeking(NamedTuple):
             )
         if self.detector is not None:
             detector = open_detector(self.detector, how.device)
-        elif file is not None:
-            detector = Finder(file, how.device)
+        elif finds:
+            detector = Finder(names[0], how.device)
         else:
             predictor = Predictor(loaded)
             predictor.ready_for("objects")

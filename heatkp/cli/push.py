@@ -24,7 +24,8 @@ Examples:
 def push(
     run: str, repository: str | None, private: bool, license: str | None, folder: str | None
 ) -> None:
-    """Share a trained model on the Hugging Face hub: weights, settings and a model card.
+    """Share a trained model on the Hugging Face hub: weights, settings and a model card; the
+    finder, too, of a run that has one.
 
     RUN is a run's folder, a file of weights or the name of a model that comes with heatkp. The
     card is made from the run: points, data, split, metrics, training. Log in with `hf auth login`,
@@ -36,17 +37,18 @@ def push(
         raise click.UsageError("--private is about an upload: leave it out, or leave out --folder")
     from heatkp.cli.console import PlainConsole, say
     from heatkp.hub import push_model, save_model
-    from heatkp.runs import load_run
+    from heatkp.runs import finder_path, load_finder, load_run
     from heatkp.runs.hub import require_repository
 
     console = PlainConsole()
     if repository is not None:
         require_repository(repository)  # before the model is read
     loaded = load_run(run)
+    finder = load_finder(run) if finder_path(run) is not None else None
     if folder is not None:
-        target = save_model(loaded, folder, repository, license)
+        target = save_model(loaded, folder, repository, license, finder=finder)
         say(console, f"Written to {target}: read {target / 'README.md'} before you share it")
         return
     assert repository is not None
-    page = push_model(loaded, repository, private or None, license=license)
+    page = push_model(loaded, repository, private or None, license=license, finder=finder)
     say(console, f"Uploaded to {page}; it is loaded by hf://{repository}")

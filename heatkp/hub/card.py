@@ -12,7 +12,7 @@ import yaml
 import heatkp
 from heatkp.config import Settings
 from heatkp.hub.about import About
-from heatkp.runs import Loaded
+from heatkp.runs import FINDER, Loaded, LoadedFinder
 from heatkp.text import one_line, printable
 
 _IDENTIFIER = re.compile(r"[a-z0-9][a-z0-9.-]*")
@@ -24,13 +24,26 @@ _UNITS = {
     "mse_normalised": ("MSE, normalised", "by the input's width and height"),
 }
 
+_OBJECTS = (
+    ("average_precision", "AP", "AP", "from image to points, over OKS 0.5 to 0.95"),
+    ("objects", "precision", "precision of objects", "from image to points, OKS 0.5"),
+    ("objects", "recall", "recall of objects", "from image to points, OKS 0.5"),
+)
 
-def model_card(loaded: Loaded, settings: Settings, about: About, place: str) -> str:
+
+def model_card(
+    loaded: Loaded,
+    settings: Settings,
+    about: About,
+    place: str,
+    finder: LoadedFinder | None = None,
+) -> str:
     """A model's card, Markdown with a YAML header.
 
     Args:
         settings: the model's, without what is not to be published.
         place: what `heatkp.load_model` takes, `hf://owner/name` or a folder.
+        finder: finds its objects, where it has one.
     """
     title = place.removeprefix("hf://")
     parts = [
@@ -38,12 +51,13 @@ def model_card(loaded: Loaded, settings: Settings, about: About, place: str) -> 
         f"{len(loaded.skeleton)} keypoints of an object in an image, a model of heatkp "
         f"{heatkp.__version__}.",
         *_finds(loaded, settings),
-        *_use(settings, place),
+        *_finder(finder),
+        *_use(settings, place, finder is not None),
         *_metrics(settings, about),
         *_data(settings, about),
         *_training(loaded, settings, about),
         *_license(about),
-        *_limits(settings, about),
+        *_limits(settings, about, finder is not None),
     ]
     if about.card is not None:
         body = re.sub(r"^#", "###", about.card.strip(), flags=re.M)
@@ -108,10 +122,25 @@ def _finds(loaded: Loaded, settings: Settings) -> list[str]:
     ]
 
 
-def _use(settings: Settings, place: str) -> list[str]:
+def _finder(finder: LoadedFinder | None) -> list[str]:
+    if finder is None:
+        return []
+    own, size = finder.settings.finder, max(finder.size)
+    where = (
+        f"in squares of {own.tile} pixels of the image, as {size} pixels"
+        if own.tile
+        else f"in the whole image, brought to {size} pixels on its longer side"
+    )
+    return [
+        f"It finds its objects by itself: a finder (`{FINDER}`) looks {where}, and gives at most "
+        f"{own.max_objects} boxes an image with a score of {finder.min_score:.3g} or more."
+    ]
+
+
+def _use(settings: Settings, place: str, finds: bool) -> list[str]:
     encoder = str(settings.model.encoder)
     more = ", encoder=...)" if ":" in encoder else ")"
-    boxed = settings.data.crop == "box"
+    boxed = settings.data.crop == "box" and not finds
     box = ", boxes=(210, 80, 420, 330)" if boxed else ""
     flag = " --box 210,80,420,330" if boxed else ""
     parts = [
@@ -146,6 +175,11 @@ def _metrics(settings: Settings, about: About) -> list[str]:
         if block.get("failure_rate") is not None:
             rows.append((f"failures, {_plain(name)}", f"{block['failure_rate']:.1%}",
                          "images with an NME over 10 %"))  # fmt: skip
+    objects = metrics.get("objects") or {}
+    for key, part, name, unit in _OBJECTS:
+        value = (objects.get(key) or {}).get(part)
+        if isinstance(value, int | float):
+            rows.append((name, f"{value:.4g}", unit))
     if not rows and about.card is not None:
         return [*parts, "As the card that comes with it says, below."]
     if not rows:
@@ -228,14 +262,16 @@ def _license(about: About) -> list[str]:
     return parts
 
 
-def _limits(settings: Settings, about: About) -> list[str]:
+def _limits(settings: Settings, about: About, finds: bool) -> list[str]:
     limits = [
         "It is meant for images like those that it was trained on; on others measure it first: "
         "`heatkp eval MODEL --data LABELS`.",
         "It always answers: also where there is no such object, or where points are hidden or "
         "outside the image. Scores tell how sure it is, not whether the object is there.",
     ]
-    if settings.data.crop == "box":
+    if finds:
+        limits.append("Its finder finds objects of the kinds and sizes that it was trained on.")
+    elif settings.data.crop == "box":
         limits.append("It needs boxes like those that it was trained on.")
     else:
         limits.append("It looks at whole images and finds one object in each.")

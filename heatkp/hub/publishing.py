@@ -13,12 +13,12 @@ from heatkp.errors import CheckpointError
 from heatkp.files import new_folder, write_text, writing
 from heatkp.hub.about import About, about_model, public_settings
 from heatkp.hub.card import model_card
-from heatkp.runs import WEIGHTS, Loaded, save_weights
+from heatkp.runs import FINDER, WEIGHTS, Loaded, LoadedFinder, save_weights, with_task
 from heatkp.runs.hub import HubName, brief, require_repository
 from heatkp.text import json_text
 
 CONFIG, CARD = "config.json", "README.md"
-FILES = (WEIGHTS, CONFIG, CARD)
+FILES = (WEIGHTS, FINDER, CONFIG, CARD)
 """What a folder for the hub holds; nothing else is uploaded."""
 
 
@@ -29,6 +29,7 @@ def save_model(
     license: str | None = None,
     metrics: dict[str, Any] | None = None,
     overwrite: bool = False,
+    finder: LoadedFinder | None = None,
 ) -> Path:
     """Write a model as a folder for the hub: weights, `config.json`, and a card, `README.md`.
 
@@ -39,7 +40,8 @@ def save_model(
         repository: `owner/name`, as the card is to say that it is loaded; None: by the folder.
         license: of the weights; None: the card says that it is not stated.
         metrics: in place of those of the model's run.
-        overwrite: replace these three files in a folder that is there; others stay.
+        overwrite: replace these files in a folder that is there; others stay.
+        finder: finds the model's objects; its weights are written, too.
 
     Raises:
         SettingsError: where the folder holds something, or cannot be written.
@@ -51,18 +53,25 @@ def save_model(
     place = str(HubName(repository)) if repository is not None else target.name
     if not overwrite:
         with new_folder(target) as part:
-            _write(loaded, part, about, place)
+            _write(loaded, part, about, place, finder)
         return target
     with writing(target):
         target.mkdir(parents=True, exist_ok=True)
-        _write(loaded, target, about, place)
+        _write(loaded, target, about, place, finder)
     return target
 
 
-def _write(loaded: Loaded, folder: Path, about: About, place: str) -> None:
-    settings = public_settings(loaded.settings)
+def _write(
+    loaded: Loaded, folder: Path, about: About, place: str, finder: LoadedFinder | None
+) -> None:
+    settings = with_task(public_settings(loaded.settings), finder is not None)
     description = {**loaded.description, "settings": settings.model_dump()}
     save_weights(folder / WEIGHTS, loaded.model, description)
+    (folder / FINDER).unlink(missing_ok=True)  # of another model, which was here before
+    if finder is not None:
+        public = public_settings(finder.settings).model_dump()
+        described = {**finder.description, "settings": public}
+        save_weights(folder / FINDER, finder.model, described)
     style = loaded.box_style
     config = {
         "library_name": "heatkp",
@@ -75,7 +84,7 @@ def _write(loaded: Loaded, folder: Path, about: About, place: str) -> None:
         "settings": description["settings"],
     }
     write_text(folder / CONFIG, json_text(config, indent=1) + "\n")
-    write_text(folder / CARD, model_card(loaded, settings, about, place))
+    write_text(folder / CARD, model_card(loaded, settings, about, place, finder))
 
 
 def push_model(
@@ -87,6 +96,7 @@ def push_model(
     metrics: dict[str, Any] | None = None,
     revision: str | None = None,
     message: str = "Upload a model of heatkp",
+    finder: LoadedFinder | None = None,
 ) -> str:
     """Upload a model to the hub as `save_model` writes it; gives the address of its page.
 
@@ -97,6 +107,7 @@ def push_model(
         license, metrics: as in `save_model`.
         revision: a branch that is there; None: `main`.
         message: of the commit.
+        finder: as in `save_model`.
 
     Raises:
         CheckpointError: for a name that the hub would refuse, and what the hub refuses.
@@ -105,7 +116,9 @@ def push_model(
     from huggingface_hub import HfApi
 
     with tempfile.TemporaryDirectory(prefix="heatkp-") as place:
-        folder = save_model(loaded, Path(place) / "model", repository, license, metrics)
+        folder = save_model(
+            loaded, Path(place) / "model", repository, license, metrics, finder=finder
+        )
         try:
             api = HfApi(token=token, library_name="heatkp", library_version=heatkp.__version__)
             page = api.create_repo(repository, private=private, exist_ok=True)

@@ -381,6 +381,5 @@ def load_model(
     """
     loaded = open_runtime(path, runtime, device, precision, encoder)
     if detector == "auto" and loaded.settings.data.crop == "box":
-        file = finder_path(path)
-        detector = detector if file is None else Finder(file, device)
+        detector = detector if finder_path(path) is None else Finder(path, device)
     return Predictor(loaded, detector=detector)

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from heatkp.errors import SettingsError
 from heatkp.hub import push_model, save_model
+from heatkp.inference.detectors import Detector
+from heatkp.inference.finder import Finder
 from heatkp.models import KeypointModel
-from heatkp.runs import WEIGHTS, Loaded, save_weights
+from heatkp.runs import FINDER, WEIGHTS, Loaded, LoadedFinder, save_weights, with_task
 
 
 class Sharing:
     """What a predictor can do with the model that it has loaded."""
 
     loaded: Loaded
+    detector: str | Detector
 
     @property
     def model(self) -> KeypointModel:
@@ -23,7 +27,8 @@ class Sharing:
         return self.loaded.model
 
     def save(self, path: str | PathLike[str], overwrite: bool = False) -> Path:
-        """Write all that `load_model` needs; gives the file.
+        """Write all that `load_model` needs; gives the file. A finder, with its options as they are
+        now, is written beside it as `finder.safetensors`.
 
         Args:
             path: a folder, which is made, or a file that ends in `.safetensors`.
@@ -34,11 +39,23 @@ class Sharing:
         """
         target = Path(path)
         target = target if target.suffix == ".safetensors" else target / WEIGHTS
-        if target.exists() and not overwrite:
-            raise SettingsError(f"{target} exists already; give another place, or overwrite=True")
+        beside, finder = target.parent / FINDER, self._own_finder()
+        if finder is None and beside.exists():
+            raise SettingsError(
+                f"{beside} would find the objects of this model, which has no finder of its own: "
+                "give another folder"
+            )
+        for file in (target, beside):
+            if file.exists() and not overwrite:
+                raise SettingsError(f"{file} exists already; give another place, or overwrite=True")
+        described = replace(
+            self.loaded, settings=with_task(self.loaded.settings, finder is not None)
+        ).description
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            save_weights(target, self.model, self.loaded.description)
+            save_weights(target, self.model, described)
+            if finder is not None:
+                save_weights(beside, finder.model, finder.description)
         except OSError as error:
             raise SettingsError(f"cannot write {target}: {error.strerror or error}") from None
         return target
@@ -51,11 +68,14 @@ class Sharing:
         metrics: dict[str, Any] | None = None,
         overwrite: bool = False,
     ) -> Path:
-        """Write a folder to share: weights, `config.json` and a model card, made from the run.
+        """Write a folder to share: weights, `config.json` and a model card, made from the run; and
+        the weights of a finder, with its options as they are now.
 
         `load_model` takes the folder. Arguments and errors are those of `heatkp.hub.save_model`.
         """
-        return save_model(self.loaded, folder, None, license, metrics, overwrite)
+        return save_model(
+            self.loaded, folder, None, license, metrics, overwrite, self._own_finder()
+        )
 
     def push_to_hub(
         self,
@@ -74,5 +94,17 @@ class Sharing:
         The arguments and errors are those of `heatkp.hub.push_model`; `repo_id` is `owner/name`.
         """
         return push_model(
-            self.loaded, repo_id, private, token, license, metrics, revision, commit_message
-        )
+            self.loaded, repo_id, private, token, license, metrics, revision, commit_message,
+            self._own_finder(),
+        )  # fmt: skip
+
+    def _own_finder(self) -> LoadedFinder | None:
+        """The finder that finds the model's objects, where one does, with its options in its
+        settings."""
+        found = self.detector
+        if not isinstance(found, Finder):
+            return None
+        settings = found.loaded.settings.model_copy(deep=True)
+        own = settings.finder
+        own.nms, own.max_objects, own.tile, own.min_score = found.nms, found.most, found.tile, None
+        return replace(found.loaded, settings=settings, min_score=found.min_score)

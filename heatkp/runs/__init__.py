@@ -1,6 +1,12 @@
 """The run folder: settings, environment, metrics, weights, images; and how to read one."""
 
-from heatkp.runs.finder import LoadedFinder, describe_finder, finder_path, load_finder
+from heatkp.runs.finder import (
+    LoadedFinder,
+    describe_finder,
+    finder_path,
+    load_finder,
+    with_task,
+)
 from heatkp.runs.folder import (
     ENVIRONMENT,
     FINDER,
@@ -29,5 +35,5 @@ __all__ = [
     "LAST", "METRICS", "PACKAGED", "SETTINGS", "WEIGHTS", "Loaded", "LoadedFinder", "check_run",
     "create_run", "describe", "describe_finder", "environment", "fill", "finder_path",
     "fold_folder", "fold_runs", "is_folds", "load_finder", "load_run", "loaded_model",
-    "read_weights", "run_folder", "save_weights", "weights_path",
+    "read_weights", "run_folder", "save_weights", "weights_path", "with_task",
 ]  # fmt: skip

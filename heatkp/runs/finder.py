@@ -17,7 +17,8 @@ from heatkp.errors import CheckpointError, SettingsError
 from heatkp.models.devices import choose_device
 from heatkp.models.finder import FinderModel
 from heatkp.runs.folder import FINDER
-from heatkp.runs.weights import fill, read_weights
+from heatkp.runs.hub import fetch, is_hub_name, require_no_code
+from heatkp.runs.weights import fill, read_description, read_weights
 
 LEAST = 0.3
 """Lowest score of an object where no validation image says which is best."""
@@ -32,12 +33,23 @@ class LoadedFinder:
         settings: of the run; `model` in them is the finder's own network.
         size: (W, H) of the inputs that it was trained on, in pixels.
         min_score: the score from which objects count.
+        training, validation: the `fingerprint`s of the images that it was trained on, in their
+            order, and of those that it was not, where known.
     """
 
     model: FinderModel
     settings: Settings
     size: tuple[int, int]
     min_score: float
+    training: str | None = None
+    validation: str | None = None
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """What weights need beside them to be loaded as this finder, as plain values."""
+        own = describe_finder(self.settings, self.size)
+        known = {"training": self.training, "validation": self.validation}
+        return {**own, "min_score": self.min_score, **known}
 
 
 def describe_finder(
@@ -60,12 +72,37 @@ def describe_finder(
 
 
 def finder_path(path: str | PathLike[str]) -> Path | None:
-    """The finder's weights in a run folder, or beside its weights; None where there are none."""
+    """The finder's weights in a run folder, or beside its weights; None where there are none.
+
+    Those of a model on the hub are fetched where its weights say that it has a finder. Raises
+    `CheckpointError` where they cannot be.
+    """
+    if is_hub_name(path):
+        return fetch(path, FINDER) if _has_finder(read_description(fetch(path))) else None
     place = Path(path)
     if place.name == FINDER and place.is_file():
         return place
     found = (place if place.is_dir() else place.parent) / FINDER
     return found if found.is_file() and place.exists() else None
+
+
+BOTH = "finder+points"
+"""`trainer.task` of a model that has a finder beside it."""
+
+
+def _has_finder(description: dict[str, Any]) -> bool:
+    try:
+        return bool(description["settings"]["trainer"]["task"] == BOTH)
+    except (KeyError, TypeError):
+        return False
+
+
+def with_task(settings: Settings, finder: bool) -> Settings:
+    """Settings as they describe a model of points that is shared with a finder, or without one."""
+    task = settings.trainer.task
+    settings = settings.model_copy(deep=True)
+    settings.trainer.task = BOTH if finder else "points" if task == BOTH else task
+    return settings
 
 
 def load_finder(path: str | PathLike[str], device: str | torch.device = "cpu") -> LoadedFinder:
@@ -88,6 +125,9 @@ def load_finder(path: str | PathLike[str], device: str | torch.device = "cpu") -
         least = settings.finder.min_score
         least = float(description["min_score"]) if least is None else least
         settings.model.encoder_weights = "none"  # about to be overwritten
+        if is_hub_name(path):
+            settings.data.cache = "auto"
+            require_no_code(path, settings.model)
         channels = 1 if settings.data.grey else 3
         model = FinderModel(settings.model, settings.finder, (width, height), channels)
     except (KeyError, TypeError, ValueError, SettingsError) as error:
@@ -95,4 +135,5 @@ def load_finder(path: str | PathLike[str], device: str | torch.device = "cpu") -
     fill(model, state, file, "Its settings are not those that it was trained with")
     model.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     model.eval()
-    return LoadedFinder(model, settings, (width, height), least)
+    known = description.get("training"), description.get("validation")
+    return LoadedFinder(model, settings, (width, height), least, *known)

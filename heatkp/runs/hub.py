@@ -1,7 +1,8 @@
 """Models on the Hugging Face hub, by names such as `hf://owner/name@revision`.
 
-One file is fetched, `weights.safetensors`, into the hub's own cache folder. It holds numbers and
-text; nothing of it is executed, and it may name no code.
+One file is fetched, `weights.safetensors`, into the hub's own cache folder, and beside it
+`finder.safetensors` where the first says that the model finds its objects. They hold numbers and
+text; nothing of them is executed, and they may name no code.
 """
 
 from __future__ import annotations
@@ -88,8 +89,9 @@ def parse_hub_name(path: str | os.PathLike[str]) -> HubName:
     return HubName(name, revision if at else None)
 
 
-def fetch(path: str | os.PathLike[str]) -> Path:
-    """The file of weights of a model on the hub, fetched where the cache folder lacks it.
+def fetch(path: str | os.PathLike[str], file: str = WEIGHTS) -> Path:
+    """The file of weights of a model on the hub, or another of its files, fetched where the cache
+    folder lacks it.
 
     The folder, a login and offline work are the library's matter: `HF_HOME`, `HF_TOKEN`,
     `hf auth login`, `HF_HUB_OFFLINE=1`.
@@ -101,15 +103,15 @@ def fetch(path: str | os.PathLike[str]) -> Path:
     import huggingface_hub as library
 
     try:
-        file = library.hf_hub_download(
-            name.repository, WEIGHTS, revision=name.revision, library_name="heatkp"
+        found = library.hf_hub_download(
+            name.repository, file, revision=name.revision, library_name="heatkp"
         )
     except Exception as error:  # also of the libraries that it calls
-        raise CheckpointError(f"{name} {_why(error, name)}") from None
-    return Path(file)
+        raise CheckpointError(f"{name} {_why(error, name, file)}") from None
+    return Path(found)
 
 
-def _why(error: Exception, name: HubName) -> str:
+def _why(error: Exception, name: HubName, file: str) -> str:
     """What went wrong with a download, as the end of a sentence that begins with the name."""
     from huggingface_hub import errors
 
@@ -133,7 +135,7 @@ def _why(error: Exception, name: HubName) -> str:
         )
     if isinstance(error, errors.EntryNotFoundError):
         return (
-            f"holds no model of heatkp{where} (no {WEIGHTS}): name one that heatkp push or "
+            f"holds no model of heatkp{where} (no {file}): name one that heatkp push or "
             "push_to_hub has put there"
         )
     return f"cannot be fetched from the Hugging Face hub ({brief(error)})"

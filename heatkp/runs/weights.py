@@ -47,6 +47,17 @@ def _read_safetensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, An
         return {k: file.get_tensor(k) for k in file.keys()}, json.loads(metadata["heatkp"])  # noqa: SIM118
 
 
+def read_description(path: Path) -> dict[str, Any]:
+    """The description of a safetensors file of weights, without its tensors; empty where it has
+    none."""
+    try:
+        with utf8_path(path) as name, safe_open(name, "pt") as file:
+            found = json.loads((file.metadata() or {}).get("heatkp", "{}"))
+    except (SafetensorError, OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
 def _read_checkpoint(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what torch thinks of a foreign file; it is refused below
