@@ -9,7 +9,7 @@ import sys
 import pytest
 
 ORDER = [
-    {"errors", "coordinates", "files", "registry", "text"},
+    {"errors", "coordinates", "files", "limits", "locks", "registry", "text"},
     {"sides", "skeletons"},
     {"heatmaps", "config"},
     {"data", "models"},

@@ -16,6 +16,7 @@ from heatkp.config.model import Head
 from heatkp.config.section import Section
 from heatkp.config.settings import Settings
 from heatkp.errors import SettingsError, UnknownNameError
+from heatkp.limits import Limit, load_yaml, read_text
 from heatkp.registry import HEADS, READERS
 from heatkp.text import existing, storable
 
@@ -118,11 +119,11 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     Raises `SettingsError` for a file that is missing, is no YAML or is no dictionary.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_text(Path(path), Limit.SETTINGS_BYTES)
+    except (OSError, ValueError) as error:
         raise SettingsError(f"cannot read the settings file {path}: {error}") from None
     try:
-        values = yaml.safe_load(text)
+        values = load_yaml(text)
     except (yaml.YAMLError, ValueError) as error:  # the latter for dates that there are not
         raise SettingsError(f"{path} is not valid YAML: {error}") from None
     values = {} if values is None else values
@@ -159,7 +160,7 @@ def put(values: dict[str, Any], key: str, value: Any) -> None:
 
 def _value(text: str) -> Any:
     """What YAML reads, and numbers such as 1e-3, which YAML 1.1 reads as text, unless quoted."""
-    value = yaml.safe_load(text)
+    value = load_yaml(text)
     node = yaml.compose(text, yaml.SafeLoader)
     quoted = isinstance(node, yaml.ScalarNode) and node.style is not None
     if quoted or not isinstance(value, str) or not any(c.isdigit() for c in value):

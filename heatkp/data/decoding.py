@@ -7,6 +7,7 @@ both agree and OpenCV is faster.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
@@ -18,20 +19,26 @@ import numpy.typing as npt
 from PIL import Image as PillowImage
 from PIL import TiffImagePlugin, UnidentifiedImageError
 
-from heatkp.data.exif import opened, orientation_of
+from heatkp.data.exif import opened, orientation_of, require_pixels
+from heatkp.limits import TooLarge
 
-MOST_PIXELS = 2**30
-"""Of an image, as OpenCV has it."""
 _DAMAGED = "damaged, cut off, or of no known kind"
 _PERHAPS_DEEP = ("JPEG2000", "PPM")
 """Formats of which Pillow's mode does not tell the depth."""
 _PACKED = (10, 12, 14)
 """Bits of values that TIFF files hold one right after the other; OpenCV moves them up to 16."""
+_WIDTH, _HEIGHT = 256, 257
 _BITS, _COLOURS, _SAMPLES, _PLANES, _EXTRA, _KIND = 258, 262, 277, 284, 338, 339
 """Tags of TIFF 6.0."""
 _WHITE_IS_ZERO, _CMYK = 0, 5
 _NEXT = -1
 """No tag: where the next image of the file begins, 0 for none."""
+_TOLD = (
+    re.compile(rb"\A#\?(?:RADIANCE|RGBE)\b[^\0]*?\n[-+][XY] +(\d+) +[-+][XY] +(\d+)"),
+    re.compile(rb"\AP7\n(?=.*?^WIDTH +(\d+))(?=.*?^HEIGHT +(\d+))", re.DOTALL | re.MULTILINE),
+    re.compile(rb"\AP[Ff]\s+(\d+)\s+(\d+)"),
+)
+"""Sizes in the headers of what OpenCV reads and Pillow does not: Radiance HDR, PAM, PFM."""
 _KINDS = {1: "unsigned", 2: "signed", 3: "float"}
 
 
@@ -64,26 +71,33 @@ class Decoded(NamedTuple):
 
 def decode(content: bytes) -> Decoded:
     """The first image of a file. Raises `Undecodable`, and `MemoryError`."""
+    try:
+        return _decoded(content)
+    except (TooLarge, PillowImage.DecompressionBombError) as error:
+        raise Undecodable(str(error)) from None
+
+
+def _decoded(content: bytes) -> Decoded:
     tags = tiff_tags(BytesIO(content))
     if tags is not None and depth_of(tags) > 8:
+        require_pixels(_numbers(tags, _WIDTH, 1)[0], _numbers(tags, _HEIGHT, 1)[0])
         return _deep_tiff(content, tags)
     try:
         with opened(BytesIO(content)) as image:
             return _decode(content, image)
     except UnidentifiedImageError:
+        _require_told(content)
         values = _by_opencv(content)
         if values is None:
             raise Undecodable(_DAMAGED) from None
         return _parted(values)
-    except (Undecodable, MemoryError):
+    except (Undecodable, MemoryError, TooLarge, PillowImage.DecompressionBombError):
         raise
     except Exception:  # Pillow's decoders raise errors of many kinds
         raise Undecodable(_DAMAGED) from None
 
 
 def _decode(content: bytes, image: PillowImage.Image) -> Decoded:
-    if image.width * image.height > MOST_PIXELS:
-        raise Undecodable(f"{image.width} x {image.height} pixels are too many")
     if image.format in ("JPEG", "MPO") and image.mode in ("L", "RGB"):
         values = _by_opencv(content, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
         if values is None:
@@ -182,6 +196,13 @@ def _by_opencv(content: bytes, flags: int = cv2.IMREAD_UNCHANGED) -> npt.NDArray
     if image.shape[2] not in (3, 4):
         return None
     return image if flags > 0 and flags & cv2.IMREAD_COLOR_RGB else in_rgb_order(image)
+
+
+def _require_told(content: bytes) -> None:
+    """Raises `TooLarge` for a size in a header that only OpenCV reads."""
+    for form in _TOLD:
+        if found := form.match(content[:4096]):
+            require_pixels(int(found[1]), int(found[2]))
 
 
 def in_rgb_order(image: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from threading import Lock
+from struct import error as StructError
 from typing import Any, BinaryIO
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 from PIL import Image as PillowImage
+from PIL import UnidentifiedImageError
+
+from heatkp.limits import Limit, TooLarge
 
 FORMATS = (
     "AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "SUN", "TIFF", "WEBP",
@@ -29,25 +32,46 @@ _TURNS = {
     7: ("mirror", "right"),
     8: ("left",),
 }  # EXIF 2.32, tag 274
-_OPENING = Lock()
 
 
 @contextmanager
 def opened(file: Path | BinaryIO) -> Iterator[PillowImage.Image]:
     """An image file as Pillow opens it: its header is read, its pixels are not yet.
 
-    Raises `OSError` for what is none of `FORMATS`, and what else Pillow raises.
+    Raises `OSError` for what is none of `FORMATS`, `TooLarge` for more pixels than
+    `Limit.IMAGE_PIXELS`, and what else Pillow raises.
     """
-    PillowImage.init()
-    known = [name for name in FORMATS if name in PillowImage.OPEN]  # AVIF not everywhere
-    with _OPENING:  # Pillow refuses large images, and its limit is the whole process's
-        limit, PillowImage.MAX_IMAGE_PIXELS = PillowImage.MAX_IMAGE_PIXELS, None
-        try:
-            image = PillowImage.open(file, formats=known)
-        finally:
-            PillowImage.MAX_IMAGE_PIXELS = limit
-    with image:
+    with ExitStack() as stack:
+        stream = stack.enter_context(file.open("rb")) if isinstance(file, Path) else file
+        image = stack.enter_context(_identified(stream))
+        require_pixels(*image.size)
         yield image
+
+
+def _identified(file: BinaryIO) -> PillowImage.Image:
+    """As `PIL.Image.open`, whose own limit is the whole process's and lower than many scans."""
+    PillowImage.init()
+    file.seek(0)
+    prefix = file.read(16)
+    for name in FORMATS:
+        if name not in PillowImage.OPEN:  # AVIF not everywhere
+            continue
+        factory, accepts = PillowImage.OPEN[name]
+        taken = accepts(prefix) if accepts else True
+        if isinstance(taken, str) or not taken:  # text says what is lacking in Pillow
+            continue
+        file.seek(0)
+        try:
+            return factory(file, "")
+        except (SyntaxError, IndexError, TypeError, StructError):  # of another format
+            continue
+    raise UnidentifiedImageError("no image of a known kind")
+
+
+def require_pixels(width: int, height: int) -> None:
+    """Raises `TooLarge` for more than `Limit.IMAGE_PIXELS`."""
+    if said := Limit.IMAGE_PIXELS.refusal(width * height, "pixels"):
+        raise TooLarge(f"{width} x {height} are {said}")
 
 
 def orientation_of(image: PillowImage.Image) -> int:

@@ -16,6 +16,7 @@ from heatkp.data.decoding import Undecodable, decode
 from heatkp.data.images import Image, ImageSource, as_rgb, as_uint8_rgb
 from heatkp.data.video_reading import video_frame
 from heatkp.errors import DataError
+from heatkp.limits import Limit, TooLarge
 
 if TYPE_CHECKING:
     import h5py
@@ -94,14 +95,31 @@ def begins_as_hdf5(path: Path) -> bool:
 def read_array(data: h5py.Dataset, index: Any = ()) -> Any:
     """A dataset's content, or a row of it.
 
-    Raises `ValueError` where it would be far larger than its file: a damaged one may say so, and
-    HDF5 makes up what it does not find.
+    Raises `ValueError` where it would be far larger than its file, or than `Limit.LABEL_BYTES`: a
+    damaged one may say so, and HDF5 makes up what it does not find.
     """
     shape = data.shape if index == () else data.shape[1:]
-    size = math.prod(shape) * data.dtype.itemsize
-    if size > MOST_BYTES + _LARGER * data.file.id.get_filesize():
-        raise ValueError(f"{data.name} is of shape {data.shape}")
-    return data[index]
+    stored = int(data.file.id.get_filesize())
+    most = min(MOST_BYTES + _LARGER * stored, Limit.LABEL_BYTES.most)
+    if math.prod(shape) * data.dtype.itemsize > most:
+        raise TooLarge(f"{data.name} is of shape {data.shape}")
+    if index != () or len(shape) != 1 or not shape[0] or not _of_any_length(data.dtype):
+        return data[index]
+    parts, total, step = [], 0, max(1, most // stored)  # each row is no longer than the file
+    for start in range(0, shape[0], step):
+        parts.append(data[start : start + step])
+        total += sum(getattr(row, "nbytes", None) or len(row) for row in parts[-1])
+        if total > most:  # rows may be the same bytes of the file again and again
+            raise TooLarge(f"{data.name} holds more than {most} bytes")
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def _of_any_length(kind: np.dtype[Any]) -> bool:
+    import h5py
+
+    return h5py.check_vlen_dtype(kind) is not None or (
+        (text := h5py.check_string_dtype(kind)) is not None and text.length is None
+    )
 
 
 @contextmanager

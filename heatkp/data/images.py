@@ -15,6 +15,7 @@ from heatkp.data.decoding import Undecodable, decode, fraction
 from heatkp.data.exif import upright
 from heatkp.data.intensity import levels
 from heatkp.errors import DataError
+from heatkp.limits import Limit, TooLarge, read_bytes
 
 Image = npt.NDArray[np.uint8]
 IMAGE_SUFFIXES = (
@@ -119,9 +120,10 @@ def read_stored(path: str | Path, intensity: Intensity = "range") -> tuple[Image
     if not path.is_file():
         raise DataError(f"image {path} does not exist")
     try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror or error})") from None
+        content = read_bytes(path, Limit.IMAGE_BYTES)
+    except (OSError, TooLarge) as error:
+        why = getattr(error, "strerror", None) or error
+        raise DataError(f"{path} cannot be read ({why})") from None
     return decoded(content, str(path), intensity)
 
 

@@ -16,6 +16,7 @@ from heatkp.data.exif import upright
 from heatkp.data.images import Image, ImageSource, decoded
 from heatkp.errors import DataError
 from heatkp.files import reason
+from heatkp.limits import Limit
 
 MOST_OPEN = 32
 """Tars that a process keeps open; systems allow some hundred files."""
@@ -96,6 +97,8 @@ class TarImage(ImageSource):
         """The image file's bytes. Raises `DataError`."""
         if self.size == NOT_THERE:
             raise DataError(f"the tar {self.path} holds no image of {self.name}")
+        if said := Limit.IMAGE_BYTES.refusal(self.size, "bytes"):
+            raise DataError(f"{self.name} in the tar {self.path} has {said}")
         try:
             content = read_part(self.path, self.offset, self.size)
         except OSError as error:

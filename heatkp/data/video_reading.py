@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from heatkp.errors import DataError
 from heatkp.files import utf8_path
+from heatkp.limits import Limit
 
 VIDEOS = (
     ".mp4", ".m4v", ".mov", ".qt", ".avi", ".divx", ".mkv", ".webm", ".wmv", ".asf", ".flv",
@@ -140,7 +141,17 @@ def _captured(path: Path) -> cv2.VideoCapture:
         capture = cv2.VideoCapture(name)
     if not capture.isOpened():
         raise DataError(f"{path} is not a video that can be read (damaged, or none)")
+    require_frame_size(capture, path)
     return capture
+
+
+def require_frame_size(capture: cv2.VideoCapture, path: Path) -> None:
+    """Raises `DataError` for frames of more than `Limit.IMAGE_PIXELS`."""
+    sides = (capture.get(k) for k in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
+    width, height = (max(0, int(side)) for side in sides)
+    if said := Limit.IMAGE_PIXELS.refusal(width * height, "pixels"):
+        capture.release()
+        raise DataError(f"{path} has frames of {width} x {height}, {said}")
 
 
 _open: OrderedDict[tuple[str, int], _Video] = OrderedDict()

@@ -22,6 +22,7 @@ from heatkp.errors import CheckpointError, MissingPackageError, SettingsError
 from heatkp.export import description as describing
 from heatkp.export.exporting import export_network
 from heatkp.export.parity import Inputs, answers, deviation, require_parity
+from heatkp.limits import Limit, read_text
 from heatkp.models.devices import choose_device
 from heatkp.registry import EXPORTERS, RUNTIMES
 from heatkp.runs import PACKAGED, Loaded, weights_path
@@ -45,14 +46,14 @@ def open_export(path: str | os.PathLike[str]) -> Loaded:
     """
     folder = Path(path)
     try:
-        about = json.loads((folder / describing.FILE).read_text(encoding="utf-8"))
+        about = json.loads(read_text(folder / describing.FILE, Limit.SETTINGS_BYTES))
         version, file = about["heatkp_export"], folder / Path(about["file"]).name
         runtime, precision, stored = about["runtime"], about["precision"], about["model"]
         settings = parse_settings(stored["settings"], str(folder), stored=True)
         skeleton = restored(stored["skeleton"], settings.data.pairs is not None)
         style = BoxStyle.read(stored.get("box_style"))
         parts = (stored.get("validation"), stored.get("training"))
-    except (OSError, ValueError, KeyError, TypeError, SettingsError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, SettingsError) as error:
         raise CheckpointError(f"{folder / describing.FILE} is damaged: {error}") from None
     if version != describing.VERSION:
         raise CheckpointError(

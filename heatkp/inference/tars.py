@@ -17,11 +17,10 @@ from heatkp.config import Intensity
 from heatkp.data.decoding import Undecodable, decode
 from heatkp.data.images import Image, as_uint8_rgb
 from heatkp.errors import DataError
+from heatkp.limits import Limit
 
 TARS = (".tar", ".tgz", ".tar.gz")
 """Endings of names of tar files."""
-MOST_BYTES = 2**29
-"""Of a member that is read; others are named and passed over."""
 _MOST_HEADER = 2**20
 """Bytes of a long name or of what else stands before a member; tarfile reads them whole."""
 _BEFORE_MEMBERS = (
@@ -60,7 +59,7 @@ def members(path: Path, takes: Callable[[str], bool]) -> Iterator[Member]:
     """The members whose names `takes` accepts, in their order; links and others are passed over.
 
     A member of a name that was there before, one that leads out of the tar, or one larger than
-    `MOST_BYTES` has a problem instead of content.
+    `Limit.IMAGE_BYTES` has a problem instead of content.
 
     Raises:
         DataError: for a file that is no tar or holds no such member, and at the end of one that
@@ -133,8 +132,8 @@ def _member(tar: tarfile.TarFile, info: tarfile.TarInfo, name: str, names: set[s
     if ".." in name.split("/"):
         return Member(name.replace("..", "__"), None, f"the name {name} leads out of its tar")
     names.add(name)
-    if info.size > MOST_BYTES:
-        return Member(name, None, f"of {info.size} bytes is too large; {MOST_BYTES} are read")
+    if said := Limit.IMAGE_BYTES.refusal(info.size, "bytes"):
+        return Member(name, None, f"it has {said}")
     file = tar.extractfile(info)
     content = b"" if file is None else file.read(info.size)
     if len(content) < info.size:

@@ -14,10 +14,11 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from PIL import Image as PillowImage
 
+from heatkp.data.exif import opened
 from heatkp.data.frame_range import EVERY_FRAME, FrameRange
 from heatkp.data.samples import Image, as_rgb
+from heatkp.data.video_reading import require_frame_size
 from heatkp.data.video_times import frame_times
 from heatkp.errors import DataError
 from heatkp.files import utf8_path
@@ -160,6 +161,7 @@ def _opened(path: Path) -> Iterator[cv2.VideoCapture]:
     with utf8_path(path) as name:
         capture = cv2.VideoCapture(name)
         try:
+            require_frame_size(capture, path)
             yield capture
         finally:
             capture.release()
@@ -171,20 +173,10 @@ def frame_count(path: Path) -> int:
         return max(1, int(capture.get(cv2.CAP_PROP_FRAME_COUNT)))
 
 
-@contextmanager
-def _pillow(path: Path) -> Iterator[PillowImage.Image]:
-    limit, PillowImage.MAX_IMAGE_PIXELS = PillowImage.MAX_IMAGE_PIXELS, None
-    try:
-        with PillowImage.open(path) as file:
-            yield file
-    finally:
-        PillowImage.MAX_IMAGE_PIXELS = limit
-
-
 def image_count(path: Path) -> int:
     """How many frames or pages an image file holds; 1 for what Pillow cannot read."""
     try:
-        with _pillow(path) as file:
+        with opened(path) as file:
             return int(getattr(file, "n_frames", 1))
     except Exception:  # whatever Pillow makes of it; who reads the image says what is wrong
         return 1
@@ -198,7 +190,7 @@ def animation(path: Path, every: int = 1, chosen: FrameRange = EVERY_FRAME) -> I
     number, time = 0, 0.0
     chosen = replace(chosen, every=chosen.every * every)
     try:
-        with _pillow(path) as file:
+        with opened(path) as file:
             count = int(getattr(file, "n_frames", 1))
             for number in range(count):
                 file.seek(number)

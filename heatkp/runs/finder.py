@@ -18,7 +18,7 @@ from heatkp.models.devices import choose_device
 from heatkp.models.finder import FinderModel
 from heatkp.runs.folder import FINDER
 from heatkp.runs.hub import fetch, is_hub_name, require_no_code
-from heatkp.runs.weights import fill, read_description, read_weights
+from heatkp.runs.weights import fill, no_larger_than, read_description, read_weights
 
 LEAST = 0.3
 """Lowest score of an object where no validation image says which is best."""
@@ -129,7 +129,8 @@ def load_finder(path: str | PathLike[str], device: str | torch.device = "cpu") -
             settings.data.cache = "auto"
             require_no_code(path, settings.model)
         channels = 1 if settings.data.grey else 3
-        model = FinderModel(settings.model, settings.finder, (width, height), channels)
+        with no_larger_than(state, file):
+            model = FinderModel(settings.model, settings.finder, (width, height), channels)
     except (KeyError, TypeError, ValueError, SettingsError) as error:
         raise CheckpointError(f"{file}: its description is damaged: {error}") from None
     fill(model, state, file, "Its settings are not those that it was trained with")

@@ -22,7 +22,13 @@ from heatkp.models.devices import choose_device
 from heatkp.runs.folder import SETTINGS
 from heatkp.runs.hub import is_hub_name, require_no_code
 from heatkp.runs.record import describe
-from heatkp.runs.weights import fill, read_weights, trained_with, weights_path
+from heatkp.runs.weights import (
+    fill,
+    no_larger_than,
+    read_weights,
+    trained_with,
+    weights_path,
+)  # fmt: skip
 from heatkp.skeletons import Skeleton, restored, skeleton_of
 
 
@@ -192,7 +198,8 @@ def load_run(
     if encoder is not None:
         blank.model.encoder = deepcopy(encoder)
     try:
-        model = build_model(blank, len(skeleton))
+        with no_larger_than(state, file):
+            model = build_model(blank, len(skeleton))
     except SettingsError as error:
         if encoder is not None or ":" not in blank.model.encoder:
             raise

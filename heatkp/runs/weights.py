@@ -5,21 +5,29 @@ from __future__ import annotations
 import json
 import os
 import warnings
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from threading import get_ident
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
 
 import heatkp
 from heatkp.errors import CheckpointError
 from heatkp.files import replacing, utf8_path
+from heatkp.limits import Limit, TooLarge
 from heatkp.runs.folder import FINDER, LAST, WEIGHTS, fold_folder, is_folds
 from heatkp.runs.hub import fetch, is_hub_name
 from heatkp.text import existing
 
+_SPARE = 100_000_000
+"""Parameters that a network may have beside those of its file: parts that it does not use."""
 PACKAGED = Path(heatkp.__file__).parent / "weights"
 """Trained models that come with heatkp, by name."""
 
@@ -44,7 +52,25 @@ def _read_safetensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, An
         metadata = file.metadata() or {}
         if "heatkp" not in metadata:
             raise CheckpointError(f"{path} holds weights, but not a heatkp model's")
-        return {k: file.get_tensor(k) for k in file.keys()}, json.loads(metadata["heatkp"])  # noqa: SIM118
+        description = _described(json.loads(metadata["heatkp"]), path)
+        return {k: file.get_tensor(k) for k in file.keys()}, description  # noqa: SIM118
+
+
+def _described(description: Any, path: Path) -> dict[str, Any]:
+    if not isinstance(description, dict):
+        raise CheckpointError(f"{path}: its description is damaged: it is no JSON object")
+    return description
+
+
+def require_size(path: Path) -> None:
+    """Raises `TooLarge` where a file of weights, or what it unpacks to, has more bytes than
+    `Limit.WEIGHTS_BYTES`, and `OSError`."""
+    sizes = [path.stat().st_size]
+    if zipfile.is_zipfile(path):  # as torch writes checkpoints, if without compression
+        with zipfile.ZipFile(path) as packed:
+            sizes.append(sum(entry.file_size for entry in packed.infolist()))
+    if said := Limit.WEIGHTS_BYTES.refusal(max(sizes), "bytes"):
+        raise TooLarge(f"it has {said}")
 
 
 def read_description(path: Path) -> dict[str, Any]:
@@ -69,7 +95,9 @@ def _read_checkpoint(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any
         for k, v in content["state_dict"].items()
         if k.startswith("model.")
     }
-    return state, content["heatkp"]
+    if not all(isinstance(v, torch.Tensor) and v.layout == torch.strided for v in state.values()):
+        raise CheckpointError(f"{path} is damaged: its weights are no tensors")
+    return state, _described(content["heatkp"], path)
 
 
 def weights_path(path: str | os.PathLike[str]) -> Path:
@@ -107,6 +135,7 @@ def read_weights(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
             f"{path} is no run: name a run's folder, its {WEIGHTS}, or a checkpoint (.ckpt)"
         )
     try:
+        require_size(path)
         if path.suffix == ".safetensors":
             return _read_safetensors(path)
         return _read_checkpoint(path)
@@ -121,6 +150,33 @@ def read_weights(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
 def trained_with(head: str) -> str:
     """What is advised where weights do not fit a model of points."""
     return f"It was trained with head {head!r}; use the settings that it was trained with"
+
+
+@contextmanager
+def no_larger_than(state: Mapping[str, torch.Tensor], path: Path) -> Iterator[None]:
+    """While a network is made by what a file says: it must not grow far over the file's tensors.
+
+    A file of a kilobyte could describe a network that no memory holds. Raises `CheckpointError`.
+    """
+    most = 2 * sum(tensor.numel() for tensor in state.values()) + _SPARE
+    count, thread = 0, get_ident()
+
+    def counted(module: nn.Module, name: str, value: nn.Parameter) -> None:
+        nonlocal count
+        if value is None or get_ident() != thread:
+            return
+        count += value.numel()
+        if count > most:  # torch has not written to the memory yet
+            raise CheckpointError(
+                f"{path} does not fit the model: its settings describe a network far larger than "
+                f"its {sum(tensor.numel() for tensor in state.values())} numbers"
+            )
+
+    hook = register_module_parameter_registration_hook(counted)
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 def fill(model: torch.nn.Module, state: dict[str, torch.Tensor], path: Path, advice: str) -> None:

@@ -24,6 +24,7 @@ from pydantic import (
 
 from heatkp.config import read_yaml
 from heatkp.errors import SettingsError
+from heatkp.limits import Limit, load_yaml, read_text
 
 _EXPONENT = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+")
 
@@ -43,7 +44,8 @@ class _Loader(yaml.SafeLoader):
 def read_space_file(path: str | Path) -> dict[str, Any]:
     """The values in a space file, its names as they are written. Raises `SettingsError`."""
     read_yaml(path)  # says what is wrong with a file that cannot be read
-    return yaml.load(Path(path).read_text(encoding="utf-8"), Loader=_Loader) or {}
+    text = read_text(Path(path), Limit.SETTINGS_BYTES)
+    return load_yaml(text, _Loader) or {}
 
 
 def json_values(content: Any) -> Any:

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from heatkp.data import decoding
 from heatkp.data.decoding import Undecodable, decode, file_depth
 from heatkp.data.exif import upright
 from heatkp.data.images import read_image
@@ -126,8 +125,8 @@ def test_more_pixels_than_pillow_likes(tmp_path, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
     assert np.abs(read_image(kind.path, orient=True) - expected(kind)).max() <= 1
     assert Image.MAX_IMAGE_PIXELS == 10
-    monkeypatch.setattr(decoding, "MOST_PIXELS", 100)
-    with pytest.raises(DataError, match="too many"):
+    monkeypatch.setenv("HEATKP_MAX_IMAGE_PIXELS", "100")
+    with pytest.raises(DataError, match="over the limit"):
         read_image(kind.path)
 
 

@@ -306,9 +306,9 @@ def test_files_that_cannot_be_opened(tmp_path, monkeypatch):
     path = tmp_path / "a.png"
     Image.new("L", (4, 4)).save(path)
 
-    def refused(self):
+    def refused(self, *_):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "read_bytes", refused)
+    monkeypatch.setattr(Path, "open", refused)
     with pytest.raises(DataError, match="Permission denied"):
         read_image(path)

@@ -110,9 +110,9 @@ def test_a_broken_member_is_named_and_the_next_follow(tmp_path):
 def test_a_member_that_is_too_large_is_not_read(tmp_path, monkeypatch):
     path = tmp_path / "data.tar"
     path.write_bytes(tar_bytes([("a.png", b"\0" * 5000), ("b.png", png(20))]))
-    monkeypatch.setattr(tars, "MOST_BYTES", 4000)
+    monkeypatch.setenv("HEATKP_MAX_IMAGE_BYTES", "4000")
     (_, reason), last = looked_at(path)
-    assert "too large" in reason and last == ("data.tar/b.png", 20)
+    assert "HEATKP_MAX_IMAGE_BYTES" in reason and last == ("data.tar/b.png", 20)
 
 
 def test_a_long_name_that_is_too_long_is_not_read(tmp_path):

@@ -8,10 +8,9 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image as PillowImage
 
+from heatkp.data import exif
 from heatkp.data.checks.finding import Finding, spread_evenly
-from heatkp.data.exif import orientation
 from heatkp.data.samples import Sample
 from heatkp.data.video_reading import named_as_video, video_size
 from heatkp.errors import DataError
@@ -42,19 +41,14 @@ def read_header(path: Path) -> Header | None:
 
 
 def _image_header(opened: Path | BinaryIO) -> Header | None:
-    limit, PillowImage.MAX_IMAGE_PIXELS = PillowImage.MAX_IMAGE_PIXELS, None
     try:
-        with PillowImage.open(opened) as file:
+        with exif.opened(opened) as file:
             if file.format == "TIFF" and file.getexif().get(0x0112, 1) >= ON_ITS_SIDE:
                 return None
             size = file.size
-            if min(size) < 1:  # of what Pillow knows by name only, such as HDF5
-                return None
+            return Header(size, exif.orientation_of(file))
     except Exception:  # whatever Pillow makes of it, for another library reads the pixels
         return None
-    finally:
-        PillowImage.MAX_IMAGE_PIXELS = limit
-    return Header(size, orientation(opened))
 
 
 Key = tuple[Path, str]

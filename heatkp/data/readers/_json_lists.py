@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from heatkp.limits import Limit, read_bytes
+
 ENDS = 64 * 1024
 """Bytes from the start and the end of a file that are looked at to tell what it is."""
 _space = re.compile(r"[ \t\n\r]*").match
@@ -36,7 +38,7 @@ def load_lists(source: Path, convert: Mapping[str, Convert]) -> Any:
     Raises `OSError`, `ValueError` and `RecursionError` as `json.loads` does, and whatever
     `convert` raises.
     """
-    text = source.read_bytes().decode("utf-8-sig")
+    text = read_bytes(source, Limit.LABEL_BYTES).decode("utf-8-sig")
     start = _space(text, 0).end()  # type: ignore[union-attr]
     if not text.startswith("{", start):
         return json.loads(text)

@@ -13,12 +13,13 @@ import numpy.typing as npt
 
 from heatkp.data.readers._common import FURTHEST
 from heatkp.errors import DataError
+from heatkp.limits import Limit, read_text
 
 
 def load_json(source: Path, expected: str) -> Any:
     """What a JSON file holds. Raises `DataError`; `expected` says what such a file has."""
     try:
-        return json.loads(source.read_text(encoding="utf-8-sig"))
+        return json.loads(read_text(source, Limit.LABEL_BYTES, "utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{source} cannot be read as JSON ({error}); {expected}") from None
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from heatkp.data.readers._common import number, walk
 from heatkp.data.readers._places import locate
 from heatkp.errors import DataError
+from heatkp.limits import Limit, read_text
 
 LOOKED_AT = 4096
 """Bytes of a file that are read to tell what it is."""
@@ -24,7 +25,7 @@ def lines_of(path: Path) -> list[tuple[str, str]]:
     Raises `DataError` for a file that is no text.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_text(path, Limit.LABEL_BYTES, "utf-8-sig")
     except (OSError, ValueError) as error:
         raise DataError(f"cannot read {path}: {error}") from None
     numbered = ((f"{path}, line {i}", n.strip()) for i, n in enumerate(text.splitlines(), 1))

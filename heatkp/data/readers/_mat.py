@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from heatkp.errors import DataError
+from heatkp.limits import Limit
 
 
 def variables(path: Path) -> dict[str, tuple[int, ...]]:
@@ -23,16 +24,38 @@ def variables(path: Path) -> dict[str, tuple[int, ...]]:
         return {}
 
 
-_TRIED = (
-    "import sys; from scipy.io import loadmat; loadmat(sys.argv[1], variable_names=sys.argv[2:])"
-)
+_TRIED = """
+import sys
+from scipy.io import loadmat
+try:
+    import resource
+    used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+    most = used + int(sys.argv[3])
+    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+    resource.setrlimit(resource.RLIMIT_AS, (most if hard < 0 else min(most, hard), hard))
+except (ImportError, OSError, ValueError):  # not on this system
+    pass
+try:
+    loadmat(sys.argv[1], variable_names=[sys.argv[2]])
+except MemoryError:
+    sys.exit(77)
+"""
+_NO_MEMORY = 77
 
 
 def _require_whole(path: Path, name: str) -> None:
     """Raises `DataError` where reading a file ends the process, as scipy's compiled reader does
-    (segmentation fault) on some damaged files: another process tries it first."""
-    tried = [sys.executable, "-c", _TRIED, str(path), name]
-    if subprocess.run(tried, capture_output=True).returncode < 0:
+    (segmentation fault) on some damaged files, or takes more memory than `Limit.LABEL_BYTES`:
+    another process tries it first."""
+    most = Limit.LABEL_BYTES.most
+    tried = [sys.executable, "-c", _TRIED, str(path), name, str(most)]
+    code = subprocess.run(tried, capture_output=True).returncode
+    if code == _NO_MEMORY:
+        raise DataError(
+            f"{path} cannot be read as a .mat file: its content takes more than {most} bytes of "
+            f"memory ({Limit.LABEL_BYTES.variable} changes that)"
+        )
+    if code < 0:
         raise DataError(f"{path} cannot be read as a .mat file: it is damaged")
 
 

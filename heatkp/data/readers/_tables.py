@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from heatkp.data.readers._common import number
 from heatkp.errors import DataError
+from heatkp.limits import Limit, read_bytes
 
 SEPARATORS = ",;\t|"
 COMMENT = "#"
@@ -73,7 +74,7 @@ def _delimiter(text: str) -> str:
 
 def _rows(source: Path) -> Iterator[Row]:
     try:
-        text = decoded(source.read_bytes())
+        text = decoded(read_bytes(source, Limit.LABEL_BYTES))
         skipped, delimiter = 0, _delimiter(text)
         if text[:4].lower() == "sep=":  # for Excel
             skipped, delimiter = 1, text[4:5]

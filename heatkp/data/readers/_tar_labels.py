@@ -31,6 +31,7 @@ from heatkp.data.readers._json_values import (
 )
 from heatkp.data.samples import Visibility
 from heatkp.errors import DataError
+from heatkp.limits import Limit, read_text
 
 EXPECTED = "expected a JSON object with 'points', 'keypoints' or 'box', or a list 'objects' of such"
 _OF_OBJECT = ("points", "keypoints", "box", "bbox")
@@ -208,7 +209,7 @@ def read_skeleton(source: Path) -> dict[str, Any]:
     """What the file beside tars says: a COCO category. Raises `DataError`."""
     expected = "it is a JSON object with a list 'keypoints' of names"
     try:
-        value = json.loads(source.read_text(encoding="utf-8-sig"))
+        value = json.loads(read_text(source, Limit.LABEL_BYTES, "utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{source} cannot be read as JSON ({error}); {expected}") from None
     if not isinstance(value, dict) or not value.get("keypoints"):

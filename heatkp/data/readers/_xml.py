@@ -6,9 +6,10 @@ from pathlib import Path
 from xml.etree.ElementTree import Element, ParseError
 
 from defusedxml import DefusedXmlException
-from defusedxml.ElementTree import parse
+from defusedxml.ElementTree import fromstring
 
 from heatkp.errors import DataError
+from heatkp.limits import Limit, read_bytes
 
 
 def xml_root(source: Path, tag: str, tool: str) -> Element:
@@ -17,7 +18,8 @@ def xml_root(source: Path, tag: str, tool: str) -> Element:
     Raises `DataError` for other files, damaged ones, and those with a document type or entities.
     """
     try:
-        root = parse(source, forbid_dtd=True, forbid_entities=True, forbid_external=True).getroot()
+        content = read_bytes(source, Limit.LABEL_BYTES)
+        root = fromstring(content, forbid_dtd=True, forbid_entities=True, forbid_external=True)
     except DefusedXmlException as error:
         raise DataError(
             f"{source} has a document type or entities ({type(error).__name__}), which {tool} "

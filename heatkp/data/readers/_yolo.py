@@ -14,6 +14,7 @@ from heatkp.data.readers._common import known_layout, walk
 from heatkp.data.readers._flip import flipped
 from heatkp.data.readers._json_values import shown
 from heatkp.errors import DataError
+from heatkp.limits import Limit, load_yaml, read_text
 from heatkp.skeletons import Skeleton, named
 
 SPLITS = {"train": "train", "val": "val", "validation": "val", "valid": "val", "test": "test"}
@@ -48,7 +49,7 @@ class Config:
 def read_config(source: Path) -> Config:
     """A `data.yaml` with `kpt_shape`. Raises `DataError` for what does not fit."""
     try:
-        content = yaml.safe_load(source.read_text(encoding="utf-8-sig"))
+        content = load_yaml(read_text(source, Limit.SETTINGS_BYTES, "utf-8-sig"))
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         why = str(error).replace("\n", " ")
         raise DataError(f"{source} cannot be read as YAML: {why}") from None
@@ -189,7 +190,7 @@ def images_of(config: Config, split: str) -> tuple[list[Path], list[str]]:
 
 def _lines(path: Path) -> list[str]:
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_text(path, Limit.LABEL_BYTES, "utf-8-sig")
     except (OSError, ValueError) as error:
         raise DataError(f"cannot read {path}: {error}") from None
     return [line.strip() for line in text.splitlines() if line.strip()]

@@ -34,6 +34,7 @@ from heatkp.data.readers._scorer_tables import (
 from heatkp.data.readers.pts import SUFFIXES
 from heatkp.data.samples import Labels
 from heatkp.errors import DataError
+from heatkp.limits import Limit, load_yaml, read_text
 
 CONFIG = "config.yaml"
 _STEM = "CollectedData"
@@ -61,8 +62,8 @@ class _Project(NamedTuple):
 def is_config(path: Path) -> bool:
     """Whether a file is a project's `config.yaml`, by its keys."""
     try:
-        text = path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
+        text = read_text(path, Limit.SETTINGS_BYTES, errors="replace")
+    except (OSError, ValueError):
         return False
     keys = (_PARTS, ("scorer", "video_sets"))
     return all(any(re.search(_KEY.format(k), text, re.M) for k in some) for some in keys)
@@ -119,7 +120,7 @@ def _texts(value: Any) -> tuple[str, ...]:
 
 def _read_config(path: Path, notes: list[str]) -> _Config:
     try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+        found = load_yaml(read_text(path, Limit.SETTINGS_BYTES, "utf-8-sig"))
     except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
         notes.append(
             f"{path} cannot be read ({' '.join(str(error).split())[:120]}): points are in the "

@@ -14,6 +14,7 @@ from heatkp.data.readers._base import reader
 from heatkp.data.readers._common import files_of_type
 from heatkp.data.samples import Labels, Sample, Visibility
 from heatkp.errors import DataError
+from heatkp.limits import Limit, read_text
 from heatkp.skeletons import FACE58
 
 _NAME = re.compile(r"(?P<person>\d+)-\d+[mf]$", re.IGNORECASE)
@@ -25,8 +26,8 @@ def parse_asf(path: Path) -> tuple[npt.NDArray[np.float64], str]:
     Raises `DataError` with the line for whatever does not fit.
     """
     try:
-        text = path.read_text(encoding="utf-8", errors="strict")
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_text(path, Limit.LABEL_BYTES)
+    except (OSError, ValueError) as error:
         raise DataError(f"cannot read {path}: {error}") from None
     lines = [
         (number, line.strip())

@@ -39,6 +39,7 @@ from heatkp.data.readers._common import (
 from heatkp.data.readers._splits import folder_splits
 from heatkp.data.samples import Labels, Sample
 from heatkp.errors import DataError
+from heatkp.limits import Limit, read_text
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
 """Extensions of images, the first that is there is taken."""
@@ -51,7 +52,7 @@ def parse_pts(path: Path) -> npt.NDArray[np.float64]:
     Raises `DataError` with the line for whatever does not fit.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_text(path, Limit.LABEL_BYTES, "utf-8-sig")
     except (OSError, ValueError) as error:
         raise DataError(f"cannot read {path}: {error}") from None
     header: dict[str, tuple[int, int]] = {}

@@ -41,6 +41,7 @@ from heatkp.data.readers._tables import decoded
 from heatkp.data.readers._via import Attributes, choose, value_of
 from heatkp.data.samples import Labels, Visibility
 from heatkp.errors import DataError
+from heatkp.limits import Limit, read_bytes
 
 _SUFFIXES = (".json", ".csv")
 _WHAT = "VIA's project, or its export as .json or .csv"
@@ -125,7 +126,7 @@ def _from_json(source: Path) -> tuple[list[_Image], dict[str, Any]]:
 def _from_csv(source: Path) -> list[_Image]:
     """A row is a region, or an image without one."""
     try:
-        table = csv.reader(io.StringIO(decoded(source.read_bytes()), newline=""))
+        table = csv.reader(io.StringIO(decoded(read_bytes(source, Limit.LABEL_BYTES)), newline=""))
         rows = [row for row in table if row]
     except (OSError, ValueError, csv.Error) as error:
         raise DataError(f"{source} cannot be read as a CSV file: {error}") from None

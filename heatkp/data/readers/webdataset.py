@@ -37,6 +37,7 @@ from heatkp.data.tar_index import Member
 from heatkp.data.tars import NOT_THERE, TarImage, read_part
 from heatkp.errors import DataError
 from heatkp.files import reason
+from heatkp.limits import Limit
 from heatkp.skeletons import Skeleton
 from heatkp.text import one_line, printable
 
@@ -68,6 +69,8 @@ def _labels_of(shard: Shard, member: Member, labels: TarLabels) -> Shot:
     if member.size > MOST_OF_LABELS:
         raise DataError(f"{place} has {member.size} bytes, too many for the labels of an image")
     try:
+        if said := Limit.LABEL_BYTES.refusal(member.size, "bytes"):
+            raise DataError(f"{member.name} in the tar {shard.path} has {said}")
         content = read_part(shard.path, member.offset, member.size)
     except OSError as error:
         raise DataError(f"{place} cannot be read ({reason(error)})") from None

@@ -37,6 +37,7 @@ from heatkp.data.readers._sniff import ends
 from heatkp.data.readers._yolo import Config, images_of, label_of, read_config
 from heatkp.data.samples import Labels, Sample, Visibility, read_image
 from heatkp.errors import DataError
+from heatkp.limits import Limit, read_text
 
 _SUFFIXES = (".yaml", ".yml")
 _BOX = 5
@@ -129,7 +130,7 @@ def _parse_file(path: Path, config: Config) -> list[_Line]:
     if not path.is_file():
         return []
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = read_text(path, Limit.LABEL_BYTES, "utf-8-sig").splitlines()
     except (OSError, ValueError) as error:
         raise DataError(f"cannot read {path}: {error}") from None
     numbered = [(n, line) for n, line in enumerate(lines, 1) if line.strip()]
