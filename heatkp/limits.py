@@ -20,6 +20,7 @@ _FORM = re.compile(r"(\d{1,18})([KMGT]?)", re.IGNORECASE)
 _TIMES = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 LONGEST_NUMBER = 400
 """Digits of a whole number in YAML: no `float` has more."""
+_BLOCK = 2**20
 DEEPEST = 100
 """Values within each other in YAML; reading takes time as the square of it."""
 
@@ -77,10 +78,12 @@ def read_bytes(path: Path, limit: Limit) -> bytes:
         size = os.fstat(file.fileno()).st_size
         if said := limit.refusal(size, "bytes"):
             raise TooLarge(f"it has {said}")
-        content = file.read(limit.most + 1)  # devices and pipes have no size
-    if said := limit.refusal(len(content), "bytes or more"):
-        raise TooLarge(f"it has {said}")
-    return content
+        parts = [file.read(size)]  # never more at once, for memory is taken for what is asked
+        while part := file.read(_BLOCK):  # devices and pipes have no size
+            parts.append(part)
+            if said := limit.refusal(sum(map(len, parts)), "bytes or more"):
+                raise TooLarge(f"it has {said}")
+    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 def read_text(path: Path, limit: Limit, encoding: str = "utf-8", errors: str = "strict") -> str:

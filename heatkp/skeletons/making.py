@@ -13,6 +13,8 @@ from heatkp.sides import Sides
 from heatkp.skeletons.faces import FACE68, NOSE_OF, SKELETONS
 from heatkp.skeletons.skeleton import Group, Skeleton
 
+MOST_POINTS = 10_000
+"""Of a stored skeleton, as of YOLO's: names are compared with each other, and maps held for all."""
 _FACE_POINT = re.compile(r"face(?:[ _-]?(?:landmark|kp|keypoint|point)s?)?[ _-]?0*(\d+)", re.I)
 
 
@@ -85,6 +87,8 @@ def restored(values: Mapping[str, Any], pairs_given: bool = False) -> Skeleton:
     def runs(items: Any) -> tuple[tuple[int, ...], ...]:
         return tuple(tuple(i) for i in items)
 
+    if len(values["point_names"]) > MOST_POINTS:
+        raise ValueError(f"{len(values['point_names'])} points; {MOST_POINTS} can be")
     skeleton = Skeleton(
         name=values["name"],
         point_names=tuple(values["point_names"]),

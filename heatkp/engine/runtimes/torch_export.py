@@ -8,6 +8,7 @@ import numpy.typing as npt
 import torch
 
 from heatkp.engine.exported import ExportedBackend, Pixels
+from heatkp.engine.trust import require_trusted
 from heatkp.errors import CheckpointError
 from heatkp.registry import register_runtime
 
@@ -19,6 +20,7 @@ class TorchExportBackend(ExportedBackend):
     name: ClassVar[str] = "torch_export"
 
     def open(self) -> None:
+        require_trusted(self.file)
         try:
             self._module = torch.export.load(str(self.file)).module()
         except Exception as error:  # of zip, json and torch's own

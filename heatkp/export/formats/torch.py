@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import torch
 
+from heatkp.engine.trust import trust
 from heatkp.export.formats._base import Calibration
 from heatkp.export.graph import PixelsToPoints, example
 from heatkp.models import KeypointModel
@@ -38,4 +39,5 @@ class TorchExporter:
                 graph, (images,), dynamic_shapes=({0: torch.export.Dim("batch", min=1)},)
             )
         torch.export.save(program, str(folder / FILE))
+        trust(folder / FILE)
         return FILE
