@@ -29,6 +29,7 @@ class Augmentation(Section):
     shift: Fraction | Annotated[list[Fraction], Field(min_length=2, max_length=2)] = 0.04
     """Shifts of up to this fraction of the input's width and height, or a fraction for each."""
     shear: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
+    """x moves by up to this times y, and y by up to this times x."""
     box_jitter: Annotated[float, Field(ge=0.0, lt=0.5)] = 0.0
     """Each edge of the box moves by up to this fraction of the box's size, as a detector's does."""
     retries: Annotated[int, Field(ge=0)] = 0
@@ -39,8 +40,11 @@ class Augmentation(Section):
     grey: Fraction = 0.05
     """Probability that colours are lost."""
     blur: Fraction = 0.0
+    """Probability of a Gaussian blur."""
     motion_blur: Fraction = 0.0
+    """Probability of a blur along one direction."""
     noise: Fraction = 0.0
+    """Probability of normally distributed noise."""
     jpeg: Fraction = 0.0
     """Probability of a JPEG file's artefacts."""
     occlusion: Fraction = 0.1

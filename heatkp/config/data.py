@@ -37,6 +37,7 @@ class Data(Section):
     format: str = "auto"
     """`auto` draws faces (`synthetic`) where there is no path, and else finds out the reader."""
     path: str | None = None
+    """Labelled images: a file or folder, as `--data` takes it."""
     train: Part = None
     """Labels to train on: a file or folder, or several, in place of `path`. Or parts of the split
     that the labels of `path` have of their own, as in `[train, val]`."""
@@ -45,6 +46,7 @@ class Data(Section):
     test: Annotated[Part, FROM_FILES] = None
     """Labels that are kept for `heatkp eval RUN --split test`, as in `train`."""
     points: Literal["all", "nose"] | list[Place] = "all"
+    """Which of the labels' points are trained: all, the nose tip, or their numbers from 0."""
     pairs: Annotated[
         list[tuple[int | str, int | str]] | None, BeforeValidator(point_pairs), FROM_FILES
     ] = None
@@ -86,6 +88,7 @@ class Data(Section):
     """Frames of videos that validate, by their numbers from 0, as in `600-799` or
     `0-99,600-799`; all others train."""
     split_seed: Annotated[int, AT_RANDOM] = 0
+    """Seed of what is chosen at random: the split, the folds, `train_limit`."""
     leave_out_lookalikes: Annotated[bool, FROM_FILES, VALIDATED] = False
     """Leave training samples out that show the image of a validation sample again, under another
     name; reads all images at the start. `heatkp data info` tells whether there are any."""
@@ -96,6 +99,7 @@ class Data(Section):
     val_count: Annotated[Place, DRAWN] = 150
     """Drawn faces to validate on; 0 as for `validation`."""
     drawn_seed: Annotated[int, DRAWN] = 0
+    """Seed of the drawn faces."""
     size: Annotated[list[Annotated[int, Field(ge=8, le=4096)]], Field(min_length=2, max_length=2)]
     """Width and height of the network's input, in pixels."""
     crop: Literal["image", "box"] = "image"
@@ -118,6 +122,7 @@ class Data(Section):
     skip_outside: bool = False
     """Leave out training samples of which a labelled point lies outside the region."""
     grey: bool = False
+    """Show the network one channel, the brightness, instead of three."""
     orient: Annotated[bool, FROM_FILES] = False
     """Whether labels were made on images turned upright, as their EXIF entry says, which most
     labelling tools show. By default labels refer to the pixels as stored. Prediction turns
@@ -129,6 +134,7 @@ class Data(Section):
     the same for all images, as 12 for values from 0 to 4095. Prediction does as training did;
     images of 8 bits stay as they are."""
     workers: Annotated[int, Field(ge=0)] = 1
+    """Processes that read and augment images beside the training's own; 0: it does so itself."""
     cache: str = "auto"
     """Folder for shrunk crops of the images, which spare decoding them in each epoch; `auto`
     is the user's cache folder (or $HEATKP_CACHE), `none` decodes every time."""

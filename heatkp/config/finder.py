@@ -20,13 +20,19 @@ class Finder(Section):
     """Side of the square parts, in pixels of the image, in which images are looked at; for large
     images of small objects. 0: whole images."""
     architecture: Annotated[str | None, FINDS] = None
+    """As `model.architecture`."""
     encoder: Annotated[str | None, FINDS] = None
+    """As `model.encoder`."""
     encoder_weights: Annotated[str | None, FINDS] = None
+    """As `model.encoder_weights`."""
     options: Annotated[dict[str, Any] | None, FINDS] = None
     """Further arguments of the architecture."""
     epochs: Annotated[Count | None, FINDS] = None
+    """As `trainer.epochs`."""
     batch_size: Annotated[Count | None, FINDS] = None
+    """As `trainer.batch_size`; images, or tiles, a step."""
     lr: Annotated[Positive | None, FINDS] = None
+    """As `optimiser.lr`."""
     place_weight: Annotated[NotNegative, FINDS] = 1.0
     """Weight of the centres' places within their map pixels in the loss."""
     size_weight: Annotated[NotNegative, FINDS] = 1.0

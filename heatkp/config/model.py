@@ -86,6 +86,7 @@ class Model(Section):
     mean: list[float] | None = None
     """Subtracted from pixels in [0, 1]; by default what the encoder's weights expect."""
     std: list[Positive] | None = None
+    """What pixels are then divided by, one number a channel, as in `mean`."""
     loss_chunk: Annotated[int, Field(ge=0), DENSE] = 0
     """Samples whose maps exist at once in a training step; 0: the whole batch. Same result,
     less memory."""
@@ -128,6 +129,7 @@ class Head(Section):
     model_config = ConfigDict(extra="allow")
 
     name: str = "softargmax"
+    """Which head."""
     sigma: Positive | list[Positive] | None = None
     """Standard deviation of the target Gaussian, in map pixels, for all points or one for each;
     each head has its default."""

@@ -15,11 +15,16 @@ class Optimiser(Section):
     """How weights change."""
 
     name: Literal["adam", "adamw", "sgd"] = "adamw"
+    """Which algorithm."""
     lr: Positive = 3e-3
+    """The largest learning rate."""
     weight_decay: NotNegative = 1e-4
+    """Of weights with two or more dimensions; biases and norms have none."""
     momentum: Annotated[float, Field(ge=0.0, lt=1.0), SGD] = 0.9
     """For SGD."""
     schedule: Literal["constant", "cosine", "onecycle"] = "onecycle"
+    """How the rate changes with the steps: not at all; down to zero along a cosine; up and then
+    down to almost zero (Smith and Topin 2018)."""
     warmup_epochs: NotNegative = 0.0
     """Epochs over which the rate grows from zero; onecycle has its own rise."""
     clip: NotNegative = 0.0
@@ -49,6 +54,7 @@ class Trainer(Section):
     learning rate nor the result depends on their number. Where you make it larger, make
     `optimiser.lr` larger, too: by the square root of the factor is a usual start."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    """Of weights, order and augmentation."""
     precision: Annotated[Literal["32", "bf16", "16"], BeforeValidator(number_as_text)] = "32"
     """Of the network's computations; weights stay in 32 bits. 16 needs a GPU."""
     ema: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.99
@@ -62,6 +68,7 @@ class Trainer(Section):
     """Steps between the frames of `settling.gif`, which shows a few validation faces while
     training goes on; 0 draws none. A long run takes every so many of them: at most 120."""
     animation_faces: Annotated[int, Field(ge=1, le=8), ANIMATED] = 4
+    """How many samples the animation shows."""
     loggers: Annotated[list[str], BeforeValidator(as_names)] = Field(
         default_factory=lambda: ["auto"]
     )
@@ -69,9 +76,12 @@ class Trainer(Section):
     `tensorboard`, `csv`, `wandb` and `mlflow`. `auto` is TensorBoard where it is installed; `none`,
     or an empty list, is nowhere."""
     deterministic: bool = False
+    """Use only algorithms that repeat exactly on a GPU; slower. Where there is none, a warning says
+    so."""
     threads: Annotated[int, Field(ge=0)] = 0
     """Threads that torch may use; 0 leaves torch's own choice."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Where the network is trained; `auto` takes a GPU where there is one."""
     devices: Count | Literal["auto"] = 1
     """How many on each machine, one process each; `auto` takes all GPUs. Where `torchrun` or
     `srun` start the processes, as many as they start."""
