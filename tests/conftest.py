@@ -49,7 +49,7 @@ FINDER = [
 """Flags of a training of a finder that takes seconds."""
 
 
-LONGEST = ("test_export.py", "test_readme.py", "test_training.py", "test_sweep.py")
+LONGEST = ("test_export.py", "test_pages.py", "test_training.py", "test_sweep.py")
 
 # Runtimes and converters ended a process that had run thousands of other tests before, twice in
 # three runs of all: test_export.py runs these tests in a process of their own.
