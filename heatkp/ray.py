@@ -184,7 +184,7 @@ class Finder:
         self.predictor = load_model(model, device, detector, runtime, precision=precision)
         if boxes is None or boxes in (*SEARCHED, "image"):
             boxes = self.predictor.ready_for(boxes)
-        elif self.predictor.framing.box_scale is None:
+        elif not self.predictor.framing.takes_boxes:
             raise SettingsError(
                 f"{model} was trained on whole images and takes no boxes: leave out boxes={boxes!r}"
             )

@@ -120,7 +120,7 @@ def photos(
     from heatkp.errors import SettingsError
 
     framing = Framing.of(loaded.settings.data)
-    if boxes and framing.box_scale is None:
+    if boxes and not framing.takes_boxes:
         raise SettingsError(
             "--box: this run was trained on whole images and takes no boxes; crop the "
             "images instead"

@@ -58,7 +58,7 @@ class Request(NamedTuple):
 def framing_note(request: Request) -> str:
     """What is said of a model that was trained on boxes and gets none; empty for others."""
     unasked = request.boxes == "image" and request.options.where in (None, "auto")
-    if request.predictor.framing.box_scale is None or not unasked:
+    if not request.predictor.framing.takes_boxes or not unasked:
         return ""
     return (
         "the model was trained on boxes and there are none, so it looks at whole images, one "
@@ -101,14 +101,14 @@ def asked(found: FoundSources, options: Options, paths: Sequence[Path] | None = 
     if paths is None:
         paths = [source.path for source in found.sources]
     boxes, notes = _given_boxes(found, options, paths, predictor.image_options.orient)
-    if predictor.framing.box_scale is None and (callable(boxes) or boxes in SEARCHED):
+    if not predictor.framing.takes_boxes and (callable(boxes) or boxes in SEARCHED):
         raise SettingsError(
             f"{options.model} was trained on whole images and takes no boxes: leave them out"
         )
     predictor.engine.check(options.passes or 1, options.flip_test)
     if boxes == "auto":
         looks = predictor.finds_objects or (
-            options.detector is not None and predictor.framing.box_scale is not None
+            options.detector is not None and predictor.framing.takes_boxes
         )
         boxes = "objects" if looks else "image"
     of_detector = {

@@ -160,7 +160,10 @@ def _told(settings: Settings, where: str) -> str:
     if "finder" in settings.trainer.task:
         longest = settings.finder.size
         parts.append(f"finder of input {longest}, {settings.finder.epochs or epochs} epochs")
-    if "points" in settings.trainer.task:
+    if settings.head.grouped and settings.trainer.task == "points":
+        longest, epochs = settings.finder.size, settings.finder.epochs or epochs
+        parts.append(f"head grouped, whole images of {longest} pixels, {epochs} epochs")
+    elif "points" in settings.trainer.task:
         width, height = settings.data.size
         parts.append(f"head {settings.head.name}, input {width}x{height}, {epochs} epochs")
     return f"heatkp: {'; '.join(parts)}"

@@ -11,7 +11,7 @@ from heatkp.config.conditions import ignored
 from heatkp.config.data import MEMORY, PARTS, Data, Intensity
 from heatkp.config.finder import Finder
 from heatkp.config.keywords import SHORT, with_keywords
-from heatkp.config.model import Head, Model
+from heatkp.config.model import GROUPED, Head, Model
 from heatkp.config.reading import (
     assign,
     expand_path,
@@ -21,12 +21,13 @@ from heatkp.config.reading import (
     put,
     read_yaml,
 )
-from heatkp.config.section import NotNegative, Section
+from heatkp.config.section import NotNegative, Positive, Section
 from heatkp.config.settings import Settings
 from heatkp.config.training import Optimiser, Trainer
 from heatkp.config.values import encoder_name, frame_ranges
 
 __all__ = [
+    "GROUPED",
     "MEMORY",
     "PARTS",
     "SHORT",
@@ -38,6 +39,7 @@ __all__ = [
     "Model",
     "NotNegative",
     "Optimiser",
+    "Positive",
     "Section",
     "Settings",
     "Trainer",

@@ -80,10 +80,14 @@ SPLIT_OFF = CountsWhere(
 )
 VALIDATED = CountsWhere(lambda s: s.data.validates, "no sample is kept for validation")
 AT_RANDOM = CountsWhere(_draws_lots, "nothing is chosen at random")
-IN_BOXES = CountsWhere(lambda s: s.data.crop == "box", "data.crop: {0.data.crop} uses no boxes")
+IN_BOXES = CountsWhere(lambda s: s.data.crop != "image", "data.crop: {0.data.crop} uses no boxes")
+AROUND_BOX = CountsWhere(
+    lambda s: s.data.crop == "box", "data.crop: {0.data.crop} sees whole images"
+)
 CACHED = CountsWhere(lambda s: s.data.cache != "none", "data.cache: none")
 FINDS = CountsWhere(
-    lambda s: "finder" in s.trainer.task, "trainer.task: {0.trainer.task} trains no finder"
+    lambda s: "finder" in s.trainer.task or s.head.grouped,
+    "trainer.task: {0.trainer.task} trains no finder",
 )
 SGD = CountsWhere(lambda s: s.optimiser.name == "sgd", "optimiser {0.optimiser.name} has its own")
 ANIMATED = CountsWhere(

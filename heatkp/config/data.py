@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from heatkp.config.conditions import (
+    AROUND_BOX,
     AT_RANDOM,
     BY_GROUP,
     CACHED,
@@ -102,15 +103,16 @@ class Data(Section):
     """Seed of the drawn faces."""
     size: Annotated[list[Annotated[int, Field(ge=8, le=4096)]], Field(min_length=2, max_length=2)]
     """Width and height of the network's input, in pixels."""
-    crop: Literal["image", "box"] = "image"
-    """What the network sees: whole images, or the region of each sample's box."""
+    crop: Literal["image", "box", "objects"] = "image"
+    """What the network sees: whole images, or the region of each sample's box. `objects`: whole
+    images with the boxes of all their objects, which is what head `grouped` takes."""
     box: Annotated[Literal["given", "points"], IN_BOXES] = "given"
     """`points`: the box around the labelled points instead of the file's; also used, and
     counted, where a file gives none."""
-    box_scale: Annotated[Positive, IN_BOXES] = 1.5
+    box_scale: Annotated[Positive, AROUND_BOX] = 1.5
     """The box is enlarged by this about its centre. Face detectors' boxes cut off chin and
     brows: on 300-W they hold 91 % of the points, half as large again all but 0.07 %."""
-    box_shift: Annotated[list[float], Field(min_length=2, max_length=2), IN_BOXES] = Field(
+    box_shift: Annotated[list[float], Field(min_length=2, max_length=2), AROUND_BOX] = Field(
         default_factory=lambda: [0.0, 0.0]
     )
     """Then moved by these fractions of its own width and height, right and down."""

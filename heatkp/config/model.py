@@ -120,6 +120,11 @@ class Model(Section):
         return self
 
 
+GROUPED = "grouped"
+"""The head that is trained on whole images with all of their objects: settings ask for it before
+heads, and torch with them, are imported."""
+
+
 class Head(Section):
     """How a map is scored against a point, and how a point is read off a map.
 
@@ -137,6 +142,11 @@ class Head(Section):
     """Where sigma ends, going there evenly over the epochs; by default it stays."""
     decoder: str | None = None
     """One of the decoders that the head allows; by default its best."""
+
+    @property
+    def grouped(self) -> bool:
+        """Whether it sees whole images with all of their objects."""
+        return self.name == GROUPED
 
     @property
     def own(self) -> dict[str, Any]:

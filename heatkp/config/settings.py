@@ -33,10 +33,11 @@ class Settings(Section):
                     "found, which data.crop: image does not: set data.crop: box, or leave it out"
                 )
             self.data.crop = "box"
+        self._check_grouped()
         if self.augmentation.box_jitter and self.data.crop != "box":
             raise ValueError(
-                "augmentation.box_jitter moves the edges of boxes, but data.crop: image uses "
-                "none: set data.crop: box, or leave it out"
+                f"augmentation.box_jitter moves the edges of boxes, but data.crop: {self.data.crop} "
+                "does not look at one: set data.crop: box, or leave it out"
             )
         if self.trainer.early_stopping and not self.data.validates:
             key = "val_count" if self.data.drawn else "validation"
@@ -45,6 +46,28 @@ class Settings(Section):
                 "none: leave it out, or keep samples for validation"
             )
         return self
+
+    def _check_grouped(self) -> None:
+        """Head `grouped` sees whole images with all of their objects, which no other does."""
+        task, crop = self.trainer.task, self.data.crop
+        if self.head.grouped and task == "finder+points":
+            raise ValueError(
+                "trainer.task: head grouped finds its objects itself: leave out finder+points, or "
+                "choose another head"
+            )
+        grouped = self.head.grouped and task == "points"
+        if grouped and crop != "objects":
+            if "crop" in self.data.model_fields_set:
+                raise ValueError(
+                    f"data.crop: head grouped sees whole images with all of their objects, not "
+                    f"{crop}: leave it out"
+                )
+            self.data.crop = "objects"
+        if not grouped and crop == "objects":
+            raise ValueError(
+                f"data.crop: objects is of head grouped: for head {self.head.name} choose image or "
+                "box"
+            )
 
     def to_yaml(self) -> str:
         """The settings in full, in the form that `load_settings` reads."""

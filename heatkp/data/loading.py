@@ -155,7 +155,7 @@ def _drawn(data: Data) -> KeypointData:
     from heatkp.data.drawn import drawn_samples  # a thousand lines, and only needed here
 
     skeleton, drawn = SKELETONS[data.skeleton], drawn_samples(data)
-    if data.crop == "box":
+    if data.crop != "image":
         drawn, _ = with_boxes(drawn, data.box)
     if data.folds:
         parts = divide(drawn, data.model_copy(update={"split": "random"}))
@@ -207,7 +207,7 @@ def in_parts(
         notes = (*notes, *left_out_note(before, skeleton))
     notes = (*notes, *require_meaningful(samples, skeleton, source, data.orient))
     useless: list[Sample] = []
-    if data.crop == "box":
+    if data.crop != "image":
         samples, boxed = with_boxes(samples, data.box)
         useless, bad = find_useless_boxes(samples, data.orient, source)
         notes = (*notes, *boxed, *bad)

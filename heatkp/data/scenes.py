@@ -16,7 +16,7 @@ from heatkp import coordinates as co
 from heatkp.config import Augmentation
 from heatkp.data.crops import Crop, CropSource
 from heatkp.data.dataset import to_tensor
-from heatkp.data.samples import KeypointData, Sample
+from heatkp.data.samples import KeypointData, Sample, Visibility
 from heatkp.data.transforms import (
     Framing,
     Photometric,
@@ -27,6 +27,7 @@ from heatkp.data.transforms import (
     warp,
 )
 from heatkp.errors import DataError
+from heatkp.skeletons import Skeleton
 
 Array = npt.NDArray[np.float64]
 
@@ -41,12 +42,16 @@ class Scene:
         points: of each object its labelled points (P, 2) where the box is the one around them,
             or the one point where the box is not known; None where the labels gave the box.
         ignored: float64 (G, 4), edges of regions of which nothing is known, such as crowds.
+        keypoints: float32 (M, K, 2), all points of each object; NaN for those without a label.
+        visibility: uint8 (M, K), as of `Sample`.
     """
 
     image: Sample
     boxes: Array = field(repr=False)
     points: tuple[Array | None, ...] = field(repr=False)
     ignored: Array = field(repr=False)
+    keypoints: npt.NDArray[np.float32] = field(repr=False)
+    visibility: npt.NDArray[np.uint8] = field(repr=False)
 
     @property
     def id(self) -> str:
@@ -83,7 +88,9 @@ def _scene(samples: Sequence[Sample]) -> Scene:
     boxes: list[Array] = []
     points: list[Array | None] = []
     ignored: list[Array] = []
+    objects: list[Sample] = []
     for sample in samples:
+        before = len(boxes)
         labelled = np.asarray(sample.points[sample.visibility > 0], np.float64)
         box = None if sample.box is None else np.asarray(sample.box, np.float64)
         if sample.ignored:
@@ -95,8 +102,9 @@ def _scene(samples: Sequence[Sample]) -> Scene:
         elif len(labelled):
             boxes.append(np.full(4, np.nan))
             points.append(labelled.mean(0, keepdims=True))
+        objects += [sample] * (len(boxes) > before)
     first = samples[0]
-    none = np.zeros((0, 2), np.float32)
+    none, count = np.zeros((0, 2), np.float32), len(first.points)
     # Its objects are in the id of none of them.
     image = replace(first, points=none, visibility=np.zeros(0, np.uint8), box=None,
                     id=first.id.rpartition("#")[0] or first.id)  # fmt: skip
@@ -105,6 +113,8 @@ def _scene(samples: Sequence[Sample]) -> Scene:
         np.array(boxes, np.float64).reshape(-1, 4),
         tuple(points),
         np.array(ignored, np.float64).reshape(-1, 4),
+        np.array([s.points for s in objects], np.float32).reshape(-1, count, 2),
+        np.array([s.visibility for s in objects], np.uint8).reshape(-1, count),
     )
 
 
@@ -168,6 +178,9 @@ class SceneDataset(Dataset[dict[str, Any]]):
       centre lies in the input; sides NaN where they are not known;
     - `ignored`: float32 (G, 4), edges in input pixels of what does not count, also of objects
       whose centre lies outside the input;
+    - `points`: float32 (M, K, 2), input pixels, of the same objects, NaN where not labelled; left
+      and right change places where the image was mirrored;
+    - `visibility`: uint8 (M, K);
     - `matrix`: float64 (2, 3), image pixels to input pixels;
     - `index`: the scene's place in the list.
 
@@ -176,6 +189,8 @@ class SceneDataset(Dataset[dict[str, Any]]):
         size: (W, H) of the input; images fill it as far as their shape allows.
         tile: side of the square parts, in image pixels, that are looked at; 0: whole images.
             Training takes parts at random, of two of three about an object.
+        skeleton: of the points: images are not mirrored where it does not say which of them change
+            places. None: `points` and `visibility` are left out, as of a finder.
         grey, augmentation, seed, cache, cache_limit: as of `KeypointDataset`.
     """
 
@@ -185,6 +200,7 @@ class SceneDataset(Dataset[dict[str, Any]]):
         size: tuple[int, int],
         *,
         tile: int = 0,
+        skeleton: Skeleton | None = None,
         grey: bool = False,
         augmentation: Augmentation | None = None,
         seed: int = 0,
@@ -192,6 +208,9 @@ class SceneDataset(Dataset[dict[str, Any]]):
         cache_limit: int = 2**62,
     ) -> None:
         self.scenes, self.tile, self.grey, self.seed = list(scenes), tile, grey, seed
+        self.skeleton = skeleton
+        if augmentation is not None and skeleton is not None and skeleton.unpaired:
+            augmentation = augmentation.model_copy(update={"flip": 0.0})
         self.augmentation = augmentation
         self._photometric = None if augmentation is None else Photometric(augmentation)
         self.framing = Framing(size)
@@ -233,46 +252,64 @@ class SceneDataset(Dataset[dict[str, Any]]):
         scene = self.scenes[index]
         rng = np.random.default_rng([self.seed, epoch, index])
         crop = self._crop(index)
-        matrix = self._plain(rng, scene, crop.size)
+        matrix, flipped = self._plain(rng, scene, crop.size), False
         if self.augmentation is not None:
-            change, _ = random_affine(rng, self.augmentation, self.framing.size)
+            change, flipped = random_affine(rng, self.augmentation, self.framing.size)
             matrix = co.compose(matrix, change)
         from_crop = co.compose(co.invert(crop.matrix), matrix)
         small, to_small = shrink(crop.image, shrink_factor(from_crop))
         pixels = warp(small, co.compose(co.invert(to_small), from_crop), self.framing.size)
         if self._photometric is not None:
             pixels = self._photometric(pixels, rng)
-        boxes, ignored = objects_seen(scene, matrix, self.framing.size)
-        return {
+        boxes, ignored, seen = objects_seen(scene, matrix, self.framing.size)
+        item = {
             "image": to_tensor(pixels, self.grey),
             "boxes": torch.from_numpy(boxes.astype(np.float32)),
             "ignored": torch.from_numpy(ignored.astype(np.float32)),
             "matrix": torch.from_numpy(matrix),
             "index": index,
         }
+        if self.skeleton is not None:
+            order = self.skeleton.flip if flipped else slice(None)
+            visibility = scene.visibility[seen][:, order]
+            points = co.apply(matrix, scene.keypoints[seen].reshape(-1, 2).astype(np.float64))
+            points = points.reshape(*visibility.shape, 2)[:, order]
+            points = np.where(visibility[..., None] > Visibility.NOT_LABELLED, points, np.nan)
+            item["points"] = torch.from_numpy(points.astype(np.float32))
+            item["visibility"] = torch.from_numpy(visibility.copy())
+        return item
 
 
-def objects_seen(scene: Scene, matrix: co.Matrix, size: tuple[int, int]) -> tuple[Array, Array]:
-    """A scene's objects in an input of (W, H), as `SceneDataset` gives `boxes` and `ignored`."""
+def objects_seen(
+    scene: Scene, matrix: co.Matrix, size: tuple[int, int]
+) -> tuple[Array, Array, npt.NDArray[np.int64]]:
+    """A scene's objects in an input of (W, H), as `SceneDataset` gives `boxes` and `ignored`, and
+    which of the scene's objects the boxes are of."""
+    seen: list[int] = []
     boxes: list[Array] = []
     ignored = [_bounds(matrix, box) for box in scene.ignored]
-    for box, points in zip(scene.boxes, scene.points):
+    for i, (box, points) in enumerate(zip(scene.boxes, scene.points)):
         moved = _moved(matrix, box, points)
         if co.inside(moved[:2], *size):
             boxes.append(moved)
+            seen.append(i)
         elif np.isfinite(moved).all():
             ignored.append(np.concatenate([moved[:2] - moved[2:] / 2, moved[:2] + moved[2:] / 2]))
-    return np.array(boxes).reshape(-1, 4), np.array(ignored).reshape(-1, 4)
+    places = np.array(seen, np.int64)
+    return np.array(boxes).reshape(-1, 4), np.array(ignored).reshape(-1, 4), places
 
 
 def together(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """A batch of items of `SceneDataset`; `boxes` and `ignored` are filled up with NaN."""
+    """A batch of items of `SceneDataset`; `boxes`, `ignored` and `points` are filled up
+    with NaN, `visibility` with 0."""
     batch: dict[str, Any] = {
         "image": torch.stack([item["image"] for item in items]),
         "matrix": torch.stack([item["matrix"] for item in items]),
         "index": torch.tensor([item["index"] for item in items]),
     }
-    for name in ("boxes", "ignored"):
-        lists = [item[name] for item in items]
-        batch[name] = torch.nn.utils.rnn.pad_sequence(lists, True, float("nan"))
+    for name in ("boxes", "ignored", "points", "visibility"):
+        if name in items[0]:
+            lists = [item[name] for item in items]
+            fill = 0.0 if name == "visibility" else float("nan")
+            batch[name] = torch.nn.utils.rnn.pad_sequence(lists, True, fill)
     return batch

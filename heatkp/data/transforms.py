@@ -37,6 +37,7 @@ class Framing:
         box_shift: then it is moved by these fractions of the box's width and height.
         keep_aspect: widen the region to the input's shape rather than stretch it.
         inside: cut the region at the image's edges; not with `keep_aspect`.
+        objects: the whole image is seen, and boxes say which of its objects are meant.
     """
 
     size: tuple[int, int]
@@ -44,6 +45,7 @@ class Framing:
     keep_aspect: bool = True
     box_shift: tuple[float, float] = (0.0, 0.0)
     inside: bool = False
+    objects: bool = False
 
     @classmethod
     def of(cls, data: Data) -> Framing:
@@ -54,7 +56,13 @@ class Framing:
             data.keep_aspect,
             (data.box_shift[0], data.box_shift[1]),
             data.box_inside,
+            data.crop == "objects",
         )
+
+    @property
+    def takes_boxes(self) -> bool:
+        """Whether what is found depends on a box: as the region that is seen, or as the object."""
+        return self.box_scale is not None or self.objects
 
     def region(self, image_size: tuple[int, int], box: npt.ArrayLike | None) -> npt.NDArray[Any]:
         """The region (x0, y0, x1, y1) of an image of the given (W, H), in its pixels.

@@ -31,6 +31,22 @@ LOSS = 0.8
 """Refined points whose mean score falls below this fraction of the first one's are not taken."""
 
 
+class FoundPoints(NamedTuple):
+    """Points of an object that were found together with its box.
+
+    Attributes:
+        points: float64 (K, 2), image pixels.
+        scores: float64 (K,).
+        covariance: float64 (K, 2, 2), squared image pixels, or None.
+        network: what found them.
+    """
+
+    points: Array
+    scores: Array
+    covariance: Array | None
+    network: Any
+
+
 class Region(NamedTuple):
     """What is to be looked at.
 
@@ -39,12 +55,14 @@ class Region(NamedTuple):
         box: edges (x0, y0, x1, y1) of an object in it, or None for the whole image.
         name: what errors call the image.
         others: (N, 4), boxes of other objects in it: a second look stays away from them.
+        found: points that were found with the box, where there are.
     """
 
     image: Image
     box: Array | None = None
     name: str = "image"
     others: Array | None = None
+    found: FoundPoints | None = None
 
 
 @dataclass(frozen=True)

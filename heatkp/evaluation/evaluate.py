@@ -10,7 +10,7 @@ from torch import nn
 
 from heatkp.data.boxes import BoxStyle
 from heatkp.data.dataset import KeypointDataset
-from heatkp.engine import Backend, Engine, TorchBackend
+from heatkp.engine import Backend, TorchBackend, make_engine
 from heatkp.evaluation.metrics import Errors, Metric, all_metrics, labelled_boxes
 from heatkp.models import KeypointModel
 
@@ -43,7 +43,7 @@ def predict_dataset(
         SettingsError: as `Engine.check` does.
     """
     backend = TorchBackend(model) if isinstance(model, nn.Module) else model
-    engine = Engine.for_dataset(backend, dataset, box_style)
+    engine = make_engine(backend, dataset.skeleton, dataset.framing, dataset.grey, box_style)
     found, matrices = [], []
     for estimate in engine.over(dataset, batch_size, passes, flip_test):
         found.append(estimate.points)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from heatkp.data.dataset import KeypointDataset
 from heatkp.data.samples import Sample
 from heatkp.data.transforms import Framing
-from heatkp.engine import Engine, TorchBackend
+from heatkp.engine import TorchBackend, make_engine
 from heatkp.errors import DataError
 from heatkp.evaluation.intervals import bootstrap_mean
 from heatkp.evaluation.metrics import (
@@ -120,9 +120,9 @@ def predict_fold(
     data = loaded.settings.data
     dataset = KeypointDataset(samples, loaded.skeleton, Framing.of(data), grey=data.grey)
     found = []
-    for estimate in Engine.for_dataset(TorchBackend(loaded.model), dataset).over(
-        dataset, batch_size
-    ):
+    for estimate in make_engine(
+        TorchBackend(loaded.model), dataset.skeleton, dataset.framing, data.grey
+    ).over(dataset, batch_size):
         found.append(estimate)
         progress(sum(map(len, found)))
     spreads = [e.covariance for e in found if e.covariance is not None]

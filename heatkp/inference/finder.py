@@ -9,29 +9,30 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from heatkp import coordinates as co
-from heatkp.data.dataset import to_tensor
 from heatkp.data.samples import Image
-from heatkp.data.transforms import Framing, shrink, shrink_factor, warp
+from heatkp.engine import FoundPoints
+from heatkp.engine.whole import WholeInput, at_once, in_image, run_whole
 from heatkp.errors import SettingsError
 from heatkp.inference import detectors
 from heatkp.inference.detectors import DETECTORS, Detection, Detector, suppress
+from heatkp.inference.detectors._base import Boxes
 from heatkp.inference.tiles import SMALLEST, find_in_tiles
+from heatkp.models.grouped import GroupedModel
 from heatkp.runs import LoadedFinder, load_finder
-
-BATCH = 8
-"""Images that the network sees at once."""
 
 
 class Finder:
-    """Finds objects with a network that was trained for it (`heatkp train --task finder`).
+    """Finds objects with a network that was trained for it (`heatkp train --task finder`, or
+    `--head grouped`, which finds their points in the same look).
 
     It is a detector: called with an image, it gives `Detection`s, the surest first, whose scores
     are in [0, 1]. Boxes may reach outside the image.
 
     Args:
-        run: the run, its `finder.safetensors`, or what `load_finder` gives.
+        run: the run, its weights, or what `load_finder` gives.
         device: as `load_model` takes it, for a run.
         min_score: objects of a lower score are left out. None: from which on the finder was best
             on its validation images.
@@ -99,41 +100,46 @@ class Finder:
             shapes.setdefault(image.shape, []).append(i)
         found: dict[int, list[Detection]] = {}
         for places in shapes.values():
-            for start in range(0, len(places), BATCH):
-                part = places[start : start + BATCH]
+            whole = WholeInput.of(images[places[0]].shape, self.longest, self.model.multiple)
+            count = at_once(self.model, whole)
+            for start in range(0, len(places), count):
+                part = places[start : start + count]
                 found.update(zip(part, self._alike([images[i] for i in part])))
         return [found[i] for i in range(len(images))]
 
     def _alike(self, images: Sequence[Image]) -> list[list[Detection]]:
         """Images of one shape, as one batch."""
-        height, width = images[0].shape[:2]
-        scale, step = self.longest / max(width, height), self.model.multiple
-        size = tuple(max(step, -(-round(n * scale) // step) * step) for n in (width, height))
-        framing = Framing((size[0], size[1]))
-        # Not larger than it was trained on, where a side is rounded up.
-        middle = co.image_box(width, height)
-        half = np.asarray(size) / scale / 2
-        centre = (middle[:2] + middle[2:]) / 2
-        matrix = co.box_to_frame(np.concatenate([centre - half, centre + half]), *framing.size)
-        inputs = []
-        for image in images:
-            small, to_small = shrink(image, shrink_factor(matrix))
-            seen = warp(small, co.compose(co.invert(to_small), matrix), framing.size)
-            inputs.append(to_tensor(seen, self.grey))
-        device = next(self.model.parameters()).device
+        whole = WholeInput.of(images[0].shape, self.longest, self.model.multiple)
+        inputs = torch.stack([whole.input_of(image, self.grey) for image in images])
+        back, detections = whole.back(), []
         with torch.inference_mode():
-            batch = torch.stack(inputs).to(device).contiguous(memory_format=torch.channels_last)
-            boxes, scores = self.model.find(self.model(batch), self.most)
-        return [
-            self._kept(b, s, co.invert(matrix))
-            for b, s in zip(boxes.cpu().double().numpy(), scores.cpu().double().numpy())
-        ]
+            output = run_whole(self.model, inputs)
+            found, sure = self.model.find(output, self.most)
+            for i, (boxes, scores) in enumerate(zip(found, sure)):
+                kept, edges = self._kept(boxes, scores, back)
+                points = self._points(output, i, boxes, kept, back)
+                detections.append(
+                    [Detection(edges[n], float(scores[n]), own) for n, own in zip(kept, points)]
+                )
+        return detections
 
-    def _kept(self, boxes: Any, scores: Any, back: co.Matrix) -> list[Detection]:
-        good = (scores >= self.min_score) & np.isfinite(boxes).all(1)
-        boxes, scores = boxes[good], scores[good]
+    def _kept(self, found: Tensor, sure: Tensor, back: co.Matrix) -> tuple[list[int], Boxes]:
+        """Which of an input's boxes count, the surest first, and all of them in image pixels."""
+        boxes, scores = (v.cpu().double().numpy() for v in (found, sure))
+        good = np.flatnonzero((scores >= self.min_score) & np.isfinite(boxes).all(1))
         edges = co.apply(back, boxes.reshape(-1, 2)).reshape(-1, 4)  # no rotation, so edges stay
-        return [Detection(edges[i], float(scores[i])) for i in suppress(edges, scores, self.nms)]
+        return [int(good[i]) for i in suppress(edges[good], scores[good], self.nms)], edges
+
+    def _points(
+        self, output: Tensor, place: int, boxes: Tensor, kept: list[int], back: co.Matrix
+    ) -> list[FoundPoints | None]:
+        """The points of an input's objects, where the network finds them, too."""
+        if not isinstance(self.model, GroupedModel) or not kept:
+            return [None] * len(kept)
+        image = torch.full((len(kept),), place, device=output.device)
+        points, scores, spread = in_image(self.model.points_of(output, image, boxes[kept]), back)
+        spreads = [None] * len(kept) if spread is None else list(spread)
+        return [FoundPoints(p, s, c, self.model) for p, s, c in zip(points, scores, spreads)]
 
 
 def open_detector(name: str, device: str = "auto") -> Detector:

@@ -16,7 +16,7 @@ from heatkp.data.boxes import BoxStyle, box_error
 from heatkp.data.images import ImageOptions
 from heatkp.data.inputs import ImageLike, images_of, is_image
 from heatkp.data.transforms import Framing
-from heatkp.engine import Engine, Estimate
+from heatkp.engine import Engine, Estimate, SceneEngine, make_engine
 from heatkp.errors import DataError, SettingsError
 from heatkp.export import open_runtime
 from heatkp.inference.alike import without_alike
@@ -28,7 +28,7 @@ from heatkp.inference.regions import SEARCHED, Task, edges_of, searched, tasks_o
 from heatkp.inference.sharing import Sharing
 from heatkp.inference.sources import images_in
 from heatkp.models import KeypointModel
-from heatkp.runs import Loaded, finder_path, loaded_model
+from heatkp.runs import Loaded, finder_path, grouped_finder, loaded_model
 from heatkp.skeletons import SKELETONS, Skeleton
 
 Boxes = str | npt.ArrayLike | Sequence[npt.ArrayLike | None] | None
@@ -88,9 +88,11 @@ class Predictor(Sharing):
         self.loaded, self.settings, self.skeleton = loaded, loaded.settings, loaded.skeleton
         self.detector = detector
         shown = self.settings.data
-        self.engine = Engine(
-            loaded.runner, loaded.skeleton, Framing.of(shown), shown.grey, loaded.box_style
+        self.engine: Engine = make_engine(
+            loaded.runner, loaded.skeleton, shown, shown.grey, loaded.box_style
         )
+        if isinstance(self.engine, SceneEngine) and detector == "auto":
+            self.detector = Finder(grouped_finder(loaded))
 
     def __repr__(self) -> str:
         width, height = self.framing.size
@@ -120,7 +122,7 @@ class Predictor(Sharing):
         """Whether objects are looked for where no boxes are given: by a model that was trained on
         crops of boxes, with a detector, which is the run's own finder where it has one, or that
         of faces for a model of face points."""
-        if self.framing.box_scale is None:
+        if not self.framing.takes_boxes:
             return False
         layout = re.split(r"[-\[]", self.skeleton.name)[0]  # without the choice of points
         return self.detector != "auto" or layout in SKELETONS
@@ -306,7 +308,12 @@ class Predictor(Sharing):
             raise SettingsError(
                 f"boxes {boxes!r} is none of: objects, faces, image, an array of edges"
             )
-        if boxes in SEARCHED and self.framing.box_scale is None:
+        if boxes == "image" and isinstance(self.engine, SceneEngine):
+            raise SettingsError(
+                "head grouped finds the objects in whole images: leave out boxes='image', or give "
+                "the edges of the objects that are meant; the surest alone is max_objects 1"
+            )
+        if boxes in SEARCHED and not self.framing.takes_boxes:
             raise SettingsError(
                 f"this model was trained on whole images and cannot look at single {boxes} in "
                 f"them: leave out boxes={boxes!r}, or train with data.crop=box"

@@ -52,7 +52,8 @@ class Task:
     @property
     def region(self) -> Region:
         """As the engine takes it."""
-        return Region(self.image, self.box, f"image {self.index}", self.others)
+        known = None if self.found is None else self.found.points
+        return Region(self.image, self.box, f"image {self.index}", self.others, known)
 
 
 def tasks_of(

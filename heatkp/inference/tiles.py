@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from heatkp.data.samples import Image
+from heatkp.engine import FoundPoints
+from heatkp.engine.tiling import nearest, starts
 from heatkp.inference.detectors import Detection, Detector, suppress
 
-OVERLAP = 0.25
-"""What neighbouring tiles share, as a fraction of their side."""
 EDGE = 0.01
 """A box that ends so near to an edge of a tile, as a fraction of its side, may be cut."""
 NMS = 0.5
@@ -18,18 +18,6 @@ SMALLEST = 16
 """Side of a tile in pixels."""
 
 Find = Callable[[Sequence[Image]], list[list[Detection]]]
-
-
-def starts(length: int, tile: int) -> list[int]:
-    """Where tiles begin along a side of an image, evenly, the last one at its end.
-
-    >>> starts(100, 100), starts(250, 100)
-    ([0], [0, 75, 150])
-    """
-    if length <= tile:
-        return [0]
-    count = int(np.ceil((length - OVERLAP * tile) / ((1 - OVERLAP) * tile)))
-    return [round(v) for v in np.linspace(0, length - tile, max(count, 2))]
 
 
 def find_in_tiles(find: Find, image: Image, tile: int, nms: float = NMS) -> list[Detection]:
@@ -67,17 +55,21 @@ def find_in_tiles(find: Find, image: Image, tile: int, nms: float = NMS) -> list
                     _cut(low[1], high[1], y, size[1], height, tile),
                 ]
                 if whole and not any(cut):
-                    found.append(Detection(box, one.score))
+                    found.append(Detection(box, one.score, _moved(one.points, x, y)))
     boxes = np.array([one.box for one in found], np.float64).reshape(-1, 4)
     scores = np.array([one.score for one in found], np.float64)
     return [found[i] for i in suppress(boxes, scores, nms)]
 
 
+def _moved(points: FoundPoints | None, x: int, y: int) -> FoundPoints | None:
+    """Points of a tile in pixels of the image."""
+    return None if points is None else points._replace(points=points.points + [x, y])
+
+
 def _own(centre: float, start: int, all_starts: Sequence[int], tile: int) -> bool:
     """Whether a place is nearer to this tile's middle than to any other's; at the same distance
     the first one's."""
-    distance = [abs(centre + 0.5 - (s + tile / 2)) for s in all_starts]
-    return all_starts[int(np.argmin(distance))] == start
+    return nearest(centre, all_starts, tile) == start
 
 
 def _cut(low: float, high: float, start: int, side: int, length: int, tile: int) -> bool:

@@ -34,19 +34,44 @@ class Objects(NamedTuple):
     ignored: Tensor
 
 
-class _Start(nn.Module):
-    """What `DenseModel` asks of a head before training."""
+class CentreStart(nn.Module):
+    """What `DenseModel` asks of a head before training, for centre maps of objects with usual
+    sides (w, h), in input pixels."""
 
     name = "finder"
 
-    def __init__(self, side: tuple[float, float]) -> None:
+    def __init__(self, side: tuple[float, float], stride: int = STRIDE) -> None:
         super().__init__()
-        self._side = side
+        self._side, self._stride = side, stride
 
     def starting_bias(self, area: int) -> Tensor:
         logit = float(torch.logit(torch.tensor(PRIOR)))
-        sides = torch.tensor(self._side).clamp(min=1e-3) / STRIDE
+        sides = torch.tensor(self._side).clamp(min=1e-3) / self._stride
         return torch.tensor([logit, 0.0, 0.0, *sides.log().tolist()])
+
+
+def objects_loss(
+    maps: Tensor, objects: Objects, stride: int, place_weight: float, size_weight: float
+) -> Tensor:
+    """The loss of centre maps (B, 5, h, w) of a batch, per object: centres, places and sizes; 0 is
+    never reached, for the background's part has no end."""
+    given = objects.boxes.to(maps.device)
+    there = torch.isfinite(given[..., :2]).all(-1)
+    centres, sides = input_to_map(given[..., :2], stride), given[..., 2:] / stride
+    weights = there.to(given.dtype)
+    ignored = input_to_map(objects.ignored.to(maps.device), stride)
+    maps = maps.to(torch.float64 if maps.dtype == torch.float64 else torch.float32)
+    centre = centre_loss(maps[:, 0], centres, sides, weights, ignored).sum()
+    place, size = place_and_size_loss(maps[:, 1:], centres, sides, weights)
+    total = centre + place_weight * place.sum() + size_weight * size.sum()
+    return total / weights.sum().clamp(min=1.0)
+
+
+def found_boxes(maps: Tensor, most: int, stride: int) -> tuple[Tensor, Tensor]:
+    """Boxes (B, N, 4), edges in input pixels, and scores (B, N) in [0, 1], the surest first, of
+    centre maps (B, 5, h, w)."""
+    found = find_peaks(maps, most)
+    return map_to_input(found.boxes, stride), found.scores
 
 
 class FinderModel(nn.Module):
@@ -77,7 +102,7 @@ class FinderModel(nn.Module):
         super().__init__()
         self.place_weight, self.size_weight = finder.place_weight, finder.size_weight
         settings = model.model_copy(update={"stride": STRIDE, "layers": [], "loss_chunk": 0})
-        self.dense = DenseModel(settings, cast("Head", _Start(side)), FIELDS, size, channels)
+        self.dense = DenseModel(settings, cast("Head", CentreStart(side)), FIELDS, size, channels)
 
     @property
     def channels(self) -> int:
@@ -98,20 +123,9 @@ class FinderModel(nn.Module):
         return maps
 
     def loss(self, maps: Tensor, objects: Objects) -> Tensor:
-        """The loss of a batch, per object: centres, places and sizes; 0 is never reached, for the
-        background's part has no end."""
-        given = objects.boxes.to(maps.device)
-        there = torch.isfinite(given[..., :2]).all(-1)
-        centres, sides = input_to_map(given[..., :2], STRIDE), given[..., 2:] / STRIDE
-        weights = there.to(given.dtype)
-        ignored = input_to_map(objects.ignored.to(maps.device), STRIDE)
-        maps = maps.to(torch.float64 if maps.dtype == torch.float64 else torch.float32)
-        centre = centre_loss(maps[:, 0], centres, sides, weights, ignored).sum()
-        place, size = place_and_size_loss(maps[:, 1:], centres, sides, weights)
-        total = centre + self.place_weight * place.sum() + self.size_weight * size.sum()
-        return total / weights.sum().clamp(min=1.0)
+        """`objects_loss` of a batch."""
+        return objects_loss(maps, objects, STRIDE, self.place_weight, self.size_weight)
 
     def find(self, maps: Tensor, most: int) -> tuple[Tensor, Tensor]:
-        """Boxes (B, N, 4), edges in input pixels, and scores (B, N) in [0, 1], the surest first."""
-        found = find_peaks(maps, most)
-        return map_to_input(found.boxes, STRIDE), found.scores
+        """As `found_boxes`."""
+        return found_boxes(maps, most, STRIDE)

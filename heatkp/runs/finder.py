@@ -6,19 +6,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
 import heatkp
-from heatkp.config import Settings, parse_settings
+from heatkp.config import GROUPED, Settings, parse_settings
 from heatkp.data.samples import Sample, fingerprint
 from heatkp.errors import CheckpointError, SettingsError
 from heatkp.models.devices import choose_device
 from heatkp.models.finder import FinderModel
+from heatkp.models.grouped import GroupedModel
 from heatkp.runs.folder import FINDER
 from heatkp.runs.hub import fetch, is_hub_name, require_no_code
-from heatkp.runs.weights import fill, no_larger_than, read_description, read_weights
+from heatkp.runs.loaded import Loaded, load_run
+from heatkp.runs.weights import (
+    fill,
+    no_larger_than,
+    read_description,
+    read_weights,
+    weights_path,
+)
 
 LEAST = 0.3
 """Lowest score of an object where no validation image says which is best."""
@@ -37,7 +45,7 @@ class LoadedFinder:
             order, and of those that it was not, where known.
     """
 
-    model: FinderModel
+    model: FinderModel | GroupedModel
     settings: Settings
     size: tuple[int, int]
     min_score: float
@@ -105,15 +113,35 @@ def with_task(settings: Settings, finder: bool) -> Settings:
     return settings
 
 
+def is_grouped(path: str | PathLike[str]) -> bool:
+    """Whether it is a run, or a file of weights, of head `grouped`."""
+    try:
+        described = read_description(weights_path(path))
+    except CheckpointError:
+        return False
+    settings = described.get("settings")
+    head = settings.get("head") if isinstance(settings, dict) else None
+    return isinstance(head, dict) and head.get("name") == GROUPED
+
+
+def grouped_finder(loaded: Loaded) -> LoadedFinder:
+    """What finds the objects of a network of head `grouped`: itself."""
+    settings, model = loaded.settings, cast(GroupedModel, loaded.model)
+    least = settings.finder.min_score
+    return LoadedFinder(model, settings, model.size, LEAST if least is None else least)
+
+
 def load_finder(path: str | PathLike[str], device: str | torch.device = "cpu") -> LoadedFinder:
     """The finder of a run folder, or of a file of a finder's weights, on a device as
-    `choose_device` takes it.
+    `choose_device` takes it; a run of head `grouped` is its own.
 
     Raises `CheckpointError` where there is none, or it is damaged, and `SettingsError` for a
     device that is not there.
     """
     device = choose_device(device)
     file = finder_path(path)
+    if file is None and is_grouped(path):
+        return grouped_finder(load_run(path, device))
     if file is None:
         raise CheckpointError(
             f"{path} holds no finder ({FINDER}): train one with heatkp train --task finder"

@@ -28,7 +28,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from heatkp.errors import DivergedError
 from heatkp.files import replacing, write_text
 from heatkp.runs import save_weights
-from heatkp.training.module import KeypointModule
+from heatkp.training.module import KeypointModule, TrainingModule
 
 COLUMNS = ("epoch", "train_loss", "val_loss", "val_mae", "val_mse", "lr", "seconds", "data_wait")
 
@@ -127,7 +127,7 @@ class Stretched(Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self._before == trainer.max_epochs:
             return
-        assert isinstance(pl_module, KeypointModule)
+        assert isinstance(pl_module, TrainingModule)
         optimiser = trainer.optimizers[0]
         ended = optimiser.param_groups[0]["lr"]
         for config in trainer.lr_scheduler_configs:

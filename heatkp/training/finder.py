@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from heatkp.data.samples import KeypointData
 from heatkp.data.scenes import Scene, split_scenes
 from heatkp.evaluation.found_boxes import Matched, match, measure_found
 from heatkp.files import write_text
+from heatkp.inference.detectors import Detection
 from heatkp.inference.finder import Finder
 from heatkp.models.encoders import input_statistics
 from heatkp.models.finder import FinderModel
@@ -28,9 +29,11 @@ from heatkp.training.callbacks import (
     DataWait,
     LastCheckpoint,
     StopEarly,
+    Stretched,
     moving_average,
 )
 from heatkp.training.finder_module import (
+    COLUMNS,
     LOWEST,
     FinderData,
     FinderModule,
@@ -45,6 +48,15 @@ ALIKE = 1.1
 """Images whose width over height differ by no more than this factor are of one shape."""
 STEP = 32
 """Inputs' sides are multiples of it."""
+
+
+class Files(NamedTuple):
+    """Where in a run's folder weights, a row for each epoch, and the last checkpoint go."""
+
+    weights: str = runs.FINDER
+    history: str = runs.FINDER_HISTORY
+    last: str = runs.FINDER_LAST
+    columns: tuple[str, ...] = COLUMNS
 
 
 @dataclass
@@ -103,7 +115,26 @@ def input_size(scenes: Sequence[Scene], settings: Settings) -> tuple[int, int]:
     return (longest, other) if ratio > 1 else (other, longest)
 
 
-def _usual_side(data: FinderData) -> tuple[float, float]:
+def read_images(
+    name: str, data: FinderData, train: Sequence[Scene], val: Sequence[Scene], console: Console
+) -> None:
+    """Read the images, with a bar where that takes a while, and say what was found."""
+    with Progress(console=console, transient=True) as bar:
+        task = bar.add_task("reading images", visible=False)
+        data.preload(
+            lambda done, total: bar.update(task, completed=done, total=total, visible=True)
+        )
+    for note in data.notes:
+        console.print(f"  {note}", highlight=False, style="dim", soft_wrap=True)
+    objects = [sum(len(s.boxes) for s in part) for part in (train, val)]
+    shown = f"{name}: {len(train)} training images with {objects[0]} objects"
+    if data.settings.data.validates:
+        shown += f", {len(val)} validation images with {objects[1]}"
+    width, height = data.train_set.framing.size
+    console.print(f"{shown}; input {width}x{height}", highlight=False, soft_wrap=True)
+
+
+def usual_side(data: FinderData) -> tuple[float, float]:
     """The geometric mean of the objects' width and height in input pixels, over some images."""
     dataset = data.train_set
     places = np.unique(np.linspace(0, len(dataset) - 1, 40).round().astype(int))
@@ -136,24 +167,13 @@ def prepare(
     train, val = split_scenes(loaded, own.data.train_limit > 0)
     size = input_size(train, own)
     data = FinderData(own, size, train, val if own.data.validates else [])
-    with Progress(console=console, transient=True) as bar:
-        task = bar.add_task("reading images", visible=False)
-        data.preload(
-            lambda done, total: bar.update(task, completed=done, total=total, visible=True)
-        )
-    for note in data.notes:
-        console.print(f"  {note}", highlight=False, style="dim", soft_wrap=True)
-    objects = [sum(len(s.boxes) for s in part) for part in (train, val)]
-    shown = f"finder: {len(train)} training images with {objects[0]} objects"
-    if own.data.validates:
-        shown += f", {len(val)} validation images with {objects[1]}"
-    console.print(f"{shown}; input {size[0]}x{size[1]}", highlight=False, soft_wrap=True)
+    read_images("finder", data, train, val, console)
     torch.manual_seed(own.trainer.seed)
     blank = own.model.model_copy(deep=True)
     if begun:
         blank.encoder_weights = "none"
     channels = 1 if own.data.grey else 3
-    side = _usual_side(data)
+    side = usual_side(data)
     model = FinderModel(blank, own.finder, size, channels, side)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     images = ([s.image for s in train], [s.image for s in val])
@@ -161,7 +181,7 @@ def prepare(
     return PreparedFinder(own, data, FinderModule(model, own, description), train, val)
 
 
-def _period(settings: Settings) -> int:
+def period(settings: Settings) -> int:
     """Epochs from one validation to the next, of which the last one is."""
     period = settings.trainer.validate_every
     return period if settings.trainer.epochs % period == 0 else 1
@@ -173,26 +193,34 @@ def fit(
     console: Console,
     resume: Path | None = None,
     callbacks: Sequence[Callback] = (),
+    files: Files = Files(),  # noqa: B008  # which nothing changes
+    loggers: Any = False,
+    further: bool = False,
 ) -> None:
-    """Train in a run folder, from the beginning or from a checkpoint of the last epoch."""
+    """Train in a run folder, from the beginning or from a checkpoint of the last epoch.
+
+    `loggers` are Lightning's; `further` trains on what had ended."""
     settings = prepared.settings
     validates = settings.data.validates and len(prepared.val) > 0
     wait = DataWait()
-    record = FinderRecord(run / runs.FINDER, run / runs.FINDER_HISTORY, wait)
+    record = FinderRecord(run / files.weights, run / files.history, wait, files.columns)
     own: list[Callback] = [record]
+    if resume is not None:
+        own.append(Stretched(console))
     if settings.trainer.ema:
         own.append(moving_average(settings.trainer.ema))
     if settings.trainer.early_stopping and validates:
-        own.append(StopEarly(settings.trainer.early_stopping, _period(settings)))
-    own += [wait, FinderProgress(console, wait), LastCheckpoint(run / runs.FINDER_LAST)]
+        own.append(StopEarly(settings.trainer.early_stopping, period(settings), further))
+    own += [wait, FinderProgress(console, wait), LastCheckpoint(run / files.last)]
     run_trainer(
         prepared.module,
         prepared.data,
         run,
         [*own, *callbacks],
-        validate_every=_period(settings),
+        validate_every=period(settings),
         validates=validates,
         resume=resume,
+        loggers=loggers,
     )
 
 
@@ -212,29 +240,34 @@ def finish(prepared: PreparedFinder, run: Path) -> dict[str, Any]:
     else:
         finder = Finder(run, settings.trainer.device)
         every = finder.with_options(min_score=LOWEST)
-        matched = [_matched(every, scene) for scene in prepared.val]
-        found = measure_found(matched)
-        kept = [_from(one, finder.min_score) for one in matched]
-        hits, total = sum(int(m.right.sum()) for m in kept), sum(len(m.scores) for m in kept)
-        metrics = {
-            "split": "val",
-            "images": len(prepared.val),
-            "objects": found.objects,
-            "ap50": found.average_precision,
-            "min_score": finder.min_score,
-            "precision": hits / max(total, 1),
-            "recall": hits / max(found.objects, 1),
-            "missed": found.objects - hits,
-            "wrong": total - hits,
-            "counts_wrong": sum(len(m.scores) != m.objects for m in kept),
-        }
+        matched = [found_in(scene, every(scene.image.rgb())) for scene in prepared.val]
+        metrics = finding_metrics(matched, finder.min_score)
         draw_found(finder, prepared.val, run / "finder.png")
     write_text(run / runs.FINDER_METRICS, json_text(metrics, indent=1) + "\n")
     return metrics
 
 
-def _matched(finder: Finder, scene: Scene) -> Matched:
-    found = finder(scene.image.rgb())
+def finding_metrics(matched: Sequence[Matched], least: float) -> dict[str, Any]:
+    """Figures of what was found in validation images, from a score on."""
+    found = measure_found(matched)
+    kept = [_from(one, least) for one in matched]
+    hits, total = sum(int(m.right.sum()) for m in kept), sum(len(m.scores) for m in kept)
+    return {
+        "split": "val",
+        "images": len(matched),
+        "objects": found.objects,
+        "ap50": found.average_precision,
+        "min_score": least,
+        "precision": hits / max(total, 1),
+        "recall": hits / max(found.objects, 1),
+        "missed": found.objects - hits,
+        "wrong": total - hits,
+        "counts_wrong": sum(len(m.scores) != m.objects for m in kept),
+    }
+
+
+def found_in(scene: Scene, found: Sequence[Detection]) -> Matched:
+    """What was found in a scene beside its objects whose box is known."""
     boxes = np.array([one.box for one in found], np.float64).reshape(-1, 4)
     scores = np.array([one.score for one in found], np.float64)
     known = np.isfinite(scene.boxes).all(1)
@@ -245,4 +278,13 @@ def _from(matched: Matched, least: float) -> Matched:
     sure = matched.scores >= least
     return matched._replace(
         scores=matched.scores[sure], right=matched.right[sure], which=matched.which[sure]
+    )
+
+
+def finding_line(name: str, metrics: Mapping[str, Any]) -> str:
+    """`finding_metrics` in a line; `name` is what finds."""
+    return (
+        f"{name}: found {metrics['recall']:.1%} of {metrics['objects']} objects in "
+        f"{metrics['images']} validation images, {metrics['wrong']} boxes are none "
+        f"(IoU 0.5; AP50 {metrics['ap50']:.3f}, score from {metrics['min_score']:.2f})"
     )

@@ -20,7 +20,9 @@ from heatkp.errors import DivergedError
 from heatkp.evaluation.found_boxes import Found, Matched, match, measure_found
 from heatkp.inference.detectors import suppress
 from heatkp.models.finder import FinderModel, Objects
+from heatkp.models.grouped import GroupedModel
 from heatkp.runs import save_weights
+from heatkp.skeletons import Skeleton
 from heatkp.training.callbacks import DataWait, ProgressLine, write_rows
 from heatkp.training.module import TrainingModule
 
@@ -39,10 +41,16 @@ class FinderData(TrainingData[SceneDataset]):
         settings: of the run, as resolved for the finder.
         size: (W, H) of the inputs in pixels.
         train, val: the images.
+        skeleton: of the points, where those of all objects are learnt, too.
     """
 
     def __init__(
-        self, settings: Settings, size: tuple[int, int], train: list[Scene], val: list[Scene]
+        self,
+        settings: Settings,
+        size: tuple[int, int],
+        train: list[Scene],
+        val: list[Scene],
+        skeleton: Skeleton | None = None,
     ) -> None:
         super().__init__(settings, collate=together)
         data, trainer = settings.data, settings.trainer
@@ -52,6 +60,7 @@ class FinderData(TrainingData[SceneDataset]):
                 scenes,
                 size,
                 tile=settings.finder.tile,
+                skeleton=skeleton,
                 grey=data.grey,
                 augmentation=settings.augmentation if augmented else None,
                 seed=trainer.seed,
@@ -66,11 +75,23 @@ class FinderData(TrainingData[SceneDataset]):
 
 
 class FinderModule(TrainingModule):
-    """Trains a `FinderModel`; validation matches boxes at an intersection over union of 0.5."""
+    """Trains a `FinderModel`; validation matches boxes at an intersection over union of 0.5.
 
-    model: FinderModel
+    Attributes:
+        name: what is trained, for people.
+        parts: of a batch, what the network is trained with.
+    """
 
-    def __init__(self, model: FinderModel, settings: Settings, description: dict[str, Any]) -> None:
+    name = "finder"
+    model: FinderModel | GroupedModel
+    parts: tuple[str, ...] = ("image", "boxes", "ignored", "index")
+
+    def __init__(
+        self,
+        model: FinderModel | GroupedModel,
+        settings: Settings,
+        description: dict[str, Any],
+    ) -> None:
         super().__init__(model, settings, description)
         self._val_losses: list[float] = []
         self._matched: list[Matched] = []
@@ -92,19 +113,23 @@ class FinderModule(TrainingModule):
     def on_before_batch_transfer(
         self, batch: dict[str, Any], dataloader_idx: int
     ) -> dict[str, Any]:
-        return {k: batch[k] for k in ("image", "boxes", "ignored", "index")}
+        return {k: batch[k] for k in self.parts}
+
+    def loss(self, maps: Tensor, batch: dict[str, Tensor]) -> Tensor:
+        """The loss of a batch."""
+        assert isinstance(self.model, FinderModel)
+        return self.model.loss(maps, Objects(batch["boxes"], batch["ignored"]))
 
     def training_step(self, batch: dict[str, Tensor], _: int) -> Tensor:
-        maps = self.model(batch["image"])
-        return self.counted(self.model.loss(maps, Objects(batch["boxes"], batch["ignored"])))
+        return self.counted(self.loss(self.model(batch["image"]), batch))
 
     def on_validation_epoch_start(self) -> None:
         self._val_losses, self._matched, self._found = [], [], None
 
     def validation_step(self, batch: dict[str, Tensor], _: int) -> None:
         maps = self.model(batch["image"])
-        loss = self.model.loss(maps, Objects(batch["boxes"], batch["ignored"]))
-        self._val_losses.append(float(loss))
+        self._val_losses.append(float(self.loss(maps, batch)))
+        self.validated(maps, batch)
         boxes, scores = self.model.find(maps, self.settings.finder.max_objects)
         labelled = batch["boxes"].cpu().double().numpy()
         ignored = batch["ignored"].cpu().double().numpy()
@@ -114,10 +139,24 @@ class FinderModule(TrainingModule):
                 matched_in(found, sure, labelled[i], ignored[i], self.settings.finder.nms)
             )
 
+    def validated(self, maps: Tensor, batch: dict[str, Tensor]) -> None:
+        """Told of each batch of a validation."""
+
     def on_validation_epoch_end(self) -> None:
         assert self.found is not None
         # As an error, which early stopping watches.
-        self.log_dict({"val_f1": self.found.f1, "val_mae": 1.0 - self.found.f1})
+        self.log_dict({"val_f1": self.found.f1, "val_mae": 1.0 - self.quality})
+
+    @property
+    def quality(self) -> float:
+        """What the best epoch has most of, in [0, 1]: F1 of the last validation."""
+        return 0.0 if self.found is None else self.found.f1
+
+    def shown(self) -> list[str]:
+        """Figures of the last validation for a line of progress."""
+        if self.found is None:
+            return []
+        return [f"recall {self.found.recall:.3f}, precision {self.found.precision:.3f}"]
 
     def totals(self) -> dict[str, float]:
         """Figures of the last validation."""
@@ -160,9 +199,12 @@ class FinderRecord(Callback):
     Must come before the moving average in the list of callbacks, as `BestWeights` must.
     """
 
-    def __init__(self, weights: Path, history: Path, wait: DataWait) -> None:
+    def __init__(
+        self, weights: Path, history: Path, wait: DataWait, columns: tuple[str, ...] = COLUMNS
+    ) -> None:
         self.weights, self.history, self._wait = weights, history, wait
-        self.best = [-1.0, -1.0, -math.inf]  # F1, average precision, loss below zero
+        self.columns = columns
+        self.best = [-1.0, -1.0, -math.inf]  # quality, average precision, loss below zero
         self.rows: list[dict[str, Any]] = []
         self._started, self._validated = time.perf_counter(), False
 
@@ -181,7 +223,7 @@ class FinderRecord(Callback):
         self._validated = True
         found = pl_module.found
         loss = pl_module.totals()["val_loss"]
-        now = [found.f1, float(np.nan_to_num(found.average_precision)), -loss]
+        now = [pl_module.quality, float(np.nan_to_num(found.average_precision)), -loss]
         if now > self.best or not self.weights.exists():
             self.best = now
             save_weights(self.weights, pl_module.model, pl_module.describe())
@@ -191,7 +233,7 @@ class FinderRecord(Callback):
         loss = pl_module.train_loss or 0.0
         if not math.isfinite(loss):
             raise DivergedError(
-                f"training of the finder diverged: the loss is {loss} in epoch "
+                f"training of the {pl_module.name} diverged: the loss is {loss} in epoch "
                 f"{trainer.current_epoch + 1}; take a smaller finder.lr, or limit its steps with "
                 "optimiser.clip=1"
             )
@@ -203,7 +245,7 @@ class FinderRecord(Callback):
             "seconds": round(time.perf_counter() - self._started, 2),
             "data_wait": round(self._wait.share, 4),
         })  # fmt: skip
-        write_rows(self.history, COLUMNS, self.rows)
+        write_rows(self.history, self.columns, self.rows)
 
 
 class FinderProgress(ProgressLine):
@@ -211,11 +253,7 @@ class FinderProgress(ProgressLine):
 
     def _text(self, trainer: pl.Trainer, module: pl.LightningModule) -> str:
         assert isinstance(module, FinderModule)
-        parts = [f"finder: epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"]
+        parts = [f"{module.name}: epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"]
         if module.train_loss is not None:
             parts.append(f"loss {module.train_loss:.4g}")
-        if module.found is not None:
-            parts.append(
-                f"recall {module.found.recall:.3f}, precision {module.found.precision:.3f}"
-            )
-        return "  ".join(parts)
+        return "  ".join([*parts, *module.shown()])

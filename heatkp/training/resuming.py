@@ -71,7 +71,7 @@ def resume(
     if encoder is not None:
         settings.model.encoder = encoder
     finished = (run / runs.METRICS).is_file()
-    _require_epochs(run, settings, finished, changes)
+    require_epochs(run, settings, finished, changes)
     fit.validation_epochs(settings)
     with resumable(run):
         check_folder(run)
@@ -124,21 +124,21 @@ def _resume(
     with resumable(run):
         meeting.wait()  # until all have seen the folder as it was
         if mine.first:
-            _begin_again(prepared, run, changes, finished)
+            begin_again(run, changes, finished, prepared.settings.data.validates)
+            begin(prepared, run, settings=bool(changes))
         from_last = last if last.is_file() else None
         fit.fit(prepared, run, console, from_last, callbacks, finished, mine)
         return fit.finished(prepared, run, meeting)
 
 
-def _begin_again(prepared: Prepared, run: Path, changes: Mapping[str, Any], finished: bool) -> None:
-    """Write what a run that goes on holds before its first further epoch."""
+def begin_again(run: Path, changes: Mapping[str, Any], finished: bool, validates: bool) -> None:
+    """Put away what a finished run had, and note that it goes on with other settings."""
     if finished:  # until it ends again
         (run / runs.METRICS).unlink()
-        if not prepared.settings.data.validates:
+        if not validates:
             (run / runs.WEIGHTS).unlink(missing_ok=True)  # those of then, not of now
     if changes:
         _record(run)
-    begin(prepared, run, settings=bool(changes))
 
 
 def require_changes(run: Path, changes: Mapping[str, Any]) -> None:
@@ -151,7 +151,7 @@ def require_changes(run: Path, changes: Mapping[str, Any]) -> None:
         )
 
 
-def _require_epochs(
+def require_epochs(
     run: Path, settings: Settings, finished: bool, changes: Mapping[str, Any]
 ) -> None:
     """Raises `CheckpointError` or `SettingsError` where no epoch is left to train."""

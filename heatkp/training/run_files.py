@@ -46,7 +46,7 @@ def finish(prepared: Prepared, run: Path) -> dict[str, Any]:
     settings, skeleton = prepared.settings, prepared.data.data.skeleton
     if not settings.data.validates:
         return _finish_unmeasured(prepared, run)
-    best = runs.load_run(run, settings.trainer.device, _own_encoder(settings))
+    best = runs.load_run(run, settings.trainer.device, own_encoder(settings))
     errors = predict_dataset(best.model, prepared.data.val_set, settings.trainer.batch_size)
     metrics = summarise(errors, skeleton)
     metrics["split"] = "val"
@@ -67,7 +67,7 @@ def _objects(prepared: Prepared, best: runs.Loaded, run: Path) -> dict[str, Any]
     return measure_objects(predictor, samples, batch_size=trainer.batch_size).figures
 
 
-def _own_encoder(settings: Settings) -> Any:
+def own_encoder(settings: Settings) -> Any:
     """The module that settings hold; None where they name one."""
     return None if isinstance(settings.model.encoder, str) else settings.model.encoder
 
@@ -78,7 +78,7 @@ def _finish_unmeasured(prepared: Prepared, run: Path) -> dict[str, Any]:
     from heatkp.viz.run_figures import RunData, draw
 
     kept = prepared.settings
-    last = runs.load_run(run / runs.LAST, kept.trainer.device, _own_encoder(kept))
+    last = runs.load_run(run / runs.LAST, kept.trainer.device, own_encoder(kept))
     description = runs.read_weights(run / runs.LAST)[1]
     runs.save_weights(run / runs.WEIGHTS, last.model, description)
     every = prepared.data.shown()

@@ -11,12 +11,12 @@ from lightning.pytorch.callbacks import Callback
 from rich.console import Console
 
 from heatkp import runs
-from heatkp.config import Settings, parse_settings, put, read_yaml
+from heatkp.config import GROUPED, Settings, parse_settings, put, read_yaml
 from heatkp.data.loading import MemoryData
 from heatkp.errors import CheckpointError, SettingsError, StorageError
 from heatkp.files import write_text
 from heatkp.text import json_text
-from heatkp.training import finder, fit, resuming
+from heatkp.training import finder, fit, grouped, resuming
 from heatkp.training.processes import devices_of, place
 from heatkp.training.run_files import begin, finish
 from heatkp.training.storage import resumable
@@ -35,6 +35,9 @@ def train(
     Raises `SettingsError`, `DataError` or `CheckpointError` before anything is written.
     """
     task = settings.trainer.task
+    if task == "points" and settings.head.grouped:
+        grouped.require_one_device(settings)
+        return grouped.train(settings, out, console, callbacks, given)
     if task == "points":
         return fit.train(settings, out, console, callbacks, given)
     _require_one_device(settings)
@@ -96,7 +99,10 @@ def resume(
     A finished finder is not trained further: `changes` are those of the points' training.
     """
     settings = _settings(run, changes or {}, encoder)
-    if settings is None or settings.trainer.task == "points":
+    if settings is not None and settings.trainer.task == "points":
+        grouped.require_one_device(settings)
+        return grouped.resume(run, console, changes or {}, given, encoder)
+    if settings is None:
         return resuming.resume(run, console, changes=changes, given=given, encoder=encoder)
     resuming.require_changes(run, changes or {})
     _require_one_device(settings)
@@ -124,11 +130,12 @@ def resume(
 
 
 def _settings(run: Path, changes: Mapping[str, Any], encoder: Any) -> Settings | None:
-    """The settings that a run goes on with; None for what `resuming.resume` is to refuse."""
+    """The settings that a run goes on with; None for what `resuming.resume` is to do, or refuse."""
     if not (run / runs.SETTINGS).is_file():
         return None
     values = read_yaml(run / runs.SETTINGS)
-    if values.get("trainer", {}).get("task", "points") == "points":
+    points = values.get("trainer", {}).get("task", "points") == "points"
+    if points and values.get("head", {}).get("name") != GROUPED:
         return None
     for key, value in changes.items():
         put(values, key, value)
@@ -154,11 +161,7 @@ def finder_line(metrics: Mapping[str, Any]) -> str:
     """A finder's figures in a line."""
     if metrics["split"] is None:
         return "finder: trained on all images; what it finds was not measured"
-    return (
-        f"finder: found {metrics['recall']:.1%} of {metrics['objects']} objects in "
-        f"{metrics['images']} validation images, {metrics['wrong']} boxes are none "
-        f"(IoU 0.5; AP50 {metrics['ap50']:.3f}, score from {metrics['min_score']:.2f})"
-    )
+    return finder.finding_line("finder", metrics)
 
 
 def require_points(settings: Settings, what: str) -> None:
@@ -167,3 +170,5 @@ def require_points(settings: Settings, what: str) -> None:
         raise SettingsError(
             f"{what} trains points, not trainer.task={settings.trainer.task}: leave one out"
         )
+    if settings.head.grouped:
+        raise SettingsError(f"{what} has no head grouped: choose another head, or leave it out")

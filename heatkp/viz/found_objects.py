@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +11,10 @@ from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
 
 from heatkp.data.scenes import Scene
+from heatkp.engine import FoundPoints
 from heatkp.inference.detectors import Detector
-from heatkp.viz.canvas import PREDICTED, TRUTH, cell_size, grid, save, show_image
+from heatkp.skeletons import Skeleton
+from heatkp.viz.canvas import PREDICTED, TRUTH, cell_size, grid, marker_size, save, show_image
 
 SHOWN, COLUMNS = 12, 4
 SCORED = 40
@@ -27,8 +29,11 @@ def _outline(axis: Axes, boxes: Iterable[npt.NDArray[np.float64]], colour: str) 
     )
 
 
-def draw_found(detector: Detector, scenes: list[Scene], path: Path) -> None:
-    """A PNG of some scenes, evenly taken: labelled boxes green, found ones pink with their score.
+def draw_found(
+    detector: Detector, scenes: list[Scene], path: Path, skeleton: Skeleton | None = None
+) -> None:
+    """A PNG of some scenes, evenly taken: labelled boxes green, found ones pink with their score;
+    with a skeleton also their points.
 
     Raises `OSError` where it cannot be written, `DataError` for an image that cannot be read.
     """
@@ -47,4 +52,17 @@ def draw_found(detector: Detector, scenes: list[Scene], path: Path) -> None:
             x, y = one.box[:2].tolist()
             axis.text(x, y, f"{one.score:.2f}", color=PREDICTED, fontsize=4, va="bottom",
                       clip_on=True, in_layout=False)  # fmt: skip
+        if skeleton is not None:
+            _points(axis, scenes[i], [one.points for one in found], marker_size(len(skeleton)))
+    if skeleton is not None:
+        figure.suptitle("Green labels, pink what was found, with its score", fontsize=8)
     save(figure, path)
+
+
+def _points(axis: Axes, scene: Scene, found: Sequence[FoundPoints | None], size: float) -> None:
+    """The labelled points of a scene, and those that were found."""
+    truth = scene.keypoints[scene.visibility > 0]
+    axis.scatter(*truth.T, s=0.5 * size, c=TRUTH, linewidths=0)
+    for one in found:
+        if one is not None:
+            axis.scatter(*one.points.T, s=0.35 * size, c=PREDICTED, linewidths=0)

@@ -98,7 +98,7 @@ def test_the_image_moves_with_its_boxes():
 def test_what_lies_outside_does_not_count():
     image = blank(64, 64)
     found = scenes_of([sample(image, box=(-30, 0, 20, 20)), sample(image, box=(10, 10, 30, 30))])
-    boxes, ignored = objects_seen(found[0], SceneDataset(found, (64, 64)).framing.matrix((64, 64)),
+    boxes, ignored, _ = objects_seen(found[0], SceneDataset(found, (64, 64)).framing.matrix((64, 64)),
                                   (64, 64))  # fmt: skip
     assert np.allclose(boxes, [[20, 20, 20, 20]]) and np.allclose(ignored, [[-30, 0, 20, 20]])
 

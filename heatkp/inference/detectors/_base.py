@@ -12,6 +12,7 @@ import numpy.typing as npt
 from heatkp.data.boxes import BoxStyle
 from heatkp.data.samples import Image
 from heatkp.data.transforms import halved
+from heatkp.engine import FoundPoints
 
 Boxes = npt.NDArray[np.float64]
 
@@ -22,10 +23,12 @@ class Detection(NamedTuple):
     Attributes:
         box: float64 (4,), edges x0, y0, x1, y1 in pixels of the image; it may reach outside.
         score: how sure the detector is; higher is surer, the scale is each detector's own.
+        points: those of the object, where they were found in the same look.
     """
 
     box: Boxes
     score: float
+    points: FoundPoints | None = None
 
 
 class Detector(Protocol):

@@ -6,8 +6,8 @@ theirs in the entry points `heatkp.heads`.
 
 from __future__ import annotations
 
+from heatkp.config import GROUPED, Model
 from heatkp.config import Head as HeadSettings
-from heatkp.config import Model
 from heatkp.errors import SettingsError, UnknownNameError
 from heatkp.models.base import KeypointModel
 from heatkp.models.heads._base import AnyHead, Head
@@ -25,9 +25,10 @@ def heads_alike(name: str) -> list[str]:
     """The heads that take a map of logits, of Gaussians or of probabilities for the same as this
     one does, itself included: they can go on from one another's weights."""
     kind = HEADS[name].kind
-    if kind is None:
+    if kind is None or name == GROUPED:
         return [name]
-    return [other for other, head in HEADS.usable().items() if head.kind == kind]
+    alike = (other for other, head in HEADS.usable().items() if head.kind == kind)
+    return [other for other in alike if other != GROUPED]
 
 
 def make_model(

@@ -1,0 +1,226 @@
+"""Points of many objects from maps of the whole image: which point belongs to which object.
+
+A network gives for each point k a map of logits z_k and a field of offsets o_k, which says from
+each pixel where the centre of the object lies whose point is there. An object with its centre at c
+and its sides w, h sees of point k the logits
+
+    L_k(i) = z_k(i) - |i + o_k(i) - c|^2 / (2 (kappa s)^2),      s = sqrt(w h),
+
+over the pixels i of a window around it: their softmax is this object's own heatmap, and losses and
+decoders of heatmaps take it as it is. A pixel that says it belongs to another object, whose centre
+lies d away, loses d^2 / (2 (kappa s)^2) nats.
+
+Offsets from points to centres that put points together are Papandreou et al., "PersonLab" (2018),
+and, from centres to points, Zhou et al., "Objects as Points" (2019), section 4.2. There they are
+added to peaks that were found before; here they weigh every pixel, so that a point needs no peak,
+two objects may share one, and the whole is differentiable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from heatkp.heatmaps.decoders import Decoded
+from heatkp.heatmaps.gaussians import inside_map
+from heatkp.heatmaps.precision import working_dtype
+
+FIELDS = 3
+"""Maps of a point: its logit, and the offset to the centre in x and in y."""
+REACH = 1.5
+"""The window's sides, as multiples of the object's: where its points are looked for."""
+MARGIN = 2
+"""Map pixels by which it is larger still, on each side."""
+STEP = 8
+"""Windows' sides are multiples of it, so that objects of about one size are one batch."""
+HELD = 2**24
+"""Numbers in the windows of the objects that are in memory at once; one object may have more."""
+
+Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""Maps (N, K, h, w), points (N, K, 2) in map pixels, weights (N, K) to losses (N, K)."""
+Decode = Callable[[Tensor], Decoded]
+
+
+class Seen(NamedTuple):
+    """Objects in a batch of maps.
+
+    Attributes:
+        image: int64 (N,), whose maps each object is in.
+        centres: (N, 2), map pixels as (x, y).
+        sides: (N, 2), map pixels as (w, h), above 0.
+    """
+
+    image: Tensor
+    centres: Tensor
+    sides: Tensor
+
+    def take(self, places: Tensor) -> Seen:
+        """Some of them."""
+        return Seen(*(part[places] for part in self))
+
+
+class Windows(NamedTuple):
+    """Objects whose windows have one size.
+
+    Attributes:
+        places: int64 (n,), which objects.
+        corners: int64 (n, 2), column and row of the first pixel of each window.
+        size: (h, w) of all of them.
+    """
+
+    places: Tensor
+    corners: Tensor
+    size: tuple[int, int]
+
+
+def windows(seen: Seen, size: tuple[int, int], points: int) -> Iterator[Windows]:
+    """The windows of objects in maps of (H, W), within the map; of one size, and as many at once
+    as `HELD` allows for so many points.
+
+    >>> one = Seen(torch.tensor([0]), torch.tensor([[3.0, 2.0]]), torch.tensor([[4.0, 8.0]]))
+    >>> found = next(windows(one, (20, 20), 1))
+    >>> found.corners.tolist(), found.size
+    ([[0, 0]], (16, 16))
+    """
+    limits = torch.tensor([size[1], size[0]], device=seen.centres.device)
+    extent = REACH * seen.sides.detach() + 2 * MARGIN + 1
+    extent = torch.minimum((extent / STEP).ceil().clamp(max=2.0**20).long() * STEP, limits)
+    middle = seen.centres.detach().clamp(-1e6, 1e6)
+    corners = (middle - (extent - 1) / 2).round().long()
+    corners = torch.minimum(corners, limits - extent).clamp(min=0)
+    for width, height in extent.unique(dim=0).tolist():
+        places = (extent == extent.new_tensor([width, height])).all(1).nonzero()[:, 0]
+        for part in places.split(max(1, HELD // (FIELDS * points * width * height))):
+            yield Windows(part, corners[part], (height, width))
+
+
+def as_rows(maps: Tensor) -> Tensor:
+    """Maps (B, C, H, W) as (B H W, C), a pixel a row; without a copy where they are stored so."""
+    return maps.permute(0, 2, 3, 1).reshape(-1, maps.shape[1])
+
+
+def object_logits(
+    rows: Tensor,
+    size: tuple[int, int],
+    seen: Seen,
+    corners: Tensor,
+    window: tuple[int, int],
+    kappa: float,
+    unit: float = 1.0,
+) -> Tensor:
+    """What n objects see of K points in their windows: logits (n, K, h, w), the formula above.
+
+    In float32, or float64 for float64 maps.
+
+    Args:
+        rows: (B H W, 3 K), the maps' pixels as `as_rows` gives them: of each point its logit, and
+            its offset in x and in y.
+        size: (H, W) of the maps.
+        seen: the n objects.
+        corners, window: as in `Windows`.
+        kappa: how far from the centre a pixel may point, in units of s.
+        unit: map pixels in an offset of 1.
+
+    >>> maps = torch.zeros(1, 3, 1, 2)  # one point; offsets of 0: each pixel points to itself
+    >>> one = Seen(torch.tensor([0]), torch.zeros(1, 2), torch.ones(1, 2))
+    >>> object_logits(as_rows(maps), (1, 2), one, torch.zeros(1, 2).long(), (1, 2), 0.5).tolist()
+    [[[[-0.0, -2.0]]]]
+    """
+    height, width = window
+    x = corners[:, :1] + torch.arange(width, device=rows.device)
+    y = corners[:, 1:] + torch.arange(height, device=rows.device)
+    pixel = (seen.image[:, None, None] * size[0] + y[:, :, None]) * size[1] + x[:, None]
+    dtype = working_dtype(rows)
+    taken = rows.index_select(0, pixel.flatten()).to(dtype)
+    taken = taken.unflatten(0, (len(x), height * width)).mT  # (n, 3 K, h w)
+    logits, right, down = taken.unflatten(1, (-1, FIELDS)).unbind(2)
+    centres = seen.centres.to(dtype)
+    away = (x - centres[:, :1])[:, None].expand(-1, height, -1).flatten(1)
+    below = (y - centres[:, 1:])[:, :, None].expand(-1, -1, width).flatten(1)
+    distance = (unit * right + away[:, None]) ** 2 + (unit * down + below[:, None]) ** 2
+    near = 2 * kappa**2 * seen.sides.to(dtype).prod(1)
+    return (logits - distance / near[:, None, None]).unflatten(2, window)
+
+
+def grouped_losses(
+    maps: Tensor,
+    seen: Seen,
+    points: Tensor,
+    weights: Tensor,
+    loss: Loss,
+    kappa: float,
+    unit: float = 1.0,
+) -> tuple[Tensor, Tensor]:
+    """Losses (N, K) of the objects' points in their own heatmaps, and the weights (N, K) that
+    count: 0 for points outside the map, or outside the object's window.
+
+    Where objects have more pixels than `HELD`, what is needed for the gradient is made again in
+    the backward pass, so that memory is that of one part.
+
+    Args:
+        maps: (B, 3 K, H, W): of each point its logit, and its offset in x and in y.
+        seen: the N objects.
+        points: (N, K, 2), map pixels; weights: (N, K), 0 for those that are not labelled.
+        loss: of heatmaps, such as `pixel_cross_entropy`.
+        kappa, unit: as in `object_logits`.
+    """
+    size = (maps.shape[2], maps.shape[3])
+    rows, limits = as_rows(maps), points.new_tensor([size[1] - 1, size[0] - 1])
+    counted = torch.zeros_like(weights)
+    losses = torch.zeros_like(weights)
+    good = (weights > 0) & inside_map(points, size)
+    # The map's last pixels stand for what lies within half a pixel of its edge.
+    where = torch.minimum(points.clamp(min=0.0), limits)
+    parts = list(windows(seen, size, points.shape[1]))
+
+    def of(rows: Tensor, part: Windows, local: Tensor, counts: Tensor) -> Tensor:
+        own = seen.take(part.places)
+        return loss(
+            object_logits(rows, size, own, part.corners, part.size, kappa, unit), local, counts
+        )
+
+    for part in parts:
+        local = where[part.places] - part.corners[:, None]
+        counts = weights[part.places] * (good[part.places] & inside_map(local, part.size))
+        local = torch.where((counts > 0)[..., None], local, torch.zeros_like(local))
+        if len(parts) > 1 and rows.requires_grad and torch.is_grad_enabled():
+            values = checkpoint(of, rows, part, local, counts, use_reentrant=False)
+        else:
+            values = of(rows, part, local, counts)
+        losses = losses.index_put((part.places,), values.to(losses.dtype))
+        counted[part.places] = counts
+    return losses, counted
+
+
+def decode_grouped(
+    maps: Tensor, seen: Seen, decode: Decode, kappa: float, unit: float = 1.0
+) -> Decoded:
+    """Points (N, K, 2) in map pixels, scores and covariances of N objects, read from their own
+    heatmaps.
+
+    Args:
+        maps: (B, 3 K, H, W), as in `grouped_losses`.
+        seen: the N objects.
+        decode: a decoder of logits (n, K, h, w).
+        kappa, unit: as in `object_logits`.
+    """
+    size, count = (maps.shape[2], maps.shape[3]), maps.shape[1] // FIELDS
+    rows = as_rows(maps)
+    dtype, total = working_dtype(maps), len(seen.image)
+    points = rows.new_zeros((total, count, 2), dtype=dtype)
+    scores = rows.new_zeros((total, count), dtype=dtype)
+    spread: Tensor | None = None
+    for part in windows(seen, size, count):
+        own = seen.take(part.places)
+        found = decode(object_logits(rows, size, own, part.corners, part.size, kappa, unit))
+        points[part.places] = (found.points + part.corners[:, None]).to(dtype)
+        scores[part.places] = found.scores.to(dtype)
+        if found.covariance is not None:
+            if spread is None:
+                spread = points.new_zeros((total, count, 2, 2))
+            spread[part.places] = found.covariance.to(dtype)
+    return Decoded(points, scores, spread)
