@@ -18,7 +18,7 @@ two objects may share one, and the whole is differentiable.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -58,10 +58,6 @@ class Seen(NamedTuple):
     centres: Tensor
     sides: Tensor
 
-    def take(self, places: Tensor) -> Seen:
-        """Some of them."""
-        return Seen(*(part[places] for part in self))
-
 
 class Windows(NamedTuple):
     """Objects whose windows have one size.
@@ -77,14 +73,14 @@ class Windows(NamedTuple):
     size: tuple[int, int]
 
 
-def windows(seen: Seen, size: tuple[int, int], points: int) -> Iterator[Windows]:
-    """The windows of objects in maps of (H, W), within the map; of one size, and as many at once
-    as `HELD` allows for so many points.
+def windows(seen: Seen, size: tuple[int, int], points: int) -> Iterator[list[Windows]]:
+    """The windows of objects in maps of (H, W), within the map: those of one size together, and of
+    all as many at once as `HELD` allows for so many points.
 
     >>> one = Seen(torch.tensor([0]), torch.tensor([[3.0, 2.0]]), torch.tensor([[4.0, 8.0]]))
-    >>> found = next(windows(one, (20, 20), 1))
+    >>> ((found,),) = windows(one, (30, 20), 1)
     >>> found.corners.tolist(), found.size
-    ([[0, 0]], (16, 16))
+    ([[0, 0]], (24, 16))
     """
     limits = torch.tensor([size[1], size[0]], device=seen.centres.device)
     extent = REACH * seen.sides.detach() + 2 * MARGIN + 1
@@ -92,10 +88,19 @@ def windows(seen: Seen, size: tuple[int, int], points: int) -> Iterator[Windows]
     middle = seen.centres.detach().clamp(-1e6, 1e6)
     corners = (middle - (extent - 1) / 2).round().long()
     corners = torch.minimum(corners, limits - extent).clamp(min=0)
+    group: list[Windows] = []
+    held = 0
     for width, height in extent.unique(dim=0).tolist():
         places = (extent == extent.new_tensor([width, height])).all(1).nonzero()[:, 0]
-        for part in places.split(max(1, HELD // (FIELDS * points * width * height))):
-            yield Windows(part, corners[part], (height, width))
+        each = FIELDS * points * width * height
+        for part in places.split(max(1, HELD // each)):
+            if group and held + len(part) * each > HELD:
+                yield group
+                group, held = [], 0
+            group.append(Windows(part, corners[part], (height, width)))
+            held += len(part) * each
+    if group:
+        yield group
 
 
 def as_rows(maps: Tensor) -> Tensor:
@@ -107,12 +112,12 @@ def object_logits(
     rows: Tensor,
     size: tuple[int, int],
     seen: Seen,
-    corners: Tensor,
-    window: tuple[int, int],
+    group: Sequence[Windows],
     kappa: float,
     unit: float = 1.0,
-) -> Tensor:
-    """What n objects see of K points in their windows: logits (n, K, h, w), the formula above.
+) -> list[Tensor]:
+    """What objects see of K points in their windows: of each of the group's sizes logits
+    (n, K, h, w), the formula above.
 
     In float32, or float64 for float64 maps.
 
@@ -120,30 +125,39 @@ def object_logits(
         rows: (B H W, 3 K), the maps' pixels as `as_rows` gives them: of each point its logit, and
             its offset in x and in y.
         size: (H, W) of the maps.
-        seen: the n objects.
-        corners, window: as in `Windows`.
+        seen: all objects.
+        group: which of them, and their windows.
         kappa: how far from the centre a pixel may point, in units of s.
         unit: map pixels in an offset of 1.
 
     >>> maps = torch.zeros(1, 3, 1, 2)  # one point; offsets of 0: each pixel points to itself
     >>> one = Seen(torch.tensor([0]), torch.zeros(1, 2), torch.ones(1, 2))
-    >>> object_logits(as_rows(maps), (1, 2), one, torch.zeros(1, 2).long(), (1, 2), 0.5).tolist()
-    [[[[-0.0, -2.0]]]]
+    >>> whole = Windows(torch.tensor([0]), torch.zeros(1, 2).long(), (1, 2))
+    >>> object_logits(as_rows(maps), (1, 2), one, [whole], 0.5)[0].tolist()
+    [[[[0.0, -2.0]]]]
     """
-    height, width = window
-    x = corners[:, :1] + torch.arange(width, device=rows.device)
-    y = corners[:, 1:] + torch.arange(height, device=rows.device)
-    pixel = (seen.image[:, None, None] * size[0] + y[:, :, None]) * size[1] + x[:, None]
-    dtype = working_dtype(rows)
-    taken = rows.index_select(0, pixel.flatten()).to(dtype)
-    taken = taken.unflatten(0, (len(x), height * width)).mT  # (n, 3 K, h w)
-    logits, right, down = taken.unflatten(1, (-1, FIELDS)).unbind(2)
-    centres = seen.centres.to(dtype)
-    away = (x - centres[:, :1])[:, None].expand(-1, height, -1).flatten(1)
-    below = (y - centres[:, 1:])[:, :, None].expand(-1, -1, width).flatten(1)
-    distance = (unit * right + away[:, None]) ** 2 + (unit * down + below[:, None]) ** 2
-    near = 2 * kappa**2 * seen.sides.to(dtype).prod(1)
-    return (logits - distance / near[:, None, None]).unflatten(2, window)
+    pixels, grids = [], []
+    for part in group:
+        x = part.corners[:, :1] + torch.arange(part.size[1], device=rows.device)
+        y = part.corners[:, 1:] + torch.arange(part.size[0], device=rows.device)
+        line = seen.image[part.places, None] * size[0] + y
+        pixels.append((line[:, :, None] * size[1] + x[:, None]).flatten())
+        grids.append((x, y))
+    # All at once: the gradient of each look-up is as large as the maps.
+    taken = rows.index_select(0, torch.cat(pixels)).to(working_dtype(rows))
+    found = []
+    for part, (x, y), own in zip(group, grids, taken.split([len(one) for one in pixels])):
+        height, width = part.size
+        logits, right, down = own.unflatten(0, (len(x), height * width)).mT.unflatten(
+            1, (-1, FIELDS)
+        ).unbind(2)  # (n, K, h w) each
+        centres = seen.centres[part.places].to(taken.dtype)
+        across = (x - centres[:, :1])[:, None].expand(-1, height, -1).flatten(1)
+        below = (y - centres[:, 1:])[:, :, None].expand(-1, -1, width).flatten(1)
+        distance = (unit * right + across[:, None]) ** 2 + (unit * down + below[:, None]) ** 2
+        near = 2 * kappa**2 * seen.sides[part.places].to(taken.dtype).prod(1)
+        found.append((logits - distance / near[:, None, None]).unflatten(2, part.size))
+    return found
 
 
 def grouped_losses(
@@ -170,29 +184,29 @@ def grouped_losses(
     """
     size = (maps.shape[2], maps.shape[3])
     rows, limits = as_rows(maps), points.new_tensor([size[1] - 1, size[0] - 1])
-    counted = torch.zeros_like(weights)
-    losses = torch.zeros_like(weights)
     good = (weights > 0) & inside_map(points, size)
     # The map's last pixels stand for what lies within half a pixel of its edge.
     where = torch.minimum(points.clamp(min=0.0), limits)
-    parts = list(windows(seen, size, points.shape[1]))
+    losses, counted = torch.zeros_like(weights), torch.zeros_like(weights)
+    groups = list(windows(seen, size, points.shape[1]))
 
-    def of(rows: Tensor, part: Windows, local: Tensor, counts: Tensor) -> Tensor:
-        own = seen.take(part.places)
-        return loss(
-            object_logits(rows, size, own, part.corners, part.size, kappa, unit), local, counts
-        )
+    def summed(rows: Tensor, group: list[Windows]) -> Tensor:
+        every = []
+        for part, logits in zip(group, object_logits(rows, size, seen, group, kappa, unit)):
+            local = where[part.places] - part.corners[:, None]
+            every.append(loss(logits, local, counted[part.places]))
+        return torch.cat(every)
 
-    for part in parts:
-        local = where[part.places] - part.corners[:, None]
-        counts = weights[part.places] * (good[part.places] & inside_map(local, part.size))
-        local = torch.where((counts > 0)[..., None], local, torch.zeros_like(local))
-        if len(parts) > 1 and rows.requires_grad and torch.is_grad_enabled():
-            values = checkpoint(of, rows, part, local, counts, use_reentrant=False)
+    for group in groups:
+        for part in group:
+            inner = inside_map(where[part.places] - part.corners[:, None], part.size)
+            counted[part.places] = weights[part.places] * (good[part.places] & inner)
+        if len(groups) > 1 and rows.requires_grad and torch.is_grad_enabled():
+            values = checkpoint(summed, rows, group, use_reentrant=False)
         else:
-            values = of(rows, part, local, counts)
-        losses = losses.index_put((part.places,), values.to(losses.dtype))
-        counted[part.places] = counts
+            values = summed(rows, group)
+        places = torch.cat([part.places for part in group])
+        losses = losses.index_put((places,), values.to(losses.dtype))
     return losses, counted
 
 
@@ -214,13 +228,13 @@ def decode_grouped(
     points = rows.new_zeros((total, count, 2), dtype=dtype)
     scores = rows.new_zeros((total, count), dtype=dtype)
     spread: Tensor | None = None
-    for part in windows(seen, size, count):
-        own = seen.take(part.places)
-        found = decode(object_logits(rows, size, own, part.corners, part.size, kappa, unit))
-        points[part.places] = (found.points + part.corners[:, None]).to(dtype)
-        scores[part.places] = found.scores.to(dtype)
-        if found.covariance is not None:
-            if spread is None:
-                spread = points.new_zeros((total, count, 2, 2))
-            spread[part.places] = found.covariance.to(dtype)
+    for group in windows(seen, size, count):
+        for part, logits in zip(group, object_logits(rows, size, seen, group, kappa, unit)):
+            found = decode(logits)
+            points[part.places] = (found.points + part.corners[:, None]).to(dtype)
+            scores[part.places] = found.scores.to(dtype)
+            if found.covariance is not None:
+                if spread is None:
+                    spread = points.new_zeros((total, count, 2, 2))
+                spread[part.places] = found.covariance.to(dtype)
     return Decoded(points, scores, spread)

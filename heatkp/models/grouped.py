@@ -107,19 +107,21 @@ class GroupedModel(DenseModel):
         labelled points, which are 0 where nothing is labelled."""
         maps = output.to(torch.float64 if output.dtype == torch.float64 else torch.float32)
         given = self.finder
+        centres, points = maps.split([FIELDS, maps.shape[1] - FIELDS], 1)
         found = objects_loss(
-            maps[:, :FIELDS], scene.objects, self.stride, given.place_weight, given.size_weight
+            centres, scene.objects, self.stride, given.place_weight, given.size_weight
         )
-        return found + self.head.options.weight * self.points_loss(maps, scene)
+        return found + self.head.options.weight * self.points_loss(points, scene)
 
     def points_loss(self, maps: Tensor, scene: Grouped) -> Tensor:
-        """The mean cross-entropy of the points of objects whose box is known, in nats."""
+        """The mean cross-entropy of the points of objects whose box is known, in nats; `maps` are
+        those of the points, (B, 3 K, h, w)."""
         boxes = scene.objects.boxes.to(maps.device)
         image, place = torch.isfinite(boxes).all(-1).nonzero(as_tuple=True)
         weights = scene.weights.to(maps.device)[image, place].to(maps.dtype)
         points = input_to_map(scene.points.to(maps.device)[image, place], self.stride)
         losses, counted = grouping.grouped_losses(
-            maps[:, FIELDS:],
+            maps,
             self._seen(image, boxes[image, place]),
             points,
             weights,
@@ -166,7 +168,8 @@ class GroupedModel(DenseModel):
         size = (output.shape[2], output.shape[3])
         corners = torch.zeros((len(boxes), 2), dtype=torch.long, device=output.device)
         rows, kappa = grouping.as_rows(output[:, FIELDS:]), self.head.options.kappa
-        return grouping.object_logits(rows, size, seen, corners, size, kappa, UNIT)
+        whole = grouping.Windows(torch.arange(len(boxes), device=output.device), corners, size)
+        return grouping.object_logits(rows, size, seen, [whole], kappa, UNIT)[0]
 
     def surest(self, output: Tensor) -> tuple[Tensor, Tensor]:
         """The number of each input (B,), and the edges (B, 4) of its surest object."""
