@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import torch
 
-from heatkp.engine import Region
+from heatkp.engine import Region, SceneEngine
 from heatkp.errors import DataError
 from heatkp.inference.batches import Prediction, predictions
 from heatkp.inference.detectors import Detector, create_detector
@@ -87,6 +87,8 @@ def _once(
         if detector is not None:
             with clock.part("detect"):
                 boxes = [np.asarray(one.box, np.float64) for one in detector(item.image)]
+        if isinstance(predictor.engine, SceneEngine):  # the look of the detector has the points
+            boxes = []
         for _ in range(passes if boxes else 0):
             with clock.part("crop"):
                 seen = [predictor.engine.input_of(Region(item.image, box))[0] for box in boxes]

@@ -106,6 +106,8 @@ def asked(found: FoundSources, options: Options, paths: Sequence[Path] | None = 
             f"{options.model} was trained on whole images and takes no boxes: leave them out"
         )
     predictor.engine.check(options.passes or 1, options.flip_test)
+    if boxes == "image":
+        predictor.check_boxes(boxes)
     if boxes == "auto":
         looks = predictor.finds_objects or (
             options.detector is not None and predictor.framing.takes_boxes

@@ -89,6 +89,9 @@ FINDS = CountsWhere(
     lambda s: "finder" in s.trainer.task or s.head.grouped,
     "trainer.task: {0.trainer.task} trains no finder",
 )
+ONE_OBJECT = CountsWhere(
+    lambda s: not s.head.grouped, "head {0.head.name} shows no single objects while it trains"
+)
 SGD = CountsWhere(lambda s: s.optimiser.name == "sgd", "optimiser {0.optimiser.name} has its own")
 ANIMATED = CountsWhere(
     lambda s: s.trainer.animation_every > 0, "trainer.animation_every: 0 draws none"

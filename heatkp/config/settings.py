@@ -36,8 +36,8 @@ class Settings(Section):
         self._check_grouped()
         if self.augmentation.box_jitter and self.data.crop != "box":
             raise ValueError(
-                f"augmentation.box_jitter moves the edges of boxes, but data.crop: {self.data.crop} "
-                "does not look at one: set data.crop: box, or leave it out"
+                "augmentation.box_jitter moves the edges of boxes, but data.crop: "
+                f"{self.data.crop} does not look at one: set data.crop: box, or leave it out"
             )
         if self.trainer.early_stopping and not self.data.validates:
             key = "val_count" if self.data.drawn else "validation"

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from heatkp.config.conditions import ANIMATED, SGD, VALIDATED
+from heatkp.config.conditions import ANIMATED, ONE_OBJECT, SGD, VALIDATED
 from heatkp.config.section import Count, NotNegative, Positive, Section
 from heatkp.config.values import as_names, number_as_text
 
@@ -64,7 +64,7 @@ class Trainer(Section):
     validate_every: Annotated[Count, VALIDATED] = 1
     """A validation after each so many epochs. It must divide `epochs`, so that the last one is
     validated."""
-    animation_every: Annotated[int, Field(ge=0)] = 0
+    animation_every: Annotated[int, Field(ge=0), ONE_OBJECT] = 0
     """Steps between the frames of `settling.gif`, which shows a few validation faces while
     training goes on; 0 draws none. A long run takes every so many of them: at most 120."""
     animation_faces: Annotated[int, Field(ge=1, le=8), ANIMATED] = 4

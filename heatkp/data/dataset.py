@@ -87,6 +87,16 @@ class KeypointDataset(Dataset[dict[str, Any]]):
             raise DataError(f"{sample.id}: {error}") from None
         return np.asarray(co.inside(co.apply(matrix, sample.points), *self.framing.size))
 
+    def box_seen(self, index: int, matrix: co.Matrix) -> npt.NDArray[np.float64]:
+        """The edges (4,) around a sample's box in an input that `matrix` (2, 3) leads to; NaN
+        without a box."""
+        box = self.samples[index].box
+        if box is None:
+            return np.full(4, np.nan)
+        corners = np.asarray(box, np.float64)[[[0, 1], [2, 1], [0, 3], [2, 3]]]
+        moved = co.apply(matrix, corners)
+        return np.concatenate([moved.min(0), moved.max(0)])
+
     def _augmented(
         self, rng: np.random.Generator, sample: Sample, size: tuple[int, int]
     ) -> tuple[co.Matrix, bool]:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from heatkp.config import Settings
 from heatkp.engine import Backend, TorchBackend
 from heatkp.engine.exported import require_packages
 from heatkp.errors import ExportError, SettingsError
@@ -53,6 +54,15 @@ class Exported(NamedTuple):
     size: int
     deviation: Deviation
     backend: Backend
+
+
+def require_exportable(settings: Settings) -> None:
+    """Raises `ExportError` for a network that gives more than the points of one object."""
+    if settings.head.grouped:
+        raise ExportError(
+            "head grouped is not exported: what it gives depends on the objects that are found; "
+            "run it with torch, in 32 bits"
+        )
 
 
 def exporter_of(to: str, precision: str, model: KeypointModel) -> Exporter:
@@ -102,6 +112,7 @@ def export_network(
         SettingsError: for a format or precision that is none, a folder that holds something.
         MissingPackageError: for a package that is not installed.
     """
+    require_exportable(loaded.settings)
     model = deepcopy(loaded.model).cpu().eval()
     exporter = exporter_of(to, precision, model)
     target = Path(out)

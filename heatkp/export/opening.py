@@ -20,7 +20,7 @@ from heatkp.engine import TorchBackend
 from heatkp.engine.exported import ExportedBackend, require_packages
 from heatkp.errors import CheckpointError, MissingPackageError, SettingsError
 from heatkp.export import description as describing
-from heatkp.export.exporting import export_network
+from heatkp.export.exporting import export_network, require_exportable
 from heatkp.export.parity import Inputs, answers, deviation, require_parity
 from heatkp.limits import Limit, read_text
 from heatkp.models.devices import choose_device
@@ -144,6 +144,7 @@ def _torch(loaded: Loaded, precision: str) -> Loaded:
         raise SettingsError(
             f"precision {precision} is of exported networks: choose runtime onnx or openvino"
         )
+    require_exportable(loaded.settings)
     inputs, backend = made_inputs(loaded), TorchBackend(model, precision)
     expected = answers(loaded.runner, inputs.images)
     found = deviation(answers(backend, inputs.images), expected, loaded.skeleton, inputs)

@@ -148,9 +148,9 @@ def object_logits(
     found = []
     for part, (x, y), own in zip(group, grids, taken.split([len(one) for one in pixels])):
         height, width = part.size
-        logits, right, down = own.unflatten(0, (len(x), height * width)).mT.unflatten(
-            1, (-1, FIELDS)
-        ).unbind(2)  # (n, K, h w) each
+        logits, right, down = (
+            own.unflatten(0, (len(x), height * width)).mT.unflatten(1, (-1, FIELDS)).unbind(2)
+        )  # (n, K, h w) each
         centres = seen.centres[part.places].to(taken.dtype)
         across = (x - centres[:, :1])[:, None].expand(-1, height, -1).flatten(1)
         below = (y - centres[:, 1:])[:, :, None].expand(-1, -1, width).flatten(1)

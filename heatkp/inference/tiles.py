@@ -63,7 +63,7 @@ def find_in_tiles(find: Find, image: Image, tile: int, nms: float = NMS) -> list
 
 def _moved(points: FoundPoints | None, x: int, y: int) -> FoundPoints | None:
     """Points of a tile in pixels of the image."""
-    return None if points is None else points._replace(points=points.points + [x, y])
+    return None if points is None else points._replace(points=points.points + np.array([x, y]))
 
 
 def _own(centre: float, start: int, all_starts: Sequence[int], tile: int) -> bool:

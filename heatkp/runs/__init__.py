@@ -1,7 +1,6 @@
 """The run folder: settings, environment, metrics, weights, images; and how to read one."""
 
 from heatkp.runs.finder import (
-    LEAST,
     LoadedFinder,
     describe_finder,
     finder_path,
@@ -34,7 +33,7 @@ from heatkp.runs.weights import PACKAGED, fill, read_weights, save_weights, weig
 
 __all__ = [
     "ENVIRONMENT", "FINDER", "FINDER_HISTORY", "FINDER_LAST", "FINDER_METRICS", "FOLDS", "HISTORY",
-    "LAST", "LEAST", "METRICS", "PACKAGED", "SETTINGS", "WEIGHTS", "Loaded", "LoadedFinder", "check_run",
+    "LAST", "METRICS", "PACKAGED", "SETTINGS", "WEIGHTS", "Loaded", "LoadedFinder", "check_run",
     "create_run", "describe", "describe_finder", "environment", "fill", "finder_path",
     "fold_folder", "fold_runs", "grouped_finder", "is_folds", "load_finder", "load_run",
     "loaded_model", "read_weights", "run_folder", "save_weights", "weights_path", "with_task",

@@ -253,10 +253,10 @@ def _found(detector: Finder, scenes: Sequence[Scene]) -> dict[str, Any]:
     relative: list[float] = []
     for scene, one in zip(scenes, found):
         sure = [d for d in one if d.score >= detector.min_score]
-        for place, object_ in points_of_found(scene, sure):
-            truth, known = scene.keypoints[place], scene.visibility[place] > 0
+        for i, object_ in points_of_found(scene, sure):
+            truth, known = scene.keypoints[i], scene.visibility[i] > 0
             off = np.linalg.norm(object_.points - truth, axis=1)[known]
-            box = scene.boxes[place]
+            box = scene.boxes[i]
             distances += off.tolist()
             relative += (off / np.sqrt((box[2:] - box[:2]).prod())).tolist()
     metrics["points"] = len(distances)

@@ -27,7 +27,7 @@ from heatkp.training.processes import (
     must_launch,
     require_no_callbacks,
 )
-from heatkp.training.run_files import Prepared, begin
+from heatkp.training.run_files import begin
 from heatkp.training.storage import epochs_done, resumable
 
 MAY_CHANGE = (

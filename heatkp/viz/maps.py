@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
@@ -88,7 +89,8 @@ def map_view(model: DenseModel, dataset: KeypointDataset, index: int, title: str
     Raises `DataError` for an image that cannot be read.
     """
     item = dataset[index]
-    found = TorchBackend(model).run(item["image"][None], maps=True)
+    box = dataset.box_seen(index, item["matrix"].numpy())
+    found = TorchBackend(model).run(item["image"][None], True, torch.from_numpy(box)[None])
     assert found.maps is not None
     maps = hm.activate(found.maps, model.head.kind)[0].cpu().numpy()
     truth = co.input_to_map(item["points"][None], model.stride).to(found.points.device)

@@ -10,6 +10,7 @@ from torch import Tensor
 from heatkp import heatmaps as hm
 from heatkp.engine.backend import Output
 from heatkp.models import DenseModel, KeypointModel
+from heatkp.models.grouped import GroupedModel
 from heatkp.registry import register_runtime
 
 
@@ -30,7 +31,9 @@ class TorchBackend:
             self.kind, self.stride = model.head.kind, model.stride
 
     @torch.inference_mode()
-    def run(self, images: Tensor, maps: bool = False) -> Output:
+    def run(self, images: Tensor, maps: bool = False, boxes: Tensor | None = None) -> Output:
+        """As `Backend.run`; `boxes` (B, 4), edges in input pixels, say to a network that sees all
+        objects of its inputs which is meant: the surest one where they are NaN, or None."""
         modes = [(module, module.training) for module in self.model.modules()]
         self.model.eval()
         try:
@@ -38,7 +41,17 @@ class TorchBackend:
             half = self.precision == "bf16"
             with torch.autocast(device.type, torch.bfloat16, enabled=half):
                 output = self.model(images.to(device))
-            found = self.model.decode(output.float() if half else output)
+            output = output.float() if half else output
+            if isinstance(self.model, GroupedModel):
+                image, meant = self.model.surest(output)
+                if boxes is not None:
+                    given = boxes.to(meant)
+                    meant = torch.where(torch.isfinite(given).all(1, keepdim=True), given, meant)
+                found = self.model.points_of(output, image, meant)
+                if maps:
+                    output = self.model.object_maps(output, image, meant)
+            else:
+                found = self.model.decode(output)
         finally:
             for module, training in modes:
                 module.training = training
