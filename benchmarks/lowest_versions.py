@@ -12,9 +12,9 @@ it belongs to torch; what has no bound is left to pip. Needs Python 3.11.
 from __future__ import annotations
 
 import re
-import tomllib
 from pathlib import Path
 
+import tomllib
 from packaging.requirements import Requirement
 
 TORCHVISION = {"2.4": "0.19.0", "2.5": "0.20.0", "2.6": "0.21.0", "2.7": "0.22.0"}

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from datetime import date
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -25,7 +25,9 @@ S = TypeVar("S", bound=Section)
 
 def _section(parent: type[BaseModel], key: str) -> type[BaseModel] | None:
     annotation: Any = parent.model_fields[key].annotation
-    is_section = isinstance(annotation, type) and issubclass(annotation, BaseModel)
+    # In Python 3.10 `list[int]` is a type, too.
+    plain = get_origin(annotation) is None and isinstance(annotation, type)
+    is_section = plain and issubclass(annotation, BaseModel)
     return annotation if is_section else None
 
 
