@@ -93,6 +93,9 @@ class Data(Section):
     leave_out_lookalikes: Annotated[bool, FROM_FILES, VALIDATED] = False
     """Leave training samples out that show the image of a validation sample again, under another
     name; reads all images at the start. `heatkp data info` tells whether there are any."""
+    empty_images: Annotated[bool, FROM_FILES] = True
+    """Whether images that the labels list without an object show none, which a finder learns from;
+    false where they are only not labelled yet."""
     train_limit: Annotated[int, Field(ge=0)] = 0
     """Train on so many samples at most, chosen at random with `split_seed`; 0: on all."""
     train_count: Annotated[Count, DRAWN] = 1000

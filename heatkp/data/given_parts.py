@@ -52,6 +52,9 @@ def read_given(data: Data) -> Given:
             if value in PARTS:
                 continue
             found = _read(data, value, f"data.{part}")
+            if part != "train":
+                images = tuple(replace(image, split=part) for image in found.empty)
+                found = found._replace(empty=images)
             sets.append(_apart(found, len(sets)))
             told += [None if part == "train" else part] * len(found.samples)
             sources.append(value)
@@ -94,5 +97,8 @@ def _apart(labels: Labels, number: int) -> Labels:
     def source(name: str | None, file: object) -> str | None:
         return name if name is None or _EXPORTED.search(str(file)) else f"{number}:{name}"
 
-    samples = [replace(s, source_image=source(s.source_image, s.file)) for s in labels.samples]
-    return labels._replace(samples=samples)
+    samples, empty = (
+        [replace(s, source_image=source(s.source_image, s.file)) for s in own]
+        for own in (labels.samples, labels.empty)
+    )
+    return labels._replace(samples=samples, empty=tuple(empty))

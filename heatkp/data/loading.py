@@ -14,6 +14,7 @@ from heatkp.config import MEMORY, PARTS, Data
 from heatkp.data.checks import crowded_notes, require_meaningful
 from heatkp.data.checks.boxes import find_useless_boxes
 from heatkp.data.depth import depth_notes
+from heatkp.data.empty_images import empty_in_parts
 from heatkp.data.given_parts import read_given
 from heatkp.data.grouping import sources_of
 from heatkp.data.leaks import source_leaks
@@ -184,7 +185,7 @@ def in_parts(
 
     Raises `DataError` or `SettingsError` as `load_data` does.
     """
-    skeleton, samples, notes = labels
+    skeleton, samples, notes, empty = labels
     parts: list[str | None] = [None] * len(samples) if told is None else list(told)
     if validation is not None:
         samples = [*samples, *validation]
@@ -216,6 +217,10 @@ def in_parts(
         notes = (*notes, *crowded_notes(samples))
     loaded = _divided(skeleton, samples, data, parts, notes)
     loaded = replace(_without(useless, loaded), left_out=ignored)
+    if empty and data.empty_images:
+        found = empty_in_parts(empty, loaded, data)
+        note = f"{len(found)} images without an object, of which only a finder learns"
+        loaded = replace(loaded, empty=found, notes=(*loaded.notes, note))
     given = validation is not None  # the program's own choice, which nothing is taken from
     if chosen and data.leave_out_lookalikes and (loaded.val or loaded.test) and not given:
         loaded = without_near_duplicates(loaded)

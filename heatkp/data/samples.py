@@ -310,11 +310,14 @@ class Labels(NamedTuple):
         skeleton: the layout of the points.
         samples: in the file's order, or by name.
         notes: one line for each kind of thing that was left out or mended, with its count.
+        empty: images that are listed without an object, where the labels can say so: samples
+            without points and box.
     """
 
     skeleton: Skeleton
     samples: list[Sample]
     notes: tuple[str, ...] = ()
+    empty: tuple[Sample, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -326,6 +329,7 @@ class KeypointData:
             there are no folds.
         left_out: objects that do not train points, on training images or others: those that the
             labels say do not count, without a labelled point, or beyond `data.train_limit`.
+        empty: images without an object, each with the part that it is in as `split`.
     """
 
     skeleton: Skeleton
@@ -335,6 +339,7 @@ class KeypointData:
     test: list[Sample] = field(default_factory=list)
     groups: Mapping[str, int] = field(default_factory=dict, repr=False)
     left_out: list[Sample] = field(default_factory=list, repr=False)
+    empty: list[Sample] = field(default_factory=list, repr=False)
 
     def part(self, name: str) -> list[Sample]:
         """`train`, `val`, `test` or `all`."""

@@ -136,7 +136,8 @@ def split_scenes(data: KeypointData, limited: bool = False) -> tuple[list[Scene]
             if image_key(s) in own
             or (name == "train" and not limited and not s.ignored and image_key(s) not in taken)
         ]  # fmt: skip
-        parts.append(scenes_of([*samples, *more]))
+        none = [] if name == "train" and limited else [s for s in data.empty if s.split == name]
+        parts.append(scenes_of([*samples, *more, *none]))
     train, val = parts
     if not any(np.isfinite(scene.boxes).any() for scene in train):
         raise DataError(

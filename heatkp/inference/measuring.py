@@ -71,7 +71,7 @@ def objects_of(data: KeypointData, part: str) -> list[Sample]:
     own = data.part(part)
     images = {image_key(sample) for sample in own}
     more = [sample for sample in data.left_out if image_key(sample) in images]
-    return [*own, *more]
+    return [*own, *more, *(s for s in data.empty if part in ("all", s.split))]
 
 
 def measure_objects(

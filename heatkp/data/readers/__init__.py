@@ -99,8 +99,10 @@ def read(
     if pattern and not chosen.patterns:
         raise DataError(f"there is no file or folder {path}")
     with _uncollected():
-        labels = without_placeholders(chosen.read(path, strict, options), chosen.origin)
+        found = chosen.read(path, strict, options)
+        labels = without_placeholders(found, chosen.origin)
     if y_up is not None and y_up != chosen.y_up:
         labels = turned_over(labels, y_up, options.orient)
     labels = labels._replace(samples=[s.read_with(options) for s in labels.samples])
-    return with_positions(with_layout(labels, layout))
+    empty = tuple(s.read_with(options) for s in found.empty)
+    return with_positions(with_layout(labels, layout))._replace(empty=empty)

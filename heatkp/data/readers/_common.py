@@ -14,8 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from heatkp.data.braces import has_braces
+from heatkp.data.images import ImageFile
 from heatkp.data.predicted import SUMMARY, made_by_predict
-from heatkp.data.samples import Visibility
+from heatkp.data.samples import Sample, Visibility
 from heatkp.errors import DataError
 from heatkp.sides import Sides
 from heatkp.skeletons import SKELETONS, Skeleton, named
@@ -212,3 +213,13 @@ def require_files(source: Path, files: Iterable[Path]) -> None:
             f"{len(distinct_files)} are missing); put them there, or list all with "
             "`heatkp data info`"
         )
+
+
+def without_object(
+    image: ImageFile, id: str, source: str | None, size: tuple[int, int] | None, split: str | None
+) -> Sample:
+    """An image that is listed without an object, as one of `Labels.empty`."""
+    none = np.zeros((0, 2), np.float32), np.zeros(0, np.uint8)
+    return Sample.of_file(
+        image, *none, id=printable(id), source_image=source, declared_size=size, split=split
+    )

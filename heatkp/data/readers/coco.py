@@ -40,7 +40,12 @@ from heatkp.data.readers._coco_values import (
     skeleton_of,
     triples_of,
 )
-from heatkp.data.readers._common import files_of_type, require_files, source_images
+from heatkp.data.readers._common import (
+    files_of_type,
+    require_files,
+    source_images,
+    without_object,
+)
 from heatkp.data.readers._json_values import Ids, identity_of, numbers_in, shown
 from heatkp.data.readers._places import locate
 from heatkp.data.samples import Labels, Sample, Visibility
@@ -219,6 +224,23 @@ def _samples(file: _File, images: Sequence[Image], triples: Floats) -> list[Samp
     return samples
 
 
+def _without_objects(file: _File, images: Sequence[Image]) -> list[Sample]:
+    """The images of a file that no annotation is of, in its order."""
+    used, split = {id(image) for image in images}, file.part.split
+    before = "" if split is None else f"{split}/"
+    return [
+        without_object(
+            image.file,
+            before + printable(image.file.path.stem),
+            image.source,
+            image.size,
+            split,
+        )
+        for image in file.images.values()
+        if id(image) not in used and image.file is not None
+    ]
+
+
 def _with_sources(files: Sequence[_File]) -> None:
     """Sets the source of each image. Roboflow's copies are one in any file; else the same name in
     two files is not the same image."""
@@ -245,6 +267,7 @@ def read_coco(path: Path, strict: bool = True, options: ImageOptions = STORED) -
     """All annotated objects of a COCO keypoints file, or of the files that a folder holds, one for
     each split (see `find_parts`).
 
+    Images that no annotation is of are `Labels.empty`.
     Annotations of crowds (`iscrowd`) have a box, no labelled point, and are ignored; those without
     keypoints have a box and no labelled point. Where no v is 2, 1 means visible. `person` and
     `track_id` are read beside COCO's keys. Raises `DataError` for what does not fit, and where
@@ -285,4 +308,6 @@ def read_coco(path: Path, strict: bool = True, options: ImageOptions = STORED) -
     samples = [
         sample for file, own, t in zip(files, images, triples) for sample in _samples(file, own, t)
     ]
-    return Labels(skeleton, samples, (*(n for file in files for n in file.notes), *notes))
+    empty = [s for file, own in zip(files, images) for s in _without_objects(file, own)]
+    told = (*(n for file in files for n in file.notes), *notes)
+    return Labels(skeleton, samples, told, tuple(empty))

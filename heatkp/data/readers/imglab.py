@@ -15,7 +15,7 @@ from xml.etree.ElementTree import Element
 import numpy as np
 import numpy.typing as npt
 
-from heatkp.data.images import STORED, ImageOptions
+from heatkp.data.images import STORED, ImageFile, ImageOptions
 from heatkp.data.readers._base import reader
 from heatkp.data.readers._common import (
     distinct,
@@ -27,6 +27,7 @@ from heatkp.data.readers._common import (
     source_images,
     visible_where_given,
     without_extension,
+    without_object,
 )
 from heatkp.data.readers._places import locate
 from heatkp.data.readers._splits import folder_splits
@@ -84,18 +85,19 @@ def _parts(element: Element, place: str) -> dict[str, tuple[float, float]]:
     return parts
 
 
-def _boxes(source: Path, notes: list[str]) -> Iterator[_Box]:
-    """All boxes in the file's order; fills `notes` at the end.
+def _boxes(source: Path, notes: list[str], bare: list[str]) -> Iterator[_Box]:
+    """All boxes in the file's order; fills `notes` at the end, and `bare` with the names of images
+    without a box.
 
     Those to be ignored have no parts; one of them that is no box at all is left out.
     """
-    ignored, unusable, empty = [], [], 0
+    ignored, unusable = [], []
     for i, image in enumerate(xml_root(source, "dataset", "imglab").findall("images/image"), 1):
         name = image.get("file")
         if not name:
             raise DataError(f"{source}: image {i} has no file name")
         boxes = image.findall("box")
-        empty += not boxes
+        bare += [name] * (not boxes)
         for b, box in enumerate(boxes, 1):
             where = f"box {b} of image {i} ({name})"
             place = f"{source}: {where}"
@@ -123,8 +125,8 @@ def _boxes(source: Path, notes: list[str]) -> Iterator[_Box]:
             f"boxes left out, marked with ignore='1' and without an area: {len(unusable)}, such "
             f"as {unusable[0]}"
         )
-    if empty:
-        notes.append(f"images left out, for they have no box: {empty}")
+    if bare:
+        notes.append(f"images left out, for they have no box: {len(bare)}")
 
 
 def _ids(boxes: Sequence[_Box]) -> list[str]:
@@ -148,14 +150,16 @@ def read_imglab(path: Path, strict: bool = True, options: ImageOptions = STORED)
 
     Without any parts in the file the samples have no points and the skeleton is `UNLABELLED`;
     else a part that a box lacks is not labelled. Boxes with ignore='1' are `Sample.ignored`, and
-    none of their points is labelled. Images are looked for as `locate` does.
+    none of their points is labelled; images without a box are `Labels.empty`. Images are looked for
+    as `locate` does.
     Raises `DataError` for what does not fit, and where `strict` for images that do not exist.
     """
     source = only_file(path, ".xml")
     if source is None:
         raise DataError(f"{path} is not, and does not hold just one, imglab .xml file")
     notes: list[str] = []
-    boxes = list(_boxes(source, notes))
+    without: list[str] = []
+    boxes = list(_boxes(source, notes, without))
     if not boxes:
         why = f" ({'; '.join(notes)})" if notes else ""
         raise DataError(f"{source} holds no boxes{why}: each object needs a <box> in an <image>")
@@ -190,4 +194,15 @@ def read_imglab(path: Path, strict: bool = True, options: ImageOptions = STORED)
                 ignored=box.ignored,
             )
         )
-    return Labels(skeleton, samples, tuple(notes))
+    return Labels(skeleton, samples, tuple(notes), tuple(_empty(source, without, options)))
+
+
+def _empty(source: Path, names: Sequence[str], options: ImageOptions) -> list[Sample]:
+    """The images without a box that are there."""
+    files, _ = locate(source, names, [str(source)] * len(names), False)
+    told = zip(names, files, source_images(names), folder_splits(names))
+    return [
+        without_object(ImageFile(file, options), without_extension(name), original, None, split)
+        for name, file, original, split in told
+        if file.is_file()
+    ]

@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from heatkp.data.checks.sizes import read_header
-from heatkp.data.images import STORED, ImageOptions
+from heatkp.data.images import STORED, ImageFile, ImageOptions
 from heatkp.data.readers._base import reader
 from heatkp.data.readers._common import (
     distinct,
@@ -32,6 +32,7 @@ from heatkp.data.readers._common import (
     number,
     source_images,
     without_extension,
+    without_object,
 )
 from heatkp.data.readers._sniff import ends
 from heatkp.data.readers._yolo import Config, images_of, label_of, read_config
@@ -242,7 +243,8 @@ def _notes(images: list[_Labelled], config: Config) -> list[str]:
     of_size=True,
 )
 def read_yolo(path: Path, strict: bool = True, options: ImageOptions = STORED) -> Labels:
-    """All objects of the images that a `data.yaml` (or the folder that holds it) names, by split.
+    """All objects of the images that a `data.yaml` (or the folder that holds it) names, by split;
+    images without any are `Labels.empty`.
 
     Folders that are written as on another machine are found beside the file. Coordinates are
     fractions of the image as `options` read it, whose header tells its size. Raises `DataError`
@@ -276,7 +278,15 @@ def read_yolo(path: Path, strict: bool = True, options: ImageOptions = STORED) -
         samples += _samples(image, name, original)
     ids = distinct(without_extension(sample.id) for sample in samples)
     samples = [replace(sample, id=identity) for sample, identity in zip(samples, ids)]
-    return Labels(config.skeleton, samples, tuple(notes))
+    bare = [image for image in images if not image.lines]
+    called = _names([image.file for image in bare], config)
+    empty = [
+        without_object(
+            ImageFile(image.file, options), without_extension(name), source, None, image.split
+        )
+        for image, name, source in zip(bare, called, source_images(called))
+    ]
+    return Labels(config.skeleton, samples, tuple(notes), tuple(empty))
 
 
 def _names(files: list[Path], config: Config) -> list[str]:
