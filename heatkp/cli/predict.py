@@ -145,7 +145,7 @@ def predict(
     if note := passed_over_note(found.passed_over):
         say(aside, note)
     require_sources(found)
-    target = None if piped else _free_folder(out)
+    target = None if piped else _free_folder(out, following.track)
     request = asked(found, Options(**options))
     for note in (terms_note(request.options.model), framing_note(request), *request.notes):
         if note:
@@ -173,11 +173,13 @@ def predict(
     tell(console, summary, target, kinds)
 
 
-def _free_folder(out: str | None) -> Path:
-    """The folder to make. Raises `SettingsError` where there is something already."""
+def _free_folder(out: str | None, track: bool) -> Path:
+    """The folder to make, or that of a tracked prediction that goes on. Raises `SettingsError`
+    where there is something else already."""
     import os
 
     from heatkp.files import require_new
+    from heatkp.inference.keeping import is_unfinished
 
     if out is None:
         number, folder = 1, Path(DEFAULT)
@@ -186,6 +188,8 @@ def _free_folder(out: str | None) -> Path:
             folder = Path(f"{DEFAULT}-{number}")
     else:
         folder = Path(out)
+        if track and is_unfinished(folder):
+            return folder
     require_new(folder)
     return folder
 

@@ -81,16 +81,27 @@ def predictions(
         boxes: what `Predictor.predict` takes by name, or a function that gives them.
         options: the others of `Predictor.predict`.
     """
-    waiting: list[_Waiting] = []
+    for part in portions(inputs, batch_size):
+        waiting = [_with_boxes(item, boxes) for item in part]
+        yield from _predict(predictor, waiting, boxes, batch_size, options)
+
+
+def portions(
+    inputs: Iterable[InputImage | Failure], batch_size: int
+) -> Iterator[list[InputImage | Failure]]:
+    """Inputs in the portions in which `predictions` looks at them: as many as a batch, or as
+    memory allows."""
+    part: list[InputImage | Failure] = []
     size = 0
     for item in inputs:
         own = item.image.nbytes if isinstance(item, InputImage) else 0
-        if waiting and (len(waiting) == batch_size or size + own > MOST_BYTES):
-            yield from _predict(predictor, waiting, boxes, batch_size, options)
-            waiting, size = [], 0
-        waiting.append(_with_boxes(item, boxes))
+        if part and (len(part) == batch_size or size + own > MOST_BYTES):
+            yield part
+            part, size = [], 0
+        part.append(item)
         size += own
-    yield from _predict(predictor, waiting, boxes, batch_size, options)
+    if part:
+        yield part
 
 
 def _with_boxes(item: InputImage | Failure, boxes: Boxes | str | None) -> _Waiting:

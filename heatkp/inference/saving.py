@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from os import PathLike, fspath
 from pathlib import Path
@@ -16,6 +16,7 @@ from heatkp.errors import DataError, HeatkpError, SettingsError
 from heatkp.files import require_new, write_text, writing
 from heatkp.inference.batches import Boxes, Prediction, predictions
 from heatkp.inference.drawing import DrawnImages
+from heatkp.inference.keeping import KeptFrames, begun, is_unfinished, manifest_of
 from heatkp.inference.predictor import Predictor
 from heatkp.inference.regions import SEARCHED
 from heatkp.inference.sources import (
@@ -87,6 +88,8 @@ def save_predictions(
     """Points on images and videos, in a folder as `heatkp predict` makes it.
 
     An image that cannot be used, or a box outside it, is among the `failures`; the others are done.
+    With `tracking`, what is found is kept in the folder until all is done: the same call goes on
+    where another one was stopped or killed, and gives what that would have given.
 
     Args:
         images: files, folders, patterns, or what `find_sources` made of them.
@@ -122,7 +125,7 @@ def save_predictions(
     if folder is None:
         require_one_table(formats)
         drawn = False
-    else:
+    elif tracking is None or not is_unfinished(folder):
         require_new(folder)
     predictor.engine.check(passes or 1, flip_test)
     if not isinstance(images, FoundSources):
@@ -131,21 +134,33 @@ def save_predictions(
     require_sources(images)
     boxes = predictor.ready_for(boxes)
     record = options_record(predictor, boxes, boxes_from, passes, flip_test, nms_oks)
+    manifest: dict[str, Any] = {}
+    if tracking is not None and folder is not None:
+        manifest = manifest_of(
+            predictor, images.sources, dict(record), boxes_from, every=every, frames=repr(frames),
+            batch_size=batch_size, formats=formats, drawn=drawn,
+        )  # fmt: skip
     if tracking is not None:
         record["track"] = {"objects": tracking.objects, "smooth": smoothing is not None}
     passed_over = {suffix: count for suffix, (count, _) in images.passed_over.items()}
     summary = Summary(list(images.failures), passed_over=passed_over)
     sources, options = images.sources, predictor.image_options
     inputs = read_images(sources, every, options, frames)
-    results = predictions(
-        predictor,
-        inputs if tracking is None else _until(inputs, stop),
-        boxes,
-        batch_size,
-        passes=passes,
-        flip_test=flip_test,
-        nms_oks=nms_oks,
-    )
+
+    def found_in(some: Iterable[InputImage | Failure]) -> Iterator[Prediction | Failure]:
+        return predictions(
+            predictor, some, boxes, batch_size, passes=passes, flip_test=flip_test,
+            nms_oks=nms_oks,
+        )  # fmt: skip
+
+    kept: KeptFrames | None = None
+    if tracking is None:
+        results = found_in(inputs)
+    else:
+        inputs = _until(inputs, stop)
+        if folder is not None:
+            kept = begun(folder, manifest, predictor.skeleton)
+        results = kept.over(inputs, batch_size, found_in) if kept else found_in(inputs)
     results = _counted(results, progress)
     if tracking is not None:
 
@@ -182,12 +197,16 @@ def save_predictions(
                 summary.written += writer.finish(summary.failures, not stopped)
                 summary.notes += getattr(writer, "notes", ())
             summary.complete = not stopped
+            if kept is not None and not stopped:
+                kept.remove()
             if folder is not None:
                 write_summary(folder, model, record, summary)
                 summary.written.append(folder / SUMMARY)
         finally:
             for writer in writers:
                 writer.discard()
+            if kept is not None:
+                kept.close()
     return summary
 
 
@@ -289,6 +308,7 @@ def write_summary(folder: Path, model: str, record: dict[str, Any], summary: Sum
         "first_page_only": list(map(name_to_text, summary.first_page)),
         "passed_over": summary.passed_over,
         "notes": summary.notes,
+        "written": [name_to_text(path.name) for path in summary.written],
         "errors": [failure.as_dict() for failure in summary.failures],
     }
     write_text(folder / SUMMARY, json_text(values, indent=1) + "\n")

@@ -13,12 +13,13 @@ from typing import Any, NamedTuple
 from heatkp.errors import SettingsError
 from heatkp.files import writing
 from heatkp.inference.batches import Boxes, Prediction, predictions
+from heatkp.inference.digests import detector_digest
 from heatkp.inference.predictor import Predictor
 from heatkp.inference.regions import SEARCHED
 from heatkp.inference.saving import options_record
 from heatkp.inference.sharding.inputs import ShardInputs, list_inputs
 from heatkp.inference.sharding.locks import Lock
-from heatkp.inference.sharding.manifest import detector_digest, manifest_of
+from heatkp.inference.sharding.manifest import manifest_of
 from heatkp.inference.sharding.parts import LOCK, Done, ShardFolder
 from heatkp.inference.sharding.shard import Shard
 from heatkp.inference.sources import Failure, InputImage, images_of
