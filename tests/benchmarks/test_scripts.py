@@ -44,6 +44,7 @@ def test_script(root, script, arguments, words):
         ("release.py", "half-precision"),
         ("animals.py", "--seeds"),
         ("finder.py", "--quick"),
+        ("videos.py", "--objects"),
         ("check.py", "--planted"),
         ("shift.py", "--only"),
         ("readme_commands.py", "--keep"),
