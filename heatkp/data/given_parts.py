@@ -53,8 +53,7 @@ def read_given(data: Data) -> Given:
                 continue
             found = _read(data, value, f"data.{part}")
             if part != "train":
-                images = tuple(replace(image, split=part) for image in found.empty)
-                found = found._replace(empty=images)
+                found = found.with_empty(replace(image, split=part) for image in found.empty)
             sets.append(_apart(found, len(sets)))
             told += [None if part == "train" else part] * len(found.samples)
             sources.append(value)
@@ -101,4 +100,4 @@ def _apart(labels: Labels, number: int) -> Labels:
         [replace(s, source_image=source(s.source_image, s.file)) for s in own]
         for own in (labels.samples, labels.empty)
     )
-    return labels._replace(samples=samples, empty=tuple(empty))
+    return Labels(labels.skeleton, samples, labels.notes).with_empty(empty)

@@ -185,7 +185,7 @@ def in_parts(
 
     Raises `DataError` or `SettingsError` as `load_data` does.
     """
-    skeleton, samples, notes, empty = labels
+    skeleton, samples, notes = labels
     parts: list[str | None] = [None] * len(samples) if told is None else list(told)
     if validation is not None:
         samples = [*samples, *validation]
@@ -217,8 +217,8 @@ def in_parts(
         notes = (*notes, *crowded_notes(samples))
     loaded = _divided(skeleton, samples, data, parts, notes)
     loaded = replace(_without(useless, loaded), left_out=ignored)
-    if empty and data.empty_images:
-        found = empty_in_parts(empty, loaded, data)
+    if labels.empty and data.empty_images:
+        found = empty_in_parts(labels.empty, loaded, data)
         note = f"{len(found)} images without an object, of which only a finder learns"
         loaded = replace(loaded, empty=found, notes=(*loaded.notes, note))
     given = validation is not None  # the program's own choice, which nothing is taken from

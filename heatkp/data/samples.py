@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from enum import IntEnum
 from hashlib import sha256
@@ -303,21 +303,30 @@ def fingerprint(samples: Sequence[Sample], ordered: bool = False) -> str:
     return sha256(text.encode()).hexdigest()[:16]
 
 
-class Labels(NamedTuple):
-    """What a reader found.
+class _Labels(NamedTuple):
+    skeleton: Skeleton
+    samples: list[Sample]
+    notes: tuple[str, ...] = ()
+
+
+class Labels(_Labels):
+    """What a reader found; a tuple of the first three.
 
     Attributes:
         skeleton: the layout of the points.
         samples: in the file's order, or by name.
         notes: one line for each kind of thing that was left out or mended, with its count.
         empty: images that are listed without an object, where the labels can say so: samples
-            without points and box.
+            without points and box. Labels that are made of these do not have them by themselves.
     """
 
-    skeleton: Skeleton
-    samples: list[Sample]
-    notes: tuple[str, ...] = ()
     empty: tuple[Sample, ...] = ()
+
+    def with_empty(self, empty: Iterable[Sample]) -> Labels:
+        """The same with these images without an object."""
+        made = Labels(*self)
+        made.empty = tuple(empty)
+        return made
 
 
 @dataclass(frozen=True)

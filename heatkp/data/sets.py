@@ -159,8 +159,8 @@ def merge_labels(sets: Sequence[Labels]) -> Labels:
     known = max((labels.skeleton for labels in sets), key=lambda s: len(s.pairs))
     skeleton = known if known.point_names == first.point_names else first
     done = [s if s.id == new else replace(s, id=new) for s, new in zip(samples, ids)]
-    empty = tuple(image for labels in sets for image in labels.empty)
-    return Labels(skeleton, done, tuple(dict.fromkeys(notes)), empty)
+    empty = [image for labels in sets for image in labels.empty]
+    return Labels(skeleton, done, tuple(dict.fromkeys(notes))).with_empty(empty)
 
 
 def _differing(first: Sequence[str], names: Sequence[str], number: int) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import torch
 
@@ -94,7 +94,7 @@ def finder_path(path: str | PathLike[str]) -> Path | None:
     return found if found.is_file() and place.exists() else None
 
 
-BOTH = "finder+points"
+BOTH: Final = "finder+points"
 """`trainer.task` of a model that has a finder beside it."""
 
 
@@ -107,9 +107,11 @@ def _has_finder(description: dict[str, Any]) -> bool:
 
 def with_task(settings: Settings, finder: bool) -> Settings:
     """Settings as they describe a model of points that is shared with a finder, or without one."""
-    task = settings.trainer.task
     settings = settings.model_copy(deep=True)
-    settings.trainer.task = BOTH if finder else "points" if task == BOTH else task
+    if finder:
+        settings.trainer.task = BOTH
+    elif settings.trainer.task == BOTH:
+        settings.trainer.task = "points"
     return settings
 
 

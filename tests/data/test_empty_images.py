@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from heatkp.config import parse_settings
 from heatkp.data.empty_images import empty_in_parts
 from heatkp.data.loading import load_data
 from heatkp.data.readers import read
-from heatkp.data.samples import KeypointData, Sample
+from heatkp.data.samples import KeypointData, Labels, Sample
 from heatkp.data.scenes import image_key, split_scenes
 from heatkp.data.sets import merge_labels
 from heatkp.inference.measuring import objects_of
@@ -62,6 +63,9 @@ def test_images_without_an_annotation(tmp_path):
     assert len(labels.samples) == 9 and all(s.points.shape == (0, 2) for s in labels.empty)
     assert labels.empty[0].rgb().shape == (48, 64, 3)
     assert len(merge_labels([labels, labels]).empty) == 8
+    skeleton, samples, notes = labels  # a tuple of three, as ever
+    assert Labels(skeleton, samples, notes).empty == ()
+    assert names(pickle.loads(pickle.dumps(labels)).empty) == names(labels.empty)
 
 
 def test_they_train_a_finder_and_no_points(tmp_path):

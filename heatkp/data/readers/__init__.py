@@ -104,5 +104,5 @@ def read(
     if y_up is not None and y_up != chosen.y_up:
         labels = turned_over(labels, y_up, options.orient)
     labels = labels._replace(samples=[s.read_with(options) for s in labels.samples])
-    empty = tuple(s.read_with(options) for s in found.empty)
-    return with_positions(with_layout(labels, layout))._replace(empty=empty)
+    empty = [s.read_with(options) for s in found.empty]
+    return with_positions(with_layout(labels, layout)).with_empty(empty)

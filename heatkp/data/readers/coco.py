@@ -310,4 +310,4 @@ def read_coco(path: Path, strict: bool = True, options: ImageOptions = STORED) -
     ]
     empty = [s for file, own in zip(files, images) for s in _without_objects(file, own)]
     told = (*(n for file in files for n in file.notes), *notes)
-    return Labels(skeleton, samples, told, tuple(empty))
+    return Labels(skeleton, samples, told).with_empty(empty)

@@ -194,7 +194,7 @@ def read_imglab(path: Path, strict: bool = True, options: ImageOptions = STORED)
                 ignored=box.ignored,
             )
         )
-    return Labels(skeleton, samples, tuple(notes), tuple(_empty(source, without, options)))
+    return Labels(skeleton, samples, tuple(notes)).with_empty(_empty(source, without, options))
 
 
 def _empty(source: Path, names: Sequence[str], options: ImageOptions) -> list[Sample]:

@@ -286,7 +286,7 @@ def read_yolo(path: Path, strict: bool = True, options: ImageOptions = STORED) -
         )
         for image, name, source in zip(bare, called, source_images(called))
     ]
-    return Labels(config.skeleton, samples, tuple(notes), tuple(empty))
+    return Labels(config.skeleton, samples, tuple(notes)).with_empty(empty)
 
 
 def _names(files: list[Path], config: Config) -> list[str]:

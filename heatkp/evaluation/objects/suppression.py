@@ -42,7 +42,7 @@ def suppress_by_oks(
         raise SettingsError(f"the OKS from which two objects are one is in (0, 1], not {threshold}")
     where = np.asarray(points, np.float64).reshape(-1, np.size(sigmas), 2)
     sure, size = np.asarray(scores, np.float64), np.asarray(areas, np.float64)
-    known = np.isfinite(where).all(-1)
+    known = np.asarray(np.isfinite(where).all(-1))
     coordinates = np.where(known[..., None], where, np.inf).reshape(len(where), 2 * np.size(sigmas))
     order = np.lexsort((size, *coordinates.T[::-1], -sure))
     kept: list[int] = []
