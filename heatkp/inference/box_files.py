@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from heatkp.data.checks.sizes import read_header
 from heatkp.data.exif import upright_boxes
 from heatkp.data.frames import VideoFrame
 from heatkp.data.readers import READERS, read
+from heatkp.data.readers._json_values import load_json
 from heatkp.data.samples import Sample
 from heatkp.errors import DataError, SettingsError
 from heatkp.inference.sources import COORDINATES, InputImage
@@ -24,7 +24,8 @@ def _of_upright_images(path: Path) -> bool:
     """Whether a file's boxes are of images as they are seen: heatkp's own tables say so."""
     if path.suffix.lower() != ".json":
         return False
-    info = json.loads(path.read_text(encoding="utf-8")).get("info")
+    content = load_json(path, "it was read a moment ago")
+    info = content.get("info") if isinstance(content, dict) else None
     return isinstance(info, dict) and info.get("coordinates") == COORDINATES
 
 

@@ -49,7 +49,7 @@ from heatkp.training.processes import (
 )
 from heatkp.training.run_files import Prepared, begin, finish
 from heatkp.training.sharing import Shared
-from heatkp.training.storage import resumable
+from heatkp.training.storage import held, resumable
 from heatkp.training.trainer import run_trainer
 
 
@@ -283,7 +283,7 @@ def _train(
     run = meeting.share(runs.create_run(out, settings.head.name) if mine.first else None)
     meeting.begun(run)
     try:
-        with resumable(run):
+        with resumable(run), held(run, mine.first):
             if mine.first:
                 begin(prepared, run)
             fit(prepared, run, console, callbacks=callbacks, mine=mine)

@@ -28,7 +28,7 @@ from heatkp.training.processes import (
     require_no_callbacks,
 )
 from heatkp.training.run_files import begin
-from heatkp.training.storage import epochs_done, resumable
+from heatkp.training.storage import epochs_done, held, resumable
 
 MAY_CHANGE = (
     "trainer.epochs", "trainer.early_stopping", "trainer.device", "trainer.devices",
@@ -86,7 +86,8 @@ def resume(
         return metrics
     with met(settings.trainer) as meeting:
         console = console if meeting.mine.first else Console(quiet=True)
-        return _resume(run, console, callbacks, settings, changes, given, encoder, meeting)
+        with held(run, meeting.mine.first):
+            return _resume(run, console, callbacks, settings, changes, given, encoder, meeting)
 
 
 def resume_launched(

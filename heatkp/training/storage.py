@@ -11,6 +11,10 @@ import torch
 from heatkp import runs
 from heatkp.errors import HeatkpError, StorageError
 from heatkp.files import is_full, reason
+from heatkp.locks import Lock
+
+LOCK = ".lock"
+"""The file in a run's folder that tells who trains there."""
 
 
 def epochs_done(run: Path) -> int | None:
@@ -42,6 +46,26 @@ def _inside(error: OSError, run: Path) -> bool:
         return False
     name = error.filename.decode() if isinstance(error.filename, bytes) else error.filename
     return Path(name).absolute().is_relative_to(run.absolute())
+
+
+@contextmanager
+def held(run: Path, mine: bool = True) -> Iterator[None]:
+    """Keeps other processes from training in a run's folder; `mine` is whether this one is to.
+
+    Raises `SettingsError` where another trains there, and `StorageError` where the folder cannot
+    be written.
+    """
+    if not mine or not run.is_dir():
+        yield
+        return
+    lock = Lock(run / LOCK, f"the run {run}")
+    with resumable(run):
+        lock.__enter__()
+    try:
+        yield
+    finally:
+        lock.remove()
+        lock.__exit__()
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from heatkp.text import json_text
 from heatkp.training import finder, fit, grouped, resuming
 from heatkp.training.processes import devices_of, place
 from heatkp.training.run_files import begin, finish
-from heatkp.training.storage import resumable
+from heatkp.training.storage import held, resumable
 
 
 def train(
@@ -51,7 +51,7 @@ def train(
     found = finder.prepare(settings, console, loaded, given)
     run = runs.create_run(out, "finder" if points is None else f"finder-{settings.head.name}")
     try:
-        with resumable(run):
+        with resumable(run), held(run):
             if points is None:
                 _begin(settings, run)
             else:
@@ -114,19 +114,26 @@ def resume(
             f"predict --detector {run}, or train a new one with more epochs"
         )
     if not done:
-        last = run / runs.FINDER_LAST
-        found = finder.prepare(settings, console, given=given, begun=last.is_file())
-        if last.is_file():
-            _require_same(run, found)
-        with resumable(run):
-            if alone:
-                _begin(settings, run)
-            finder.fit(found, run, console, last if last.is_file() else None)
-            metrics = finder.finish(found, run)
+        with held(run):
+            metrics = _resume_finder(run, console, settings, given, alone)
         if alone:
             return metrics
         console.print(finder_line(metrics), highlight=False, soft_wrap=True)
     return resuming.resume(run, console, changes=changes, given=given, encoder=encoder)
+
+
+def _resume_finder(
+    run: Path, console: Console, settings: Settings, given: MemoryData | None, alone: bool
+) -> dict[str, Any]:
+    last = run / runs.FINDER_LAST
+    found = finder.prepare(settings, console, given=given, begun=last.is_file())
+    if last.is_file():
+        _require_same(run, found)
+    with resumable(run):
+        if alone:
+            _begin(settings, run)
+        finder.fit(found, run, console, last if last.is_file() else None)
+        return finder.finish(found, run)
 
 
 def _settings(run: Path, changes: Mapping[str, Any], encoder: Any) -> Settings | None:

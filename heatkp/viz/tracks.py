@@ -21,6 +21,8 @@ from heatkp.viz.canvas import plain, save
 
 Array = npt.NDArray[np.float64]
 TABLE = "tracks.csv"
+LAST, MOST = 2**40, 100_000_000
+"""The highest number of a frame, and how many points of all frames a table may span."""
 _NEEDED = ("image", "frame", "time", "track", "point", "x", "y", "score")
 _DARK = "#202020"
 """Behind the tracks' colours, which are those of drawn videos."""
@@ -101,6 +103,8 @@ def _rows(file: Path) -> Iterator[tuple[Path, int, float, int, str, float, float
                         float(row[c]) if row[c] else math.nan for c in ("x", "y", "score", "time")
                     )
                     frame, track = int(row["frame"]), int(row["track"])
+                    if not (0 <= frame <= LAST and abs(track) <= LAST):
+                        raise ValueError
                     yield source, frame, seconds, track, row["point"], x, y, score
                 except (ValueError, TypeError):
                     raise DataError(f"{file}, line {number}: a value is no number") from None
@@ -108,10 +112,21 @@ def _rows(file: Path) -> Iterator[tuple[Path, int, float, int, str, float, float
             raise DataError(f"{file} is no table of tracks ({error})") from None
 
 
+def _require_near(source: Path, frames: npt.NDArray[np.int64], each: int) -> None:
+    """Raises `DataError` for numbers of frames that no video has: all between them are held."""
+    span = int(frames[-1] - frames[0]) + 1
+    if span * each > max(MOST, 1000 * len(frames) * each):
+        raise DataError(
+            f"{source}: frames {frames[0]} to {frames[-1]} are too far apart for {len(frames)} of "
+            "them; look for a wrong number in the table"
+        )
+
+
 def _paths(source: Path, rows: Sequence[tuple[int, float, int, str, float, float, float]]) -> Paths:
     names = tuple(dict.fromkeys(row[3] for row in rows))
     tracks = tuple(sorted({row[2] for row in rows}))
     frames = np.array(sorted({row[0] for row in rows}), np.int64)
+    _require_near(source, frames, len(tracks) * len(names))
     step = int(np.diff(frames).min()) if len(frames) > 1 else 1
     frames = np.arange(frames[0], frames[-1] + 1, step) if step else frames
     places = {int(frame): t for t, frame in enumerate(frames)}

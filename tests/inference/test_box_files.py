@@ -11,6 +11,7 @@ from heatkp.errors import DataError, SettingsError
 from heatkp.inference.box_files import BoxFile
 from heatkp.inference.sources import InputImage, find_sources, read_images
 from tests.conftest import box_of, heatkp, imglab_text
+from tests.data import test_label_studio as studio
 from tests.inference.test_sources import turned
 
 
@@ -104,3 +105,12 @@ def test_boxes_of_own_tables_are_upright(tiny_run, tmp_path):
     boxes = BoxFile(out / "coco.json", [file]).find(input_image)
     edges = [x - 0.5, y - 0.5, x + width - 0.5, y + height - 0.5]
     np.testing.assert_allclose(boxes, [edges], atol=1e-3)
+
+
+def test_a_json_file_that_is_a_list(tmp_path):
+    """Label Studio's exports are; and files may begin with a mark of their order of bytes."""
+    labelled = studio.annotation(studio.frame("1", 2, 3, 10, 8), studio.point("nose", 5, 5, "2"))
+    path = studio.write(tmp_path, studio.task(labelled))
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    image = tmp_path / "a.png"
+    assert len(BoxFile(path, [image]).find(seen(image))) == 1

@@ -96,3 +96,13 @@ def test_a_point_that_is_none(tmp_path):
     done = heatkp("viz", "tracks", folder, "--point", "ear", "--out", tmp_path / "t.png")
     assert done.exit_code == 2 and "nose, tail" in done.output
     assert heatkp("viz", "tracks", tmp_path, "--out", tmp_path / "t.png").exit_code == 2
+
+
+@pytest.mark.parametrize("frame", ["9" * 30, str(2**40), "-1", "999999999"])
+def test_a_frame_that_no_video_has(tmp_path, frame):
+    """Found by benchmarks/fuzz.py: all frames between the first and the last are held."""
+    folder = write_table(tmp_path / "out", count=3, missing=())
+    with (folder / "tracks.csv").open("a") as file:
+        file.write(f"../clip.mp4/{frame},{frame},0.1,1,nose,1,2,0.9,,,,,\n")
+    with pytest.raises(DataError):
+        read_paths(folder)

@@ -18,12 +18,12 @@ from heatkp.inference.predictor import Predictor
 from heatkp.inference.regions import SEARCHED
 from heatkp.inference.saving import options_record
 from heatkp.inference.sharding.inputs import ShardInputs, list_inputs
-from heatkp.inference.sharding.locks import Lock
 from heatkp.inference.sharding.manifest import manifest_of
 from heatkp.inference.sharding.parts import LOCK, Done, ShardFolder
 from heatkp.inference.sharding.shard import Shard
 from heatkp.inference.sources import Failure, InputImage, images_of
 from heatkp.inference.writers import image_entry
+from heatkp.locks import Lock
 from heatkp.text import name_to_text
 
 PART_SIZE = 1000

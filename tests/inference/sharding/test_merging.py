@@ -10,11 +10,12 @@ import sys
 
 import pytest
 
+from heatkp import locks
 from heatkp.data.readers import read
 from heatkp.errors import DataError, SettingsError
-from heatkp.inference.sharding import Shard, locks, merge_shards, predict_shard
-from heatkp.inference.sharding.locks import Lock
+from heatkp.inference.sharding import Shard, merge_shards, predict_shard
 from heatkp.inference.sharding.parts import ERRORS, INPUTS, ShardFolder, stream_lines
+from heatkp.locks import Lock
 from tests.conftest import write_image
 from tests.inference.sharding.cheap import Cheap
 from tests.inference.test_sources import turned, video
@@ -178,7 +179,7 @@ def write_holder(path, **values):
 def test_a_shard_that_another_process_works_on(tmp_path):
     path = tmp_path / "lock"
     script = (
-        "import sys, pathlib\nfrom heatkp.inference.sharding.locks import Lock\n"
+        "import sys, pathlib\nfrom heatkp.locks import Lock\n"
         "with Lock(pathlib.Path(sys.argv[1]), 'it'):\n print('held', flush=True)\n input()"
     )
     child = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""One process at a time works on a shard."""
+"""One process at a time works on a shard, or in a run folder."""
 
 from __future__ import annotations
 
@@ -39,6 +39,7 @@ class Lock:
         self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
             alone = self._flock()
+            self._require_there()
             holder = self._read()
             if holder and self._holds(holder, alone):
                 raise self._taken(holder)
@@ -83,6 +84,18 @@ class Lock:
         except OSError:  # network file systems without it
             return None
         return True
+
+    def _require_there(self) -> None:
+        """Raises `SettingsError` where who held the file has just taken it away (`remove`)."""
+        with suppress(OSError):
+            if os.path.samestat(os.stat(self.path), os.fstat(self._descriptor)):
+                return
+        raise self._taken({})
+
+    def remove(self) -> None:
+        """Take the file away while it is held, where the system can; nobody else has it then."""
+        with suppress(OSError):
+            self.path.unlink()
 
     def _read(self) -> dict[str, object]:
         try:
