@@ -245,15 +245,13 @@ class Sweep(Killed):
 
     def first(self) -> list[object]:
         return ["sweep", "--space", self.space, "--sampler", "grid", "--out", self.out,
-                "--set", "trainer.epochs=2", *[w for w in TINY if w != "--head"][:12],
-                "--set", "trainer.batch_size=8"]  # fmt: skip
+                "--set", "trainer.epochs=2", "--set", "trainer.batch_size=8", *TINY[:14]]  # fmt: skip
 
     def found(self) -> Any:
         rows = (self.out / "sweep.csv").read_text().splitlines()
         head = rows[0].split(",")
-        kept = [
-            i for i, name in enumerate(head) if name not in ("run", "minutes", "state", "reason")
-        ]
+        told = ("run", "minutes", "state", "reason")
+        kept = [i for i, name in enumerate(head) if name not in told]
         states = Counter(row.split(",")[head.index("state")] for row in rows[1:])
         complete = [r for r in rows[1:] if r.split(",")[head.index("state")].startswith("complete")]
         found = sorted(tuple(row.split(",")[i] for i in kept) for row in complete)
@@ -362,7 +360,7 @@ def killed(name: str, kills: int, seed: int, place: Path) -> Told:
             wrong.append(found)
     hidden = [p.name for p in place.rglob(".*") if p.name.endswith((".part", ".lock"))]
     return {"fault": f"kill -9: {name}", "times": kills, "wrong": wrong,
-            "note": f"{kind.seconds:.1f} s undisturbed, {len(hidden)} hidden files left"}  # fmt: skip
+            "note": f"{kind.seconds:.1f} s alone, {len(hidden)} hidden files left"}  # fmt: skip
 
 
 def full(quick: bool, place: Path) -> Told:
@@ -519,7 +517,7 @@ def broken(quick: bool, place: Path) -> Told:
         wrong.append(f"{done.images} of {count - len(bad)} done")
     kinds = ", ".join(f"{n} {name}" for name, n in sorted(Counter(bad.values()).items()))
     return {"fault": "broken images", "times": count, "wrong": wrong,
-            "note": f"{done.images} done, {len(named)} named ({kinds}), {seconds:.0f} s"}  # fmt: skip
+            "note": f"{done.images} done, {len(named)} named ({kinds})", "seconds": round(seconds)}  # fmt: skip
 
 
 OTHERS: dict[str, Callable[[bool, Path], Told]] = {

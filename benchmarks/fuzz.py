@@ -35,7 +35,7 @@ SLOWEST, MOST = 1.0, 2**30
 """Seconds of processor time, and bytes of memory, for an input of some kilobytes."""
 PIXELS = "16M"
 """`HEATKP_MAX_IMAGE_PIXELS` meanwhile: a hundred bytes of a blank image may be 256 megapixels."""
-HANGS = 60.0
+HANGS = 120.0
 """Seconds after its end at which a target's process is killed."""
 NUMBERS = [
     b"0", b"-1", b"1e999", b"-1e999", b"nan", b"inf", b"1e-320", b"99999999999999999999",

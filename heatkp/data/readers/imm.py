@@ -104,14 +104,14 @@ def _recognise(path: Path) -> bool:
     of_size=True,
 )
 def read_imm(path: Path, strict: bool = True, options: ImageOptions = STORED) -> Labels:
-    """All labelled images of a folder, by name. Every image is decoded once, to find bad ones.
+    """All labelled images of a folder, by name, or that of one `.asf` file. Every image is decoded once, to find bad ones.
 
     Coordinates are fractions of the image as `options` read it.
 
     Raises `DataError` naming the first file that is not right; images that are missing or
     damaged are so where `strict`, and else have no labelled points.
     """
-    paths = files_of_type(path, ".asf")
+    paths = files_of_type(path, ".asf") if path.is_dir() else [path]
     if not paths:
         raise DataError(f"{path} holds no .asf files")
     samples = [_sample(path, strict, options) for path in paths]
