@@ -57,6 +57,8 @@ def real(tmp_path_factory):
 def test_page(page, started, kept, real, tmp_path, monkeypatch):
     monkeypatch.setattr("heatkp.bench.runtimes.CANDIDATES", (Candidate("torch"),))
     monkeypatch.setattr("heatkp.bench.runtimes.REPEATS", 2)
+    # The images that a training leaves take half of its time here; the first model has them.
+    monkeypatch.setattr("heatkp.viz.run_figures.draw", lambda *_, **__: None)
     if page == "docs/ray.md":
         pytest.importorskip("ray")
     if real is not None:
