@@ -7,8 +7,8 @@ that sees the whole image once. Both are trained in the new folder OUT on the sa
 taken from there), on one thread, and measured on images that they have not seen: how many objects
 are found, how many boxes are none, and how far points are off, in per cent of the root of the box's
 area, in the objects that were found and in labelled boxes; by the number of objects, and for those
-whose box overlaps with another's. Then milliseconds an image of 1, 4, 16 and 64 faces, medians of
-rounds in turns, with the default encoder at `--speed-size`, all 68 points, and the drawn boxes.
+whose box overlaps with another's. Then milliseconds of the processor an image of 1, 4, 16 and 64 faces, medians
+of rounds in turns, with the default encoder at `--speed-size`, all 68 points, and the drawn boxes.
 
 Figures go to OUT/finder.json and, as tables with the command, to `--table`. `--quick` is so small
 that it only shows that it runs.
@@ -43,6 +43,11 @@ from heatkp.models.finder import FinderModel
 from heatkp.runs import LoadedFinder
 
 COUNTS = (1, 4, 16, 64)
+SMALL = {
+    "encoder": "tu-mobilenetv3_small_050",
+    "options": {"decoder_channels": [48, 32, 24, 16, 16]},
+}
+"""Networks of `--small`."""
 KINDS = ("finder+points", "grouped")
 
 
@@ -92,7 +97,8 @@ def train(given: argparse.Namespace, kind: str) -> dict[str, float]:
             parts[0], "data.workers=0", val=parts[1],
             skeleton=[f"point {k}" for k in given.points], out=run, progress=given.progress,
             finder={"size": given.size, "epochs": given.epochs}, trainer=trainer,
-            augmentation={"rotation": 10.0, "scale": 0.25, "flip": 0.0}, **more,
+            augmentation={"rotation": 10.0, "scale": 0.25, "flip": 0.0, **given.plain},
+            model=given.model, **more,
         )  # fmt: skip
         minutes = {
             "minutes": (time.perf_counter() - begun) / 60,
@@ -172,7 +178,10 @@ def speed(given: argparse.Namespace) -> dict[str, dict[str, float]]:
         works[f"finder {n}"] = partial(finder, scene.image)
         works[f"points {n}"] = partial(face68.predict, scene.image, boxes[n], passes=1)
         works[f"grouped {n}"] = partial(grouped.predict, scene.image, boxes[n])
-    spent = {name: 1e3 * seconds for name, seconds in in_turns(works, given.rounds).items()}
+    spent = {
+        name: 1e3 * seconds
+        for name, seconds in in_turns(works, given.rounds, time.process_time).items()
+    }
     return {
         f"{len(boxes[n])} faces": {
             "finder_ms": spent[f"finder {n}"],
@@ -208,7 +217,7 @@ def page(report: dict[str, Any], command: str) -> str:
             f"({spent['minutes']:.1f} of wall clock). Errors in per cent of the root of the box's "
             "area.", "", table(rows), "",
         ]  # fmt: skip
-    text += ["## Milliseconds an image", "", table(report["speed"]), ""]
+    text += ["## Milliseconds of the processor an image", "", table(report["speed"]), ""]
     return "\n".join(text)
 
 
@@ -228,6 +237,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=320, help="finder.size")
     parser.add_argument("--crop", type=int, default=96, help="data.size of the points")
     parser.add_argument("--points", type=int, nargs="+", default=list(range(68)))
+    parser.add_argument("--small", action="store_true", help="narrow networks, plain augmentation")
     parser.add_argument("--speed-size", type=int, default=448)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--table", type=Path, help="Markdown file to write")
@@ -237,6 +247,8 @@ def main() -> None:
     if given.quick:
         given.images, given.held, given.epochs, given.points_epochs, given.rounds = 4, 2, 1, 1, 1
         given.size, given.crop, given.speed_size, given.scene = 64, 32, 64, [128, 96]
+    given.plain = dict.fromkeys(("photometric", "grey", "occlusion"), 0.0) if given.small else {}
+    given.model = SMALL if given.small else {}
     torch.set_num_threads(1)
     given.out.mkdir(parents=True, exist_ok=True)
     trained = {kind: train(given, kind) for kind in KINDS}

@@ -44,14 +44,19 @@ def peak_bytes(run: Callable[[], object], model: torch.nn.Module | None = None) 
     return peak
 
 
-def in_turns(works: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, float]:
+def in_turns(
+    works: Mapping[str, Callable[[], object]],
+    repeats: int,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, float]:
     """Median seconds of each work, all of them in turns, so that what else the machine does
-    falls on all alike; a first turn warms up."""
+    falls on all alike; a first turn warms up. `clock` may be `time.process_time`, where others use
+    the machine."""
     taken: dict[str, list[float]] = {name: [] for name in works}
     for turn in range(repeats + 1):
         for name, work in works.items():
-            begun = time.perf_counter()
+            begun = clock()
             work()
             if turn:
-                taken[name].append(time.perf_counter() - begun)
+                taken[name].append(clock() - begun)
     return {name: median(durations) for name, durations in taken.items()}

@@ -103,6 +103,8 @@ def _finds(loaded: Loaded, settings: Settings) -> list[str]:
     region = (
         f"the region of an object's box, enlarged by {data.box_scale:g}"
         if data.crop == "box"
+        else "a whole image with all of its objects"
+        if data.crop == "objects"
         else "a whole image, one object each"
     )
     mirrored = (
@@ -273,6 +275,9 @@ def _limits(settings: Settings, about: About, finds: bool) -> list[str]:
         limits.append("Its finder finds objects of the kinds and sizes that it was trained on.")
     elif settings.data.crop == "box":
         limits.append("It needs boxes like those that it was trained on.")
+    elif settings.data.crop == "objects":
+        limits.append("It looks at whole images and finds objects of about the sizes, in pixels of "
+                      "its input, that it was trained on.")  # fmt: skip
     else:
         limits.append("It looks at whole images and finds one object in each.")
     if not about.metrics.get("normalised") or not settings.data.validates:

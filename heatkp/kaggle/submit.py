@@ -93,7 +93,7 @@ def submit(
     without = sum(s.box is None for s in samples)
     if any(data.crop == "box" and data.box == "points" for data in settings):
         note("trained on boxes around labelled points, given the file's boxes instead")
-    if any(data.crop == "box" for data in settings) and without:
+    if any(data.crop != "image" for data in settings) and without:
         note(f"samples without a box, the whole image is used: {without}")
     found = mean_of(
         [measure.predict_samples(loaded, samples, options, progress) for loaded in models]

@@ -102,6 +102,11 @@ def prepare(
     out, and points are in its order. `given` are samples that a program holds; `mine` is which of
     several processes this is.
     """
+    if settings.head.grouped:  # `grouped.train` does; folds and sweeps come here
+        raise SettingsError(
+            "head.name: folds and sweeps look at single objects, which head grouped does not: "
+            "choose another head, or train it alone with heatkp train"
+        )
     settings = settings.model_copy(deep=True)
     loggers = RunLoggers(settings)  # before minutes of work
     if (settings.model.mean is None) != (settings.model.std is None):

@@ -80,6 +80,33 @@ def test_a_flipped_image_has_flipped_boxes_whatever_the_points():
     assert np.allclose(flipped[(0, 0)]["boxes"], [[63 - 10, 25, 20, 10]], atol=1e-4)
 
 
+def test_points_of_all_objects_move_and_change_sides():
+    """A flip, x -> W - 1 - x, then left and right change places, with their visibility; objects
+    outside the input take their points along."""
+    image = blank(64, 64)
+    pair = skeleton_of(["nose", "left_eye", "right_eye"], 3)
+    some = sample(image, box=(0, 20, 20, 30))
+    some.visibility[:] = [1, 2, 0]
+    far = sample(image, (2, 3), box=(-60, 20, -20, 30))
+    near = sample(image, (5, 1), box=(10, 10, 40, 45))
+    found = scenes_of([some, far, near])
+    plain = SceneDataset(found, (64, 64), skeleton=pair)[0]
+    assert plain["points"].shape == (2, 3, 2) and plain["visibility"].tolist()[0] == [1, 2, 0]
+    assert np.allclose(plain["points"][0, :2], POINTS[:2]) and plain["points"][0, 2].isnan().all()
+    assert np.allclose(plain["points"][1], POINTS + [5, 1])
+    flip = STILL.model_copy(update={"flip": 1.0})
+    turned = SceneDataset(found, (64, 64), skeleton=pair, augmentation=flip)[(0, 0)]
+    expected = (POINTS + [5, 1]) * [-1, 1] + [63, 0]
+    assert np.allclose(turned["points"][1], expected[[0, 2, 1]], atol=1e-4)
+    assert turned["visibility"].tolist()[0] == [1, 0, 2] and turned["points"][0, 1].isnan().all()
+    numbered = skeleton_of(None, 3)  # nobody knows which change places: no flip
+    kept = SceneDataset(found, (64, 64), skeleton=numbered, augmentation=flip)[(0, 0)]
+    assert np.allclose(kept["points"][1], POINTS + [5, 1], atol=1e-4)
+    batch = together([plain, SceneDataset(scenes_of([near]), (64, 64), skeleton=pair)[0]])
+    assert batch["points"].shape == (2, 2, 3, 2) and batch["visibility"][1, 1].tolist() == [0, 0, 0]
+    assert batch["points"][1, 1].isnan().all()
+
+
 def test_the_image_moves_with_its_boxes():
     """A bright square stays where its box is, through scale, shift, rotation and shape."""
     image = blank(90, 60)
