@@ -5,7 +5,7 @@
 Trains configs/flies.yaml in OUT/run, where that is not finished yet (frames 0-599 train, 600-799
 choose), predicts frames 600-799 and 800-1099 of the video, measures the first against their labels
 with `heatkp score`, and writes benchmarks/flies/predictions.json: COCO keypoint results of the
-second, with the frame's number as image_id. Figures go to benchmarks/flies.md. Needs HEATKP_DATA
+second, with the frame's number as image_id. benchmarks/flies.md has the figures. Needs HEATKP_DATA
 and HEATKP_WEIGHTS.
 """
 
@@ -20,14 +20,13 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from heatkp.data.readers import read
+
 ROOT = Path(__file__).resolve().parent.parent
 HERE = ROOT / "benchmarks" / "flies"
 OPTIONS = ["--track", "--objects", "2", "--format", "coco", "--format", "tracks"]
-ROWS = {
-    "objects found, of those labelled": ("found", "objects"),
-    "wrong objects": ("wrong",),
-    "images with a wrong count": ("counts_wrong",),
-}
 
 
 def heatkp(*words: object) -> str:
@@ -66,6 +65,27 @@ def results(file: Path) -> list[dict[str, Any]]:
     ]
 
 
+def jitter(labels: Path, first: int, last: int) -> tuple[float, float]:
+    """How far labels jump about from frame to frame, in pixels: of the quietest quarter of the
+    points and of all, the median distance that noise alone would leave between two labellers of
+    one frame's standard deviation.
+
+    The second difference of three frames has 6 times the variance of a frame's noise, and motion
+    on top: what comes out is an upper limit.
+    """
+    tracks: dict[str, dict[int, Any]] = {}
+    for sample in read(labels).samples:
+        if sample.frame is not None and first <= sample.frame <= last:
+            tracks.setdefault(str(sample.track), {})[sample.frame] = sample.points
+    bends = []
+    for frames in tracks.values():
+        known = [n for n in frames if n - 1 in frames and n + 1 in frames]
+        bends += [frames[n - 1] - 2 * frames[n] + frames[n + 1] for n in known]
+    spread = 1.4826 * np.nanmedian(np.abs(np.stack(bends)), axis=0) / 6**0.5  # (K, 2)
+    radius = 1.1774 * np.sqrt((spread**2).mean(1))  # median of a Rayleigh distribution
+    return float(np.quantile(radius, 0.25)), float(np.median(radius))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("out", type=Path)
@@ -79,6 +99,7 @@ def main() -> None:
     predicted(run, data / "video.mp4", "800-1099", asked.out / "held-out")
     score = json.loads(heatkp("score", asked.out / "validation" / "coco.json", "--data",
                               data / "labels.slp", "--frames", "600-799", "--json"))  # fmt: skip
+    score["label_jitter"] = jitter(data / "labels.slp", 600, 799)[1]
     (asked.out / "score.json").write_text(json.dumps(score, indent=1))
     HERE.mkdir(exist_ok=True)
     lines = ",\n".join(json.dumps(one) for one in results(asked.out / "held-out" / "coco.json"))
