@@ -17,8 +17,10 @@ from heatkp.errors import HeatkpError
 from heatkp.registry import LABEL_WRITERS
 from heatkp.skeletons import skeleton_of
 
-HOSTILE = ["../../up.png", "/tmp/heatkp-absolute.png", "a/../../../up", "..\\..\\up.png", "..", "~/x",
-           "con\0trol", ".", "x" * 400, "<script>"]  # fmt: skip
+HOSTILE = [
+    "../../up.png", "/tmp/heatkp-absolute.png", "a/../../../up", "..\\..\\up.png", "..", "~/x",
+    "con\0trol", ".", "x" * 400, "<script>",
+]  # fmt: skip
 
 
 def there(folder):
@@ -26,10 +28,9 @@ def there(folder):
 
 
 def sample(name, **more):
-    return Sample(
-        InMemory(np.zeros((24, 32, 3), np.uint8)), np.full((2, 2), 5, np.float32) + [[0, 0], [3, 4]],
-        np.full(2, 2, np.uint8), np.array([1, 1, 20, 20], np.float32), name, **more,
-    )  # fmt: skip
+    points, codes = np.array([[5, 5], [8, 9]], np.float32), np.full(2, 2, np.uint8)
+    image, box = InMemory(np.zeros((24, 32, 3), np.uint8)), np.array([1, 1, 20, 20], np.float32)
+    return Sample(image, points, codes, box, id=name, **more)
 
 
 @pytest.mark.parametrize("format", list(LABEL_WRITERS))
