@@ -161,7 +161,8 @@ LOSSES: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
     "argmax": lambda logits, amplitude: hm.gaussian_mse(amplitude, CENTRE),
     "l1": lambda logits, amplitude: hm.gaussian_l1(amplitude, CENTRE),
     "bce": lambda logits, amplitude: hm.binary_cross_entropy(
-        torch.logit((0.9 * amplitude).clamp(min=1e-6)), CENTRE  # 1 itself has no logit
+        torch.logit((0.9 * amplitude).clamp(min=1e-6)),
+        CENTRE,  # 1 itself has no logit
     ),
 }
 """Of a map as logits of a softmax, and as amplitudes of peak 1."""

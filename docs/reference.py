@@ -110,8 +110,8 @@ def settings_page() -> str:
         "# Settings",
         "",
         "All settings of a run, from the models that check them. `--set KEY=VALUE` changes one, a "
-        "YAML file with a section for each first word holds many (`--config FILE`), and from Python "
-        "they are keywords of `heatkp.train`. `settings.yaml` in a run's folder has all of them as "
+        "YAML file with a section for each first word holds many (`--config FILE`), and from "
+        "Python they are keywords of `heatkp.train`. `settings.yaml` in a run's folder has all of them as "
         "they were. Unknown names are refused.",
         "",
     ]
@@ -121,7 +121,11 @@ def settings_page() -> str:
         values = getattr(settings, section).model_dump()
         lines += [f"## {section}", "", inspect.cleandoc(model.__doc__ or ""), ""]
         lines += [*field_table(model, f"{section}.", values), ""]
-    lines += ["## Settings of one head", "", "They stand in the section `head`, beside those above."]
+    lines += [
+        "## Settings of one head",
+        "",
+        "They stand in the section `head`, beside those above.",
+    ]
     for name in HEADS:
         options = HEADS[name].Options
         if options.model_fields:

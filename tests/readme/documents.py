@@ -87,8 +87,9 @@ def shortened(arguments: list[str]) -> list[str]:
             arguments += ["--set", "model.encoder_weights=none"]
     if "--resume" in arguments and "--epochs" in arguments:
         arguments[arguments.index("--epochs") + 1] = "2"
-    if arguments[0] == "export":  # ONNX takes half a minute; tests/export has it
+    if arguments[0] == "export":  # ONNX takes half a minute, and tests/export has it
         arguments = ["openvino" if word == "onnx" else word for word in arguments]
+        arguments = without(without(arguments, "--precision"), "--tolerance")
     if arguments[0] == "sweep" and "--show" not in arguments:
         arguments = [*without(arguments, "--trials"), "--trials", "1"]
         for setting in ("trainer.epochs=1", "data.workers=0", "data.size=[64, 48]",
@@ -130,9 +131,12 @@ class Kept:
 
     @staticmethod
     def _out(arguments: list[str]) -> Path | None:
-        """Where drawn faces, and trainings on those alone, are written; None for the rest."""
+        """Where drawn faces, trainings on those alone, and exports are written; None for the
+        rest."""
         if arguments[:2] == ["data", "synth"]:
             return Path(arguments[-1])
+        if arguments[0] == "export" and "--out" in arguments:
+            return Path(arguments[arguments.index("--out") + 1])
         plain = not any(word.startswith(("model.init", "model.transfer")) for word in arguments)
         faces = "--data" in arguments and arguments[arguments.index("--data") + 1] == "faces"
         if arguments[0] == "train" and faces and plain and "--out" in arguments:

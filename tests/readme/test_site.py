@@ -126,3 +126,20 @@ def test_what_the_images_show(figures):
         best = min(rows, key=lambda row: row.mae)
         assert best.head == "ce"  # as the page says
         assert all(row.low <= row.mae <= row.high for row in rows)
+
+
+def test_citation_and_workflows():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["version"] == heatkp.__version__ and citation["license"] == "Apache-2.0"
+    flows = {path.stem: yaml.safe_load(path.read_text())
+             for path in (ROOT / ".github/workflows").glob("*.yml")}  # fmt: skip
+    assert set(flows) == {"tests", "docs", "release"}
+    for flow in flows.values():  # what a job may do beside reading is said where it does it
+        assert flow["permissions"] == {"contents": "read"}
+    steps = [step for job in flows["release"]["jobs"].values() for step in job["steps"]]
+    assert not any("cache" in str(step.get("with", "")) for step in steps)
+    assert not any("actions/cache" in step.get("uses", "") for step in steps)
+    assert flows["release"]["jobs"]["publish"]["permissions"] == {"id-token": "write"}
+    (run,) = flows["tests"]["jobs"].values()
+    assert run["strategy"]["matrix"]["python"][0] == "3.10"
+    assert any(step.get("run") == ".ci/run" for step in run["steps"])
