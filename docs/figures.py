@@ -30,8 +30,10 @@ ROOT = Path(__file__).parent.parent
 IMAGES = Path(__file__).parent / "images"
 SIDE = 200
 """Of drawn faces, in pixels."""
-COLOURS = {"ce": "#d1495b", "kl": "#00798c", "marginal": "#edae49", "bce": "#30638e",
-           "argmax": "#6a4c93", "softargmax": "#52a447", "nll": "#8d6a4f", "l1": "#999999"}  # fmt: skip
+COLOURS = {
+    "ce": "#d1495b", "kl": "#00798c", "marginal": "#edae49", "bce": "#30638e", "argmax": "#6a4c93",
+    "softargmax": "#52a447", "nll": "#8d6a4f", "l1": "#999999",
+}  # fmt: skip
 """Of heads, in all figures."""
 LEFT, RIGHT, MIDDLE = "#2f7bff", "#ff3b3b", "#ffffff"
 
@@ -120,7 +122,7 @@ def normalisers() -> Figure:
     for (name, (a, b)), colour in zip(ends.items(), ("#ffe600", "#00e5ff", "#ff2d9b")):
         length = float(np.linalg.norm(b - a))
         lower = 4 if name == "inter-pupil" else 0  # beside the other, not over it
-        axis.plot(*np.stack([a, b]).T + [[0], [lower]], "-o", color=colour, lw=2, markersize=4,
+        axis.plot(*(np.stack([a, b]) + [0, lower]).T, "-o", color=colour, lw=2, markersize=4,
                   label=f"{name}: {length:.0f} pixels")  # fmt: skip
     axis.legend(loc="lower left", fontsize=8, framealpha=0.9)
     bare(axis, "")
@@ -280,8 +282,8 @@ def heads() -> Figure:
                 axis.plot(row.mae, place, "o", color=COLOURS[row.head], markersize=5)
         axis.axvline(base, color="#555555", ls="--", lw=1)
         axis.set_xscale("log")
-        ticks = [t for t in (2, 3, 5, 10, 20, 50, 100)
-                 if 0.9 * min(r.low for r in rows) < t < 1.1 * max(r.high for r in rows)]  # fmt: skip
+        low, high = min(row.low for row in rows), max(row.high for row in rows)
+        ticks = [t for t in (2, 3, 5, 10, 20, 50, 100) if 0.9 * low < t < 1.1 * high]
         axis.set_xticks(ticks, [str(t) for t in ticks])
         axis.minorticks_off()
         axis.set_yticks(range(len(names)), names if axis is axes[0] else [""] * len(names))

@@ -1,4 +1,4 @@
-"""Pages of the site that are made from the code: settings from their models, commands from click."""
+"""Pages that are made from the code: settings from their models, commands from click."""
 
 from __future__ import annotations
 
@@ -111,8 +111,8 @@ def settings_page() -> str:
         "",
         "All settings of a run, from the models that check them. `--set KEY=VALUE` changes one, a "
         "YAML file with a section for each first word holds many (`--config FILE`), and from "
-        "Python they are keywords of `heatkp.train`. `settings.yaml` in a run's folder has all of them as "
-        "they were. Unknown names are refused.",
+        "Python they are keywords of `heatkp.train`. `settings.yaml` in a run's folder has all of "
+        "them as they were. Unknown names are refused.",
         "",
     ]
     for section, field in Settings.model_fields.items():

@@ -43,9 +43,8 @@ def test_links_within_the_repository_lead_somewhere(file):
 
 def test_extras_that_documents_name_exist():
     tomllib = pytest.importorskip("tomllib")
-    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
-        "optional-dependencies"
-    ]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
     for file in ("README.md", *PAGES):
         text = (ROOT / file).read_text(encoding="utf-8")
         for names in re.findall(r"pip install '(?:heatkp|\.)\[([\w,]+)\]'", text):
