@@ -55,19 +55,13 @@ class Settings(Section):
                 "trainer.task: head grouped finds its objects itself: leave out finder+points, or "
                 "choose another head"
             )
-        grouped = self.head.grouped and task == "points"
-        if grouped and crop != "objects":
+        if self.head.grouped and task == "points" and crop != "objects":
             if "crop" in self.data.model_fields_set:
                 raise ValueError(
                     f"data.crop: head grouped sees whole images with all of their objects, not "
                     f"{crop}: leave it out"
                 )
             self.data.crop = "objects"
-        if not grouped and crop == "objects":
-            raise ValueError(
-                f"data.crop: objects is of head grouped: for head {self.head.name} choose image or "
-                "box"
-            )
 
     def to_yaml(self) -> str:
         """The settings in full, in the form that `load_settings` reads."""

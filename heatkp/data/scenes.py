@@ -142,8 +142,8 @@ def split_scenes(data: KeypointData, limited: bool = False) -> tuple[list[Scene]
     if not any(np.isfinite(scene.boxes).any() for scene in train):
         raise DataError(
             "a finder learns boxes, and no training object has one, nor two points or more to "
-            "draw one around: give labels with boxes, or train with trainer.task=points (and another "
-            "head than grouped)"
+            "draw one around: give labels with boxes, or train with trainer.task=points (and "
+            "another head than grouped)"
         )
     return train, val
 

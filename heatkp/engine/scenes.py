@@ -74,15 +74,12 @@ class SceneEngine(Engine):
         maps: bool = False,
     ) -> Estimate:
         self.check(passes, flip_test)
-        known = {
-            i: region.found
-            for i, region in enumerate(regions)
-            if region.found is not None and region.found.network is self.model and not maps
-        }
         every: dict[int, tuple[Any, ...]] = {}
-        for i, found in known.items():
-            every[i] = (*found[:3], co.scaling(1.0, 1.0), None)
-        for batch in self._batches(regions, [i for i in range(len(regions)) if i not in known]):
+        for i, region in enumerate(regions):
+            found = region.found
+            if found is not None and found.network is self.model and not maps:
+                every[i] = (*found[:3], co.scaling(1.0, 1.0), None)
+        for batch in self._batches(regions, [i for i in range(len(regions)) if i not in every]):
             every.update(self._look_at(batch, regions, maps))
         parts = [[every[i][j] for i in range(len(regions))] for j in range(5)]
         matrices = np.stack(parts[3])

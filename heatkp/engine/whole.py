@@ -64,7 +64,8 @@ def in_image(found: Prediction, back: co.Matrix) -> tuple[Array, Array, Array | 
 def run_whole(model: Any, inputs: Tensor) -> Tensor:
     """The maps of inputs, uint8 (B, C, H, W)."""
     device = next(model.parameters()).device
-    return model(inputs.to(device).contiguous(memory_format=torch.channels_last))
+    maps: Tensor = model(inputs.to(device).contiguous(memory_format=torch.channels_last))
+    return maps
 
 
 def at_once(model: Any, whole: WholeInput) -> int:

@@ -138,7 +138,7 @@ class Finder:
             return [None] * len(kept)
         image = torch.full((len(kept),), place, device=output.device)
         points, scores, spread = in_image(self.model.points_of(output, image, boxes[kept]), back)
-        spreads = [None] * len(kept) if spread is None else list(spread)
+        spreads: list[Any] = [None] * len(kept) if spread is None else list(spread)
         return [FoundPoints(p, s, c, self.model) for p, s, c in zip(points, scores, spreads)]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from heatkp import heatmaps as hm
 from heatkp.config import Finder, Model
@@ -88,9 +88,8 @@ class GroupedModel(DenseModel):
 
     def start_sides(self, side: tuple[float, float]) -> None:
         """Let sizes start at the width and height of a usual object in input pixels."""
-        with torch.no_grad():
-            bias = CentreStart(side, self.stride).starting_bias(0)
-            self.map_layer.convolution.bias.copy_(bias)
+        bias = CentreStart(side, self.stride).starting_bias(0)
+        self.map_layer.convolution.bias = nn.Parameter(bias)
 
     def maps(self, features: Tensor, image_size: tuple[int, int]) -> Tensor:
         height, width = (-(-n // self.stride) for n in image_size)

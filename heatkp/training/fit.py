@@ -107,6 +107,11 @@ def prepare(
             "head.name: folds and sweeps look at single objects, which head grouped does not: "
             "choose another head, or train it alone with heatkp train"
         )
+    if settings.data.crop == "objects":
+        raise SettingsError(
+            f"data.crop: objects is of head grouped: for head {settings.head.name} choose image or "
+            "box"
+        )
     settings = settings.model_copy(deep=True)
     loggers = RunLoggers(settings)  # before minutes of work
     if (settings.model.mean is None) != (settings.model.std is None):

@@ -10,6 +10,7 @@ import torch
 
 import heatkp as package
 from heatkp import Sample
+from heatkp.data.synthetic.scenes import draw_scene
 from heatkp.errors import SettingsError
 from heatkp.inference.finder import Finder
 from heatkp.runs import load_run
@@ -46,6 +47,38 @@ def run(crowds, tmp_path_factory):
 
 def image_files(crowds):
     return sorted((crowds / "images").glob("*.png"))
+
+
+def test_three_scenes_are_learnt_with_the_points_of_all_their_faces(tmp_path):
+    """Overfitted on purpose: every face, no other box, and each its own points, also where faces
+    overlap."""
+    drawn = [draw_scene(5, i, (128, 96), (2, 4), (24, 48)) for i in range(3)]
+    chosen = [30, 36, 45, 48, 54]
+    samples = [
+        Sample(scene.image, face.points[chosen], face.visibility[chosen], face.box, id=f"{i}#{k}",
+               source_image=str(i))
+        for i, scene in enumerate(drawn)
+        for k, face in enumerate(scene.faces)
+    ]  # fmt: skip
+    still = ("flip", "rotation", "scale", "shift", "photometric", "grey", "occlusion")
+    learnt = package.train(
+        samples, "data.workers=0", "data.cache=none", "trainer.batch_size=3", val=samples,
+        skeleton=["nose", "a", "b", "c", "d"], head="grouped", progress=False, out=tmp_path / "r",
+        model={"encoder": "tu-mobilenetv3_small_050"}, augmentation=dict.fromkeys(still, 0.0),
+        finder={"size": 128, "epochs": 80, "lr": 6e-3},
+        trainer={"validate_every": 80, "ema": 0.0, "loggers": "none"},
+    )  # fmt: skip
+    found = learnt.metrics["finder"]
+    assert found["recall"] == found["precision"] == 1.0 and found["counts_wrong"] == 0
+    assert found["points"] == 5 * len(samples) and found["distance_relative"] < 0.05, found
+    for scene in drawn:
+        objects = learnt.model.predict(scene.image)
+        assert len(objects) == len(scene.faces)
+        near = [
+            min(np.linalg.norm(one.points - f.points[chosen], axis=1).max() for f in scene.faces)
+            for one in objects
+        ]
+        assert max(near) < 6, near
 
 
 def test_the_run_holds_figures_of_objects_and_of_points(run):
@@ -157,6 +190,7 @@ def test_what_cannot_be_trained_is_said_before_anything_is_written(crowds, tmp_p
         (["--folds", 2], "--folds has no head grouped"),
         (["--set", "trainer.devices=2"], "head grouped trains on one device"),
         (["--set", "data.crop=box"], "sees whole images with all of their objects"),
+        (["--head", "ce", "--set", "data.crop=objects"], "is of head grouped"),
     ):
         refused(["train", *TINY, "--data", crowds, "--out", out, *more], words, out=out)
 

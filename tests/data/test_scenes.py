@@ -93,10 +93,10 @@ def test_points_of_all_objects_move_and_change_sides():
     plain = SceneDataset(found, (64, 64), skeleton=pair)[0]
     assert plain["points"].shape == (2, 3, 2) and plain["visibility"].tolist()[0] == [1, 2, 0]
     assert np.allclose(plain["points"][0, :2], POINTS[:2]) and plain["points"][0, 2].isnan().all()
-    assert np.allclose(plain["points"][1], POINTS + [5, 1])
+    assert np.allclose(plain["points"][1], POINTS + np.float32([5, 1]))
     flip = STILL.model_copy(update={"flip": 1.0})
     turned = SceneDataset(found, (64, 64), skeleton=pair, augmentation=flip)[(0, 0)]
-    expected = (POINTS + [5, 1]) * [-1, 1] + [63, 0]
+    expected = (POINTS + np.float32([5, 1])) * [-1, 1] + [63, 0]
     assert np.allclose(turned["points"][1], expected[[0, 2, 1]], atol=1e-4)
     assert turned["visibility"].tolist()[0] == [1, 0, 2] and turned["points"][0, 1].isnan().all()
     numbered = skeleton_of(None, 3)  # nobody knows which change places: no flip
@@ -125,8 +125,8 @@ def test_the_image_moves_with_its_boxes():
 def test_what_lies_outside_does_not_count():
     image = blank(64, 64)
     found = scenes_of([sample(image, box=(-30, 0, 20, 20)), sample(image, box=(10, 10, 30, 30))])
-    boxes, ignored, _ = objects_seen(found[0], SceneDataset(found, (64, 64)).framing.matrix((64, 64)),
-                                  (64, 64))  # fmt: skip
+    matrix = SceneDataset(found, (64, 64)).framing.matrix((64, 64))
+    boxes, ignored, _ = objects_seen(found[0], matrix, (64, 64))
     assert np.allclose(boxes, [[20, 20, 20, 20]]) and np.allclose(ignored, [[-30, 0, 20, 20]])
 
 

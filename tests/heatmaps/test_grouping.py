@@ -119,7 +119,7 @@ def test_windows_hold_their_objects_and_stay_in_the_map(seed, count):
                 low = np.clip(centres[m] - sides[m] / 2, 0, [SIZE[1] - 1, SIZE[0] - 1])
                 high = np.clip(centres[m] + sides[m] / 2, 0, [SIZE[1] - 1, SIZE[0] - 1])
                 first = part.corners[n].numpy()
-                assert (first <= low + 0.5).all() and (high <= first + [w, h]).all()
+                assert (first <= low + 0.5).all() and (high <= first + np.array([w, h])).all()
     assert sorted(places) == list(range(count))
 
 

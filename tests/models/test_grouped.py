@@ -179,8 +179,6 @@ def test_what_it_cannot_do_is_said():
         parse_settings(values)
     with pytest.raises(SettingsError, match=r"data\.crop: head grouped sees whole images"):
         parse_settings({"head": {"name": "grouped"}, "data": {"crop": "box"}})
-    with pytest.raises(SettingsError, match="is of head grouped"):
-        parse_settings({"data": {"crop": "objects"}})
     assert parse_settings({"head": {"name": "grouped"}}).data.crop == "objects"
     for options in ({"kappa": 0.0}, {"weight": -1.0}, {"sigma": 2.0}, {"decoder": "dark"}):
         with pytest.raises(SettingsError, match=f"head.{next(iter(options))}"):
