@@ -245,7 +245,8 @@ class Sweep(Killed):
 
     def first(self) -> list[object]:
         return ["sweep", "--space", self.space, "--sampler", "grid", "--out", self.out,
-                "--set", "trainer.epochs=2", "--set", "trainer.batch_size=8", *TINY[:14]]  # fmt: skip
+                "--set", "trainer.epochs=2", *TINY[:14], "--set", "trainer.batch_size=8",
+                ]  # fmt: skip
 
     def found(self) -> Any:
         rows = (self.out / "sweep.csv").read_text().splitlines()
@@ -517,7 +518,8 @@ def broken(quick: bool, place: Path) -> Told:
         wrong.append(f"{done.images} of {count - len(bad)} done")
     kinds = ", ".join(f"{n} {name}" for name, n in sorted(Counter(bad.values()).items()))
     return {"fault": "broken images", "times": count, "wrong": wrong,
-            "note": f"{done.images} done, {len(named)} named ({kinds})", "seconds": round(seconds)}  # fmt: skip
+            "note": f"{done.images} done, {len(named)} named in {seconds:.0f} s ({kinds})",
+            }  # fmt: skip
 
 
 OTHERS: dict[str, Callable[[bool, Path], Told]] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ from heatkp.evaluation.metrics import (
     summarise,
 )
 from heatkp.files import replacing
+from heatkp.limits import Limit, TooLarge
 from heatkp.runs import Loaded
 from heatkp.skeletons import Skeleton
 from heatkp.text import name_to_text
@@ -305,9 +307,13 @@ def save_out_of_fold(path: Path, found: OutOfFold) -> None:
 def load_out_of_fold(path: Path) -> dict[str, npt.NDArray[Any]]:
     """The arrays that `save_out_of_fold` wrote. Raises `DataError` for another file."""
     try:
+        with zipfile.ZipFile(path) as packed:
+            size = sum(entry.file_size for entry in packed.infolist())
+        if said := Limit.LABEL_BYTES.refusal(size, "bytes"):
+            raise TooLarge(f"it unpacks to {said}")
         with np.load(path, allow_pickle=False) as content:
             arrays = {key: content[key] for key in content.files}
-    except (OSError, ValueError, EOFError, KeyError) as error:
+    except Exception as error:  # of many kinds for damaged archives
         raise DataError(f"{path} cannot be read as out-of-fold predictions: {error}") from None
     lacking = {"ids", "folds", "predictions", "labels", "labelled"} - arrays.keys()
     if lacking:

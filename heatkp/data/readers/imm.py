@@ -104,7 +104,8 @@ def _recognise(path: Path) -> bool:
     of_size=True,
 )
 def read_imm(path: Path, strict: bool = True, options: ImageOptions = STORED) -> Labels:
-    """All labelled images of a folder, by name, or that of one `.asf` file. Every image is decoded once, to find bad ones.
+    """All labelled images of a folder, by name, or that of one `.asf` file. Every image is
+    decoded once, to find bad ones.
 
     Coordinates are fractions of the image as `options` read it.
 

@@ -14,6 +14,7 @@ from heatkp.data.writers._base import LabelSet, Object, ToPlace, text_of
 from heatkp.text import printable
 
 SCORER = "heatkp"
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 Column = tuple[str, ...]
 """Its name in each row of the header below the scorer's."""
 
@@ -24,7 +25,7 @@ def video_folder(video: str) -> str:
     >>> video_folder("a/clip 1.mp4"), video_folder("clip_1"), video_folder("C:\\x.avi")
     ('a_clip 1', 'clip_1', 'C_x')
     """
-    path = PurePosixPath(video.replace("\\", "/"))
+    path = PurePosixPath(_CONTROL.sub("_", video.replace("\\", "/")))
     bare = path.with_suffix("") if path.suffix.lower() in VIDEOS else path
     parts = [re.sub(r"[:\s]+$|^\.+", "", part) for part in bare.parts if part != "/"]
     return "_".join(part for part in parts if part) or "video"
