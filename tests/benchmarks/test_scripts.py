@@ -49,6 +49,8 @@ def test_script(root, script, arguments, words):
         ("shift.py", "--only"),
         ("readme_commands.py", "--keep"),
         ("tar_shards.py", "--per-shard"),
+        ("faults.py", "--kills"),
+        ("fuzz.py", "--engine"),
     ],
 )
 def test_script_starts(root, monkeypatch, capsys, script, word):
@@ -74,3 +76,39 @@ def test_sharding_loses_nothing(root, tmp_path):
     text = table.read_text()
     assert "| results in them | 60 |" in text and "| lost | 0 |" in text
     assert text.index("## killed") < text.index("## parts") and text.rstrip().endswith("kept")
+
+
+def test_mutations_change_files_and_keep_bounds(root, monkeypatch):
+    import random
+
+    monkeypatch.syspath_prepend(root / "benchmarks")
+    import fuzz
+
+    rng, content = random.Random(0), b'{"a": [1, 2.5], "b": {"c": "x"}}'
+    found = {fuzz.mutated(content, rng, b"other") for _ in range(200)}
+    assert len(found) > 150 and all(len(one) <= 2**20 for one in found)
+    assert fuzz.mutated(content, random.Random(5)) == fuzz.mutated(content, random.Random(5))
+
+
+def test_a_campaign_finds_and_shrinks(root, tmp_path, monkeypatch):
+    """A reader that fails on one byte: the smallest input that does is kept."""
+    monkeypatch.syspath_prepend(root / "benchmarks")
+    import fuzz
+
+    class Target:
+        name = "bad"
+        seeds = ((tmp_path, "a.txt"),)
+
+        @staticmethod
+        def run(folder, file):
+            if b"!" in file.read_bytes():
+                raise RuntimeError
+
+    (tmp_path / "a.txt").write_bytes(b"abcdefgh")
+    campaign = fuzz.Campaign(Target, 0, 1, tmp_path)
+    campaign.one(0, b"abcd")
+    assert not campaign.findings
+    campaign.one(0, b"ab!cd" * 20)
+    ((what, one),) = campaign.findings.items()
+    assert what == "RuntimeError" and (tmp_path / one["input"]).read_bytes() == b"!"
+    assert (tmp_path / "a.txt").read_bytes() == b"abcdefgh"
