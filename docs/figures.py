@@ -122,8 +122,8 @@ def normalisers() -> Figure:
     for (name, (a, b)), colour in zip(ends.items(), ("#ffe600", "#00e5ff", "#ff2d9b")):
         length = float(np.linalg.norm(b - a))
         lower = 4 if name == "inter-pupil" else 0  # beside the other, not over it
-        axis.plot(*(np.stack([a, b]) + [0, lower]).T, "-o", color=colour, lw=2, markersize=4,
-                  label=f"{name}: {length:.0f} pixels")  # fmt: skip
+        axis.plot((a[0], b[0]), (a[1] + lower, b[1] + lower), "-o", color=colour, lw=2,
+                  markersize=4, label=f"{name}: {length:.0f} pixels")  # fmt: skip
     axis.legend(loc="lower left", fontsize=8, framealpha=0.9)
     bare(axis, "")
     return figure
