@@ -109,7 +109,9 @@ def test_boxes_of_own_tables_are_upright(tiny_run, tmp_path):
 
 def test_a_json_file_that_is_a_list(tmp_path):
     """Label Studio's exports are; and files may begin with a mark of their order of bytes."""
-    labelled = studio.annotation(studio.frame("1", 2, 3, 10, 8), studio.point("nose", 5, 5, "2"))
+    labelled = studio.annotation(
+        studio.frame("1", 2, 3, 10, 8), studio.point("nose", 5, 5, "2", parentID="1")
+    )
     path = studio.write(tmp_path, studio.task(labelled))
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
     image = tmp_path / "a.png"
