@@ -88,9 +88,11 @@ def shortened(arguments: list[str]) -> list[str]:
         arguments[arguments.index("--epochs") + 1] = "2"
     if arguments[0] == "viz-heatmaps":  # a sheet of 68 maps takes seconds
         arguments += ["--samples", "1"]
-    if arguments[0] == "export":  # ONNX takes half a minute, and tests/export has it
-        arguments = ["openvino" if word == "onnx" else word for word in arguments]
+    if arguments[0] == "export":  # ONNX and OpenVINO take half a minute each; tests/export has them
+        arguments = ["torch" if word in ("onnx", "openvino") else word for word in arguments]
         arguments = without(without(arguments, "--precision"), "--tolerance")
+    if "--runtime" in arguments:
+        arguments[arguments.index("--runtime") + 1] = "torch"
     if arguments[0] == "sweep" and "--show" not in arguments:
         arguments = [*without(arguments, "--trials"), "--trials", "1"]
         for setting in ("trainer.epochs=1", "data.workers=0", "data.size=[64, 48]",
