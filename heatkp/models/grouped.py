@@ -17,7 +17,7 @@ from heatkp.models.dense import DenseModel, MapLayer
 from heatkp.models.finder import CentreStart, Objects, found_boxes, objects_loss
 
 if TYPE_CHECKING:
-    from heatkp.models.heads.grouped import GroupedHead
+    from heatkp.models.heads import Head
 
 UNIT = 8.0
 """Map pixels in an offset of 1: about what lies between a point and its object's centre, so that
@@ -60,18 +60,16 @@ class GroupedModel(DenseModel):
         SettingsError: for a network that cannot be built.
     """
 
-    head: GroupedHead
-
     def __init__(
         self,
         model: Model,
-        head: GroupedHead,
+        head: Head,
         points: int,
         size: tuple[int, int],
         channels: int,
     ) -> None:
         start = CentreStart(USUAL, model.stride)
-        super().__init__(model, cast("GroupedHead", start), FIELDS, size, channels)
+        super().__init__(model, cast("Head", start), FIELDS, size, channels)
         self.head, self.points = head, points
         made = self.map_layer
         self.points_layer = MapLayer(
