@@ -57,11 +57,11 @@ class GroupedModule(FinderModule):
         edges = torch.cat([own[:, :2] - own[:, 2:] / 2, own[:, :2] + own[:, 2:] / 2], 1)
         error = self.model.points_of(maps, image, edges).points - batch["points"][image, place]
         known = batch["visibility"][image, place] > 0
-        error = torch.where(known[..., None], error, 0.0).cpu().double().numpy()
+        off = torch.where(known[..., None], error, 0.0).cpu().double().numpy()
         side = own[:, 2:].prod(1).sqrt().cpu().double().numpy()
-        distance = np.linalg.norm(error, axis=-1) / side[:, None]
+        distance = np.linalg.norm(off, axis=-1) / side[:, None]
         self._sums += [
-            np.abs(error).mean(-1).sum(), np.minimum(distance, 1.0).sum(), float(known.sum())
+            np.abs(off).mean(-1).sum(), np.minimum(distance, 1.0).sum(), float(known.sum())
         ]  # fmt: skip
 
     @property

@@ -62,7 +62,8 @@ def draw_found(
 def _points(axis: Axes, scene: Scene, found: Sequence[FoundPoints | None], size: float) -> None:
     """The labelled points of a scene, and those that were found."""
     truth = scene.keypoints[scene.visibility > 0]
-    axis.scatter(*truth.T, s=0.5 * size, c=TRUTH, linewidths=0)
+    axis.scatter(truth[:, 0], truth[:, 1], s=0.5 * size, c=TRUTH, linewidths=0)
     for one in found:
         if one is not None:
-            axis.scatter(*one.points.T, s=0.35 * size, c=PREDICTED, linewidths=0)
+            x, y = one.points.T
+            axis.scatter(x, y, s=0.35 * size, c=PREDICTED, linewidths=0)
