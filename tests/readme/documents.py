@@ -81,6 +81,8 @@ def shortened(arguments: list[str]) -> list[str]:
     elif arguments[0] == "train" and "--resume" not in arguments:
         arguments = [*without(without(arguments, "--epochs"), "--batch-size"), *TINY[:-2]]
         arguments += ["--epochs", "1"]
+        if "--task" in arguments:
+            arguments += ["--set", "finder.size=96"]
         if "--config" in arguments:
             arguments += ["--set", "model.options={}", "--set", "data.size=[64, 48]"]
             arguments += ["--set", "model.encoder_weights=none"]
@@ -91,6 +93,8 @@ def shortened(arguments: list[str]) -> list[str]:
     if arguments[0] == "export":  # ONNX and OpenVINO take half a minute each; tests/export has them
         arguments = ["torch" if word in ("onnx", "openvino") else word for word in arguments]
         arguments = without(without(arguments, "--precision"), "--tolerance")
+    if arguments[0] == "bench":  # each network and batch takes processes of its own
+        arguments = [*arguments[:2], "--batches", "1"]
     if "--runtime" in arguments:
         arguments[arguments.index("--runtime") + 1] = "torch"
     if arguments[0] == "sweep" and "--show" not in arguments:
@@ -226,12 +230,17 @@ def needs_photos(file: str, words: list[str]) -> bool:
 
 
 def prepare(place: Path, started: Path) -> None:
-    """What pages take for granted: faces and a run, a video, an empty folder, a broken image."""
+    """What pages take for granted: faces and a run, an empty folder, a broken image."""
     (place / "faces").symlink_to(started / "faces")
     shutil.copytree(started / "runs", place / "runs")
     (place / "empty").mkdir()
+    first = min((started / "faces" / "images").glob("*.png"))
+    (place / "broken.png").write_bytes(first.read_bytes()[:300])
+
+
+def film(place: Path, started: Path) -> None:
+    """A video of 40 frames."""
     first = sorted((started / "faces" / "images").glob("*.png"))
-    (place / "broken.png").write_bytes(first[0].read_bytes()[:300])
     video = cv2.VideoWriter(str(place / "clip.mp4"), cv2.VideoWriter.fourcc(*"mp4v"), 25, (64, 64))
     for i in range(40):
         video.write(cv2.imread(str(first[i % len(first)])))

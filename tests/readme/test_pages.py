@@ -18,6 +18,7 @@ from tests.readme.documents import (
     blocks,
     commands,
     few,
+    film,
     messages,
     prepare,
     shortened,
@@ -57,8 +58,9 @@ def real(tmp_path_factory):
 def test_page(page, started, kept, real, tmp_path, monkeypatch):
     monkeypatch.setattr("heatkp.bench.runtimes.CANDIDATES", (Candidate("torch"),))
     monkeypatch.setattr("heatkp.bench.runtimes.REPEATS", 2)
-    # The images that a training leaves take half of its time here; the first model has them.
+    # Images of a training and of labels take most of their time here; the first model has them.
     monkeypatch.setattr("heatkp.viz.run_figures.draw", lambda *_, **__: None)
+    monkeypatch.setattr("heatkp.viz.contact.contact_sheet", lambda *_, **__: 1)
     if page == "docs/ray.md":
         pytest.importorskip("ray")
     if real is not None:
@@ -66,6 +68,7 @@ def test_page(page, started, kept, real, tmp_path, monkeypatch):
         few(real / "ibug" / "labels_ibug_300W_test_parsed.xml", tmp_path / "labels.xml", 8, 68)
     if page != FIRST and STARTED in (ROOT / page).read_text(encoding="utf-8"):
         prepare(tmp_path, started)
+    film(tmp_path, started)
     reader = Reader(page, kept, real is not None)
     reader.read()
     if reader.left_out:
