@@ -45,6 +45,7 @@ class CentreStart(nn.Module):
         self._side, self._stride = side, stride
 
     def starting_bias(self, area: int) -> Tensor:
+        """(5,): a centre anywhere is as likely as `PRIOR`, and has the usual sides."""
         logit = float(torch.logit(torch.tensor(PRIOR)))
         sides = torch.tensor(self._side).clamp(min=1e-3) / self._stride
         return torch.tensor([logit, 0.0, 0.0, *sides.log().tolist()])

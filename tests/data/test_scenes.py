@@ -101,7 +101,7 @@ def test_points_of_all_objects_move_and_change_sides():
     assert turned["visibility"].tolist()[0] == [1, 0, 2] and turned["points"][0, 1].isnan().all()
     numbered = skeleton_of(None, 3)  # nobody knows which change places: no flip
     kept = SceneDataset(found, (64, 64), skeleton=numbered, augmentation=flip)[(0, 0)]
-    assert np.allclose(kept["points"][1], [*POINTS, 5, 1], atol=1e-4)
+    assert np.allclose(kept["points"][1], POINTS + np.float32([5, 1]), atol=1e-4)
     batch = together([plain, SceneDataset(scenes_of([near]), (64, 64), skeleton=pair)[0]])
     assert batch["points"].shape == (2, 2, 3, 2) and batch["visibility"][1, 1].tolist() == [0, 0, 0]
     assert batch["points"][1, 1].isnan().all()
