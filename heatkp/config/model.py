@@ -81,8 +81,8 @@ class Model(Section):
     middle, as a fraction of its size."""
     freeze: list[str] = Field(default_factory=list)
     """Layers or parameters that training leaves as they are, by name, with `*` and `?`:
-    `encoder.layer1`, `encoder.*.bn?`. What a layer holds is frozen with it, and frozen batch
-    norms use their stored statistics."""
+    `network.encoder`, `network.encoder.*.bn?`; an error names what there is. What
+    a layer holds is frozen with it, and frozen batch norms use their stored statistics."""
     mean: list[float] | None = None
     """Subtracted from pixels in [0, 1]; by default what the encoder's weights expect."""
     std: list[Positive] | None = None

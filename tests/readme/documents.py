@@ -85,7 +85,7 @@ def shortened(arguments: list[str]) -> list[str]:
             arguments += ["--set", "finder.size=96"]
         if "--config" in arguments:
             arguments += ["--set", "model.options={}", "--set", "data.size=[64, 48]"]
-            arguments += ["--set", "model.encoder_weights=none"]
+            arguments += ["--set", "model.encoder_weights=none", "--set", "data.train_limit=24"]
     if "--resume" in arguments and "--epochs" in arguments:
         arguments[arguments.index("--epochs") + 1] = "2"
     if arguments == ["viz-heatmaps", "runs/mine"]:  # a sheet of 68 maps takes seconds
