@@ -121,7 +121,7 @@ class TrainingModule(pl.LightningModule):
         # per epoch would not do: loaders draw from the same generator when they start.
         place = [self.settings.trainer.seed, self.current_epoch, batch_idx]
         place += [self._mine.rank] * (self._mine.rank > 0)  # each drops other features
-        torch.manual_seed(int(np.random.SeedSequence(place).generate_state(1, np.uint64)[0] >> 1))
+        torch.manual_seed(int(np.random.SeedSequence(place).generate_state(1, np.uint64)[0]) >> 1)
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         # Lightning's own clipping refuses fused optimisers under bf16, which needs no scaling.
