@@ -72,9 +72,11 @@ def scenes_of(samples: Iterable[Sample]) -> list[Scene]:
     An object with neither box nor labelled point is no object: an image may have none.
     """
     found: dict[Hashable, list[Sample]] = {}
+    count = 0  # images without an object have no points to count
     for sample in samples:
         found.setdefault(image_key(sample), []).append(sample)
-    return [_scene(group) for group in found.values()]
+        count = max(count, len(sample.points))
+    return [_scene(group, count) for group in found.values()]
 
 
 def _bound(points: Array, box: Array) -> bool:
@@ -84,7 +86,8 @@ def _bound(points: Array, box: Array) -> bool:
     return bool(np.allclose(np.concatenate([points.min(0), points.max(0)]), box, atol=1e-3))
 
 
-def _scene(samples: Sequence[Sample]) -> Scene:
+def _scene(samples: Sequence[Sample], count: int) -> Scene:
+    """An image with its objects of `count` points each."""
     boxes: list[Array] = []
     points: list[Array | None] = []
     ignored: list[Array] = []
@@ -104,7 +107,7 @@ def _scene(samples: Sequence[Sample]) -> Scene:
             points.append(labelled.mean(0, keepdims=True))
         objects += [sample] * (len(boxes) > before)
     first = samples[0]
-    none, count = np.zeros((0, 2), np.float32), len(first.points)
+    none = np.zeros((0, 2), np.float32)
     # Its objects are in the id of none of them.
     image = replace(first, points=none, visibility=np.zeros(0, np.uint8), box=None,
                     id=first.id.rpartition("#")[0] or first.id)  # fmt: skip
@@ -113,8 +116,8 @@ def _scene(samples: Sequence[Sample]) -> Scene:
         np.array(boxes, np.float64).reshape(-1, 4),
         tuple(points),
         np.array(ignored, np.float64).reshape(-1, 4),
-        np.array([s.points for s in objects], np.float32).reshape(-1, count, 2),
-        np.array([s.visibility for s in objects], np.uint8).reshape(-1, count),
+        np.array([s.points for s in objects], np.float32).reshape(len(objects), count, 2),
+        np.array([s.visibility for s in objects], np.uint8).reshape(len(objects), count),
     )
 
 
@@ -122,8 +125,7 @@ def split_scenes(data: KeypointData, limited: bool = False) -> tuple[list[Scene]
     """Scenes to train and to validate on, with all objects of their images.
 
     Args:
-        data: samples with boxes, as `load_data` gives them.
-        limited: whether only images with a training sample train (`data.train_limit`).
+        data: samples with boxes, as `load_data` gives them.        limited: whether only images with a training sample train (`data.train_limit`).
 
     Raises `DataError` where no object to train on has a box, or points to draw one around.
     """

@@ -125,7 +125,7 @@ def _resume(
     with resumable(run):
         meeting.wait()  # until all have seen the folder as it was
         if mine.first:
-            begin_again(run, changes, finished, prepared.settings.data.validates)
+            begin_again(run, changes, finished, settings.data.validates)
             begin(prepared, run, settings=bool(changes))
         from_last = last if last.is_file() else None
         fit.fit(prepared, run, console, from_last, callbacks, finished, mine)

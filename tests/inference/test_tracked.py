@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import re
 import sys
 
 import av
@@ -281,16 +280,3 @@ def test_frames_that_are_none(tmp_path, tiny_run):
     done = heatkp("predict", clip, "--model", tiny_run, "--frames", "x", "--out", tmp_path / "o")
     assert done.exit_code == 2 and "800-1100" in done.output
     assert not (tmp_path / "o").exists()
-
-
-def test_commands_of_the_document_on_videos(root, tmp_path, monkeypatch, tiny_run):
-    """Those that need a video; tests/test_readme.py runs the others."""
-    monkeypatch.chdir(tmp_path)
-    write_h264(tmp_path / "clip.mp4", 50)
-    (block,) = re.findall(r"```sh\n(.*?)```", (root / "docs" / "videos.md").read_text(), re.DOTALL)
-    for line in block.strip().splitlines():
-        words = [str(tiny_run) if w == "runs/mine" else w for w in line.split()]
-        done = heatkp(*words[1:])
-        assert done.exit_code == 0, f"{line}\n{done.output}"
-    assert {p.name for p in (tmp_path / "flies").iterdir()} >= {"tracks.csv", "points.json"}
-    assert (tmp_path / "tables" / "predictions.slp").is_file()

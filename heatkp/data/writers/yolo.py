@@ -70,8 +70,8 @@ def _config(skeleton: Skeleton, splits: set[str]) -> dict[str, Any]:
 
 
 def _label_file(folder: Path, image: LabelledImage) -> Path:
-    inner = PurePosixPath(image.name).relative_to("images").with_suffix("")
-    return folder / "labels" / f"{inner}.txt"
+    inner = PurePosixPath(image.name).relative_to("images")
+    return folder / "labels" / inner.parent / f"{inner.name.rpartition('.')[0]}.txt"
 
 
 @label_writer(
