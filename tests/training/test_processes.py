@@ -129,9 +129,11 @@ def test_what_a_process_refuses_is_said_once_and_nothing_written(tmp_path):
 
 
 def test_ctrl_c_ends_all_and_names_the_run(tmp_path):
+    # Where the tests run in the background of a shell, Ctrl-C is ignored, also by what they start.
     process = started(
-        tmp_path, *SMALL, *TWO, "--epochs", "500", "--out", "run", start_new_session=True
-    )
+        tmp_path, *SMALL, *TWO, "--epochs", "500", "--out", "run", start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
     last, end = tmp_path / "run" / runs.LAST, time.monotonic() + 240
     while not last.is_file() and process.poll() is None and time.monotonic() < end:
         time.sleep(0.01)
