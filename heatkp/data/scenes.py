@@ -125,7 +125,8 @@ def split_scenes(data: KeypointData, limited: bool = False) -> tuple[list[Scene]
     """Scenes to train and to validate on, with all objects of their images.
 
     Args:
-        data: samples with boxes, as `load_data` gives them.        limited: whether only images with a training sample train (`data.train_limit`).
+        data: samples with boxes, as `load_data` gives them.
+        limited: whether only images with a training sample train (`data.train_limit`).
 
     Raises `DataError` where no object to train on has a box, or points to draw one around.
     """
