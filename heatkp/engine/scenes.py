@@ -43,19 +43,20 @@ class SceneEngine(Engine):
     have one, is looked at in the tile that the box's middle is nearest to, if the box fits.
     """
 
-    def __init__(
-        self,
-        backend: Backend,
-        skeleton: Skeleton,
-        framing: Framing,
-        grey: bool = False,
-        box_style: BoxStyle | None = None,
-    ) -> None:
-        super().__init__(backend, skeleton, framing, grey, box_style)
-        self.model = cast(GroupedModel, cast(TorchBackend, backend).model)
-        self.longest = max(framing.size)
-        settings = self.model.settings
-        self.tile = 0 if settings is None else settings.finder.tile
+    @property
+    def model(self) -> GroupedModel:
+        """The network."""
+        return cast(GroupedModel, cast(TorchBackend, self.backend).model)
+
+    @property
+    def longest(self) -> int:
+        """Longest side of its inputs, in pixels."""
+        return max(self.framing.size)
+
+    @property
+    def tile(self) -> int:
+        """Side of the tiles, in pixels of the image; 0 for none."""
+        return self.model.finder.tile
 
     def check(self, passes: int = 1, flip_test: bool = False) -> None:
         if passes not in (1, 2):

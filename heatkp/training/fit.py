@@ -19,6 +19,7 @@ from heatkp.data.boxes import BoxStyle
 from heatkp.data.loading import MemoryData, load_data
 from heatkp.data.matching import in_order_of, whole
 from heatkp.data.module import KeypointDataModule
+from heatkp.data.samples import KeypointData
 from heatkp.errors import SettingsError, StorageError
 from heatkp.models import KeypointModel, build_model
 from heatkp.models.devices import choose_device
@@ -88,6 +89,34 @@ def _step_notes(settings: Settings, model: KeypointModel, samples: int) -> list[
     return notes
 
 
+def read_samples(
+    settings: Settings,
+    begun: runs.Loaded | None,
+    run: str,
+    given: MemoryData | None,
+    boxes: bool = False,
+) -> KeypointData:
+    """The samples of a training, in the order of points of `begun` where the `run` goes on; `given`
+    and `boxes` as `load_data` takes them.
+
+    Raises `DataError` as that does, and `SettingsError` where a part has no labelled point.
+    """
+    if begun is None:
+        loaded = load_data(settings.data, given=given, boxes=boxes)
+    else:
+        loaded = load_data(whole(settings.data), given=given, boxes=boxes)
+        loaded = in_order_of(begun.skeleton, run, settings.data, loaded)
+        # As it was begun, also where another version would tell left from right otherwise.
+        loaded = replace(loaded, skeleton=begun.skeleton)
+    parts = {"training": loaded.train, "validation": loaded.val}
+    if not settings.data.validates:
+        del parts["validation"]
+    for part, samples in parts.items():
+        if not any((s.visibility > 0).any() for s in samples):
+            raise SettingsError(f"no {part} sample has a labelled point: nothing to learn from")
+    return loaded
+
+
 def prepare(
     settings: Settings,
     console: Console,
@@ -118,19 +147,7 @@ def prepare(
         raise SettingsError("model.mean and model.std: give both, with one number per channel")
     if settings.trainer.threads:
         torch.set_num_threads(settings.trainer.threads)
-    if begun is None:
-        loaded = load_data(settings.data, given=given)
-    else:
-        loaded = load_data(whole(settings.data), given=given)
-        loaded = in_order_of(begun.skeleton, run, settings.data, loaded)
-        # As it was begun, also where another version would tell left from right otherwise.
-        loaded = replace(loaded, skeleton=begun.skeleton)
-    parts = {"training": loaded.train, "validation": loaded.val}
-    if not settings.data.validates:
-        del parts["validation"]
-    for part, samples in parts.items():
-        if not any((s.visibility > 0).any() for s in samples):
-            raise SettingsError(f"no {part} sample has a labelled point: nothing to learn from")
+    loaded = read_samples(settings, begun, run, given)
     if settings.model.mean is None or settings.model.std is None:
         mean, std = source_statistics(settings) or input_statistics(settings.model)
         settings.model.mean, settings.model.std = mean, std

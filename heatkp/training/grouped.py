@@ -16,8 +16,7 @@ from rich.console import Console
 from heatkp import runs
 from heatkp.config import Settings, parse_settings, put, read_yaml
 from heatkp.data.dataset import KeypointDataset
-from heatkp.data.loading import MemoryData, load_data
-from heatkp.data.matching import in_order_of, whole
+from heatkp.data.loading import MemoryData
 from heatkp.data.mirroring import mirroring_note
 from heatkp.data.samples import KeypointData
 from heatkp.data.scenes import Scene, split_scenes
@@ -38,8 +37,8 @@ from heatkp.training.finder_module import LOWEST, FinderData
 from heatkp.training.grouped_module import GROUPED_COLUMNS, GroupedModule
 from heatkp.training.loggers import RunLoggers
 from heatkp.training.processes import devices_of, place
-from heatkp.training.run_files import own_encoder
-from heatkp.training.storage import resumable
+from heatkp.training.run_files import own_encoder, record
+from heatkp.training.storage import held, resumable
 
 FILES = finder.Files(runs.WEIGHTS, runs.HISTORY, runs.LAST, GROUPED_COLUMNS)
 SHOWN = "found.png"
@@ -82,16 +81,7 @@ def prepare(
     own = own_settings(settings)
     if own.trainer.threads:
         torch.set_num_threads(own.trainer.threads)
-    if begun is None:
-        loaded = load_data(own.data, given=given, boxes=True)
-    else:
-        loaded = load_data(whole(own.data), given=given, boxes=True)
-        loaded = in_order_of(begun.skeleton, run, own.data, loaded)
-        loaded = replace(loaded, skeleton=begun.skeleton)
-    for part in ("train", "val")[: 1 + own.data.validates]:
-        if not any((s.visibility > 0).any() for s in loaded.part(part)):
-            what = "training" if part == "train" else "validation"
-            raise SettingsError(f"no {what} sample has a labelled point: nothing to learn from")
+    loaded = fit.read_samples(own, begun, run, given, boxes=True)
     train, val = split_scenes(loaded, own.data.train_limit > 0)
     size = finder.input_size(train, own)
     own.data.size = list(size)
@@ -136,8 +126,8 @@ def train(
     prepared = prepare(settings, console, given)
     run = runs.create_run(out, settings.head.name)
     try:
-        with resumable(run):
-            _begin(prepared, run)
+        with resumable(run), held(run):
+            record(prepared.settings, run)
             return run, _fit(prepared, run, console, callbacks=callbacks)
     except StorageError:
         with suppress(OSError):
@@ -168,24 +158,19 @@ def resume(
     fit.validation_epochs(own)
     with resumable(run):
         check_folder(run)
-    last = run / runs.LAST
-    begun = runs.load_run(last, encoder=encoder) if last.is_file() else None
-    prepared = prepare(settings, console, given, begun, str(run))
-    if begun is not None:
-        begun.require_same_split(run, prepared.loaded.val)
-        begun.require_same_training(run, prepared.loaded.train)
-    with resumable(run):
-        resuming.begin_again(run, changes, finished, prepared.settings.data.validates)
-        _begin(prepared, run, settings=bool(changes))
-        return _fit(prepared, run, console, last if begun is not None else None, further=finished)
-
-
-def _begin(prepared: PreparedGrouped, run: Path, settings: bool = True) -> None:
-    """Write what a run's folder holds before its first epoch."""
-    if settings:
-        write_text(run / runs.SETTINGS, prepared.settings.to_yaml())
-    if not (run / runs.ENVIRONMENT).is_file():
-        write_text(run / runs.ENVIRONMENT, json_text(runs.environment(), indent=1) + "\n")
+    with held(run):
+        last = run / runs.LAST
+        begun = runs.load_run(last, encoder=encoder) if last.is_file() else None
+        prepared = prepare(settings, console, given, begun, str(run))
+        if begun is not None:
+            begun.require_same_split(run, prepared.loaded.val)
+            begun.require_same_training(run, prepared.loaded.train)
+        with resumable(run):
+            resuming.begin_again(run, changes, finished, prepared.settings.data.validates)
+            record(prepared.settings, run, rewrite=bool(changes))
+            return _fit(
+                prepared, run, console, last if begun is not None else None, further=finished
+            )
 
 
 def _fit(

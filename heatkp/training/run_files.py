@@ -97,15 +97,21 @@ def _finish_unmeasured(prepared: Prepared, run: Path) -> dict[str, Any]:
     return metrics
 
 
+def record(settings: Settings, run: Path, rewrite: bool = True) -> None:
+    """Write a run's settings, over those that are there with `rewrite`, and its environment where
+    it is not there yet. Raises `OSError`."""
+    if rewrite:
+        write_text(run / runs.SETTINGS, settings.to_yaml())
+    if not (run / runs.ENVIRONMENT).is_file():
+        write_text(run / runs.ENVIRONMENT, json_text(runs.environment(), indent=1) + "\n")
+
+
 def begin(prepared: Prepared, run: Path, settings: bool = True) -> None:
     """Write what a run folder holds before its first epoch, where it is not there yet; the
     `settings` in any case."""
     from heatkp.viz.run_figures import RunData, draw
 
-    if settings:
-        write_text(run / runs.SETTINGS, prepared.settings.to_yaml())
-    if not (run / runs.ENVIRONMENT).is_file():
-        write_text(run / runs.ENVIRONMENT, json_text(runs.environment(), indent=1) + "\n")
+    record(prepared.settings, run, settings)
     if not (run / "samples.png").is_file():
         train_set = prepared.data.train_set
         draw(RunData(run, prepared.settings, prepared.data.data.skeleton, train_set), run, "begin")

@@ -14,11 +14,9 @@ from heatkp import runs
 from heatkp.config import GROUPED, Settings, parse_settings, put, read_yaml
 from heatkp.data.loading import MemoryData
 from heatkp.errors import CheckpointError, SettingsError, StorageError
-from heatkp.files import write_text
-from heatkp.text import json_text
 from heatkp.training import finder, fit, grouped, resuming
 from heatkp.training.processes import devices_of, place
-from heatkp.training.run_files import begin, finish
+from heatkp.training.run_files import begin, finish, record
 from heatkp.training.storage import held, resumable
 
 
@@ -53,7 +51,7 @@ def train(
     try:
         with resumable(run), held(run):
             if points is None:
-                _begin(settings, run)
+                record(settings, run)
             else:
                 begin(points, run)
             finder.fit(found, run, console, callbacks=callbacks)
@@ -78,13 +76,6 @@ def _require_one_device(settings: Settings) -> None:
             "trainer.devices, or train the points alone on several (--task points) and the finder "
             "in a run of its own (--task finder)"
         )
-
-
-def _begin(settings: Settings, run: Path) -> None:
-    """What a run of a finder alone holds before its first epoch."""
-    write_text(run / runs.SETTINGS, settings.to_yaml())
-    if not (run / runs.ENVIRONMENT).is_file():
-        write_text(run / runs.ENVIRONMENT, json_text(runs.environment(), indent=1) + "\n")
 
 
 def resume(
@@ -131,7 +122,7 @@ def _resume_finder(
         _require_same(run, found)
     with resumable(run):
         if alone:
-            _begin(settings, run)
+            record(settings, run)
         finder.fit(found, run, console, last if last.is_file() else None)
         return finder.finish(found, run)
 

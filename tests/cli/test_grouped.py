@@ -14,6 +14,7 @@ from heatkp.data.synthetic.scenes import draw_scene
 from heatkp.errors import SettingsError
 from heatkp.inference.finder import Finder
 from heatkp.runs import load_run
+from heatkp.training.storage import held
 from tests.cli.test_cli import refused
 from tests.conftest import heatkp
 
@@ -243,3 +244,11 @@ def test_without_validation_and_from_python(tmp_path):
         run.model.predict(samples[0].rgb(), "image")
     box = np.array([5.0, 5, 55, 55])
     assert run.model.predict(samples[0].rgb(), box)[0].points.shape == (3, 2)
+
+
+def test_a_run_that_trains_is_not_resumed(run):
+    before = sorted(p.relative_to(run) for p in run.rglob("*"))
+    with held(run):
+        done = heatkp("train", "--resume", run, "--epochs", 9)
+    assert done.exit_code == 2 and "another process works on the run" in done.output
+    assert sorted(p.relative_to(run) for p in run.rglob("*")) == before
