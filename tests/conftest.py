@@ -24,6 +24,7 @@ from click.testing import CliRunner, Result
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
+from heatkp import registry
 from heatkp.cli import main
 from heatkp.data.readers import read
 from heatkp.errors import DataError
@@ -54,6 +55,18 @@ LONGEST = ("test_export.py", "test_pages.py", "test_training.py", "test_sweep.py
 # Runtimes and converters ended a process that had run thousands of other tests before, twice in
 # three runs of all: test_export.py runs these tests in a process of their own.
 collect_ignore = [] if os.environ.get("HEATKP_EXPORT_TESTS") else ["export"]
+
+
+@pytest.fixture(autouse=True)
+def registries_of_heatkp() -> Iterator[None]:
+    """What a test registers is forgotten at its end. What heatkp loads of its own meanwhile stays,
+    since its modules are not run again."""
+    every = [found for found in vars(registry).values() if isinstance(found, registry.Registry)]
+    before = [dict(each._loaded) for each in every]
+    yield
+    for each, known in zip(every, before, strict=True):
+        own = {n: v for n, v in each._loaded.items() if v[1].startswith(f"{each.module}.")}
+        each._loaded = known | own
 
 
 def scratch(factory):

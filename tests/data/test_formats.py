@@ -18,13 +18,6 @@ from heatkp.skeletons import Skeleton
 from tests.conftest import heatkp, write_image, write_imm
 
 
-@pytest.fixture
-def register(monkeypatch):
-    """Registers readers until the test ends."""
-    monkeypatch.setattr(READERS, "_loaded", dict(READERS._loaded))
-    return reader
-
-
 def test_the_table_of_formats(root):
     """A row for each, with what the reader itself says, and whether it is written, too."""
     text = (root / "docs" / "labels.md").read_text(encoding="utf-8")
@@ -76,8 +69,8 @@ def _one_point(path, strict, options):
     return Labels(Skeleton("tip", ("tip",)), [sample], ("stored" * (not options.orient),))
 
 
-def test_a_reader_of_ones_own(tmp_path, register):
-    register("tip", "one tip", suffix=".json", priority=1.0, boxes=True)(_one_point)
+def test_a_reader_of_ones_own(tmp_path):
+    reader("tip", "one tip", suffix=".json", priority=1.0, boxes=True)(_one_point)
     path = tmp_path / "a.json"
     path.write_text("{}")
     write_image(tmp_path / "a.png")
@@ -86,16 +79,16 @@ def test_a_reader_of_ones_own(tmp_path, register):
     assert labels.skeleton.point_names == ("tip",) and "stored" in labels.notes
     assert parse_settings({"data": {"format": "tip", "path": str(path)}}).data.format == "tip"
     with pytest.raises(ExtensionError):
-        register("coco", "other", suffix=".x")(_one_point)
+        reader("coco", "other", suffix=".x")(_one_point)
     with pytest.raises(TypeError):
-        register("nothing", "recognised by nothing")
+        reader("nothing", "recognised by nothing")
 
 
-def test_a_reader_that_fails_to_recognise_stops_no_other(tmp_path, register):
+def test_a_reader_that_fails_to_recognise_stops_no_other(tmp_path):
     def fail(path):
         raise RuntimeError("of their own")
 
-    register("bad", "one", recognise=fail, files="x", priority=9.0)(_one_point)
+    reader("bad", "one", recognise=fail, files="x", priority=9.0)(_one_point)
     (tmp_path / "a.json").write_text(COCO)
     assert recognise(tmp_path) == "coco"
     (tmp_path / "a.json").unlink()

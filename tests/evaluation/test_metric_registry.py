@@ -12,13 +12,6 @@ from heatkp.viz.report.tables import metric_rows
 from tests.evaluation.test_metrics import EYES, TRUTH, errors_of
 
 
-@pytest.fixture
-def register(monkeypatch):
-    """Registers metrics until the test ends."""
-    monkeypatch.setattr(METRICS, "_loaded", dict(METRICS._loaded))
-    return metric
-
-
 def table(metrics):
     console = Console(width=120)
     with console.capture() as printed:
@@ -41,17 +34,17 @@ def test_kinds_and_keys():
     assert set(block["pck"]) == {"0.05", "0.1"}
 
 
-def test_metrics_of_ones_own_stand_everywhere(register):
-    register("bias_x", "bias", "to the right", unit="px")(
+def test_metrics_of_ones_own_stand_everywhere():
+    metric("bias_x", "bias", "to the right", unit="px")(
         lambda e: (e.image_points - e.image_truth)[..., 0]
     )
-    register("median", "median NME", "of images", per="length", form=".1%")(
+    metric("median", "median NME", "of images", per="length", form=".1%")(
         lambda relative: np.median(relative.images)
     )
-    register("most", "worst", "pixels", per="set", unit="px")(
+    metric("most", "worst", "pixels", per="set", unit="px")(
         lambda errors, skeleton: np.abs(errors.image_points - errors.image_truth).max()
     )
-    register("within", "within", "points", per="length", form=".0%", higher=True,
+    metric("within", "within", "points", per="length", form=".0%", higher=True,
              parts={"a": "1 %", "b": "9 %"})(lambda relative: {"a": 0.25, "b": np.nan})  # fmt: skip
     found = TRUTH.copy()
     found[0, 2] += (6, 8)
@@ -72,20 +65,20 @@ def test_metrics_of_ones_own_stand_everywhere(register):
     assert "Within at 9 %, inter-ocular" in rows
 
 
-def test_a_file_written_before_a_metric_was_known(register):
+def test_a_file_written_before_a_metric_was_known():
     metrics = summarise(errors_of(TRUTH, TRUTH), EYES)
-    register("later", "later", "x", per="set")(lambda errors, skeleton: 1.0)
-    register("later_parts", "later", "x", per="length", parts={"a": "1"})(lambda relative: None)
+    metric("later", "later", "x", per="set")(lambda errors, skeleton: 1.0)
+    metric("later_parts", "later", "x", per="length", parts={"a": "1"})(lambda relative: None)
     assert "later" in table(metrics)
     assert {r["name"]: r["values"] for r in metric_rows([metrics])}["Later"] == ["–"]
 
 
 @pytest.mark.parametrize("per", ["point", "length", "set"])
-def test_one_that_fails_leaves_the_others(register, per):
+def test_one_that_fails_leaves_the_others(per):
     def fail(*arguments):
         raise RuntimeError("of their own")
 
-    register("bad", "bad", "x", per=per)(fail)
+    metric("bad", "bad", "x", per=per)(fail)
     with pytest.warns(UserWarning, match="'bad' is left out.*of their own"):
         metrics = summarise(errors_of(TRUTH, TRUTH), EYES)
     assert metrics["mae_photo"] == 0 and metrics["normalised"]["inter-ocular"]["nme"] == 0
@@ -93,8 +86,8 @@ def test_one_that_fails_leaves_the_others(register, per):
     assert place["bad"] is None
 
 
-def test_values_of_another_shape(register):
-    register("flat", "flat", "x")(lambda errors: np.zeros(3))
+def test_values_of_another_shape():
+    metric("flat", "flat", "x")(lambda errors: np.zeros(3))
     with pytest.warns(UserWarning, match=r"'flat'.*\(3,\).*\(2, 3\)"):
         assert summarise(errors_of(TRUTH, TRUTH), EYES)["flat"] is None
 

@@ -168,10 +168,6 @@ def test_each_is_one_file_of_heatkp_too(root, labels, tmp_path):
 @pytest.fixture
 def modules(root, monkeypatch):
     """The package's modules, known under their names until the test ends."""
-    from heatkp.registry import DECODERS, HEADS, READERS
-
-    for registry in (HEADS, DECODERS, READERS):
-        monkeypatch.setattr(registry, "_loaded", dict(registry._loaded))
     monkeypatch.syspath_prepend(root / "examples" / "plugin")
     for name in [n for n in sys.modules if n.startswith("heatkp_example")]:
         monkeypatch.delitem(sys.modules, name)

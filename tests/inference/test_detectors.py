@@ -111,7 +111,6 @@ def test_names_and_missing_packages(monkeypatch):
 
 def test_a_detector_of_ones_own(monkeypatch):
     """It is made by its name, and never by `auto`, which finds faces."""
-    monkeypatch.setattr(DETECTORS, "_loaded", dict(DETECTORS._loaded))
 
     @register_detector
     class Beetles(BaseDetector):

@@ -264,11 +264,9 @@ def test_all_are_registered_and_read_back_where_they_say_so(folder, tmp_path):
             assert read(table).skeleton.point_names == PAWS.point_names
 
 
-def test_a_writer_of_ones_own(monkeypatch, tmp_path):
+def test_a_writer_of_ones_own(tmp_path):
     """It is what `--format` names, and gets all that is found."""
     from tests.conftest import heatkp as command
-
-    monkeypatch.setattr(WRITERS, "_loaded", dict(WRITERS._loaded))
 
     @register_writer
     class Counts(BaseWriter):

@@ -13,19 +13,12 @@ from tests.conftest import heatkp
 
 
 @pytest.fixture
-def register(monkeypatch):
-    """Registers figures until the test ends."""
-    monkeypatch.setattr(FIGURES, "_loaded", dict(FIGURES._loaded))
-    return figure
-
-
-@pytest.fixture
-def only(register, monkeypatch):
-    """As `register`, where heatkp has no figures of its own."""
+def only(monkeypatch):
+    """Where heatkp has no figures of its own."""
     monkeypatch.setattr(FIGURES, "load_all", lambda: (
         {n: f for n, (f, place) in FIGURES._loaded.items() if "test_run_figures" in place}, []
     ))  # fmt: skip
-    return register
+    return figure
 
 
 def data(folder, **more):
@@ -71,12 +64,12 @@ def test_errors_that_a_user_can_mend_are_not_hidden(only, tmp_path, error):
         draw(data(tmp_path), tmp_path)
 
 
-def test_a_training_draws_all_and_viz_draws_them_again(tiny_run, register, tmp_path):
+def test_a_training_draws_all_and_viz_draws_them_again(tiny_run, tmp_path):
     """One that was added since is drawn, too, from the errors of the validation samples."""
     assert {f"{name}.png" for name in FIGURES} <= {p.name for p in tiny_run.iterdir()}
     seen = []
 
-    @register("mine")
+    @figure("mine")
     def mine(data, path):
         seen.append((len(data.samples), data.errors.image_points.shape, data.folder.name))
         path.touch()
