@@ -9,11 +9,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import re
 import resource
+import runpy
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from xml.sax.saxutils import quoteattr
 
 import cv2
@@ -28,6 +30,7 @@ from heatkp import registry
 from heatkp.cli import main
 from heatkp.data.readers import read
 from heatkp.errors import DataError
+from heatkp.viz import run_figures
 
 torch.set_num_threads(1)
 # How long an example takes says more about the machine's load than about the code.
@@ -67,6 +70,32 @@ def registries_of_heatkp() -> Iterator[None]:
     for each, known in zip(every, before, strict=True):
         own = {n: v for n, v in each._loaded.items() if v[1].startswith(f"{each.module}.")}
         each._loaded = known | own
+
+
+draw_figures = run_figures.draw
+
+
+@pytest.fixture(scope="session", autouse=True)
+def without_figures() -> Iterator[None]:
+    """Half of the time of a small training goes into the images that it draws."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run_figures, "draw", lambda *_, **__: [])
+        yield
+
+
+@contextmanager
+def figures_drawn() -> Iterator[None]:
+    """Trainings in here draw their figures, as they do outside of tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run_figures, "draw", draw_figures)
+        yield
+
+
+@pytest.fixture
+def figures() -> Iterator[None]:
+    """For tests of what trainings draw."""
+    with figures_drawn():
+        yield
 
 
 def scratch(factory):
@@ -119,6 +148,36 @@ def heatkp(*arguments: object) -> Result:
     return CliRunner().invoke(main, [str(a) for a in arguments])
 
 
+class Ended(NamedTuple):
+    """How a script ended."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def run_script(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., Ended]:
+    """Runs a script of the repository in this process: most of what one takes is imports."""
+
+    def run(name: str, *arguments: object) -> Ended:
+        monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
+        monkeypatch.syspath_prepend((root / name).parent)
+        capsys.readouterr()
+        code, said = 0, ""
+        try:
+            runpy.run_path(str(root / name), run_name="__main__")
+        except SystemExit as end:
+            if not isinstance(end.code, int | None):
+                said = str(end.code)
+            code = 1 if said else end.code or 0
+        return Ended(code, *map(str.__add__, capsys.readouterr(), ("", said)))
+
+    return run
+
+
 @contextmanager
 def largest_file(size: int) -> Iterator[None]:
     """Files that this process writes may have so many bytes."""
@@ -134,7 +193,8 @@ def largest_file(size: int) -> Iterator[None]:
 def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a small finished run."""
     run = tmp_path_factory.mktemp("runs") / "tiny"
-    result = heatkp("train", *TINY, "--head", "softargmax", "--out", run)
+    with figures_drawn():
+        result = heatkp("train", *TINY, "--head", "softargmax", "--out", run)
     assert result.exit_code == 0, result.output
     return run
 
@@ -152,22 +212,11 @@ def crowds(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def both(crowds: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run with a finder and points, both hardly trained; the finder takes what is not sure."""
     run = tmp_path_factory.mktemp("runs") / "both"
-    done = heatkp(
-        "train",
-        *FINDER,
-        "--data",
-        crowds,
-        "--task",
-        "finder+points",
-        "--epochs",
-        1,
-        "--set",
-        "finder.min_score=0.0",
-        "--set",
-        "finder.max_objects=3",
-        "--out",
-        run,
-    )
+    with figures_drawn():
+        done = heatkp(
+            "train", *FINDER, "--data", crowds, "--task", "finder+points", "--epochs", 1,
+            "--set", "finder.min_score=0.0", "--set", "finder.max_objects=3", "--out", run,
+        )  # fmt: skip
     assert done.exit_code == 0, done.output
     assert "finder of input 96, 1 epochs; head softargmax" in done.output
     assert "finder: found" in done.output and "validation images" in done.output

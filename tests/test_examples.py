@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
 
 import heatkp
@@ -13,14 +10,11 @@ from heatkp.skeletons import FACE68
 
 
 @pytest.fixture
-def script(root):
+def script(run_script):
     """Runs an example and gives what it prints."""
 
-    def run(name, *arguments, cwd=None):
-        done = subprocess.run(
-            [sys.executable, str(root / "examples" / name), *map(str, arguments)],
-            capture_output=True, text=True, cwd=cwd,
-        )  # fmt: skip
+    def run(name, *arguments):
+        done = run_script(f"examples/{name}", *arguments)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
@@ -34,7 +28,7 @@ def test_own_loop(script, tmp_path):
     assert model.skeleton.point_names == ("red", "green")
 
 
-def test_fine_tune(script, tmp_path, root):
+def test_fine_tune(script, tmp_path, root, monkeypatch):
     from click.testing import CliRunner
 
     from heatkp.cli import main
@@ -42,7 +36,8 @@ def test_fine_tune(script, tmp_path, root):
     faces = tmp_path / "faces"
     made = CliRunner().invoke(main, ["data", "synth", "--n", "6", "--size", "64", str(faces)])
     assert made.exit_code == 0, made.output
-    text = script("fine_tune.py", faces, "--epochs", 1, "--out", tmp_path / "run", cwd=root)
+    monkeypatch.chdir(root)
+    text = script("fine_tune.py", faces, "--epochs", 1, "--out", tmp_path / "run")
     assert "right_eye_0, left_eye_3" in text and "MAE" in text
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import runpy
 import subprocess
 import sys
 
@@ -21,12 +20,8 @@ import pytest
         ("memory.py", "--batches 2 --size 64 --points 3", ["| 2 |"]),
     ],
 )
-def test_script(root, script, arguments, words):
-    done = subprocess.run(
-        [sys.executable, str(root / "benchmarks" / script), *arguments.split()],
-        capture_output=True,
-        text=True,
-    )
+def test_script(run_script, script, arguments, words):
+    done = run_script(f"benchmarks/{script}", *arguments.split())
     assert done.returncode == 0, done.stderr
     for word in words:
         assert word in done.stdout
@@ -53,13 +48,9 @@ def test_script(root, script, arguments, words):
         ("fuzz.py", "--engine"),
     ],
 )
-def test_script_starts(root, monkeypatch, capsys, script, word):
-    """In this process: most of what they take to start is imports."""
-    monkeypatch.setattr(sys, "argv", [script, "--help"])
-    monkeypatch.syspath_prepend(root / "benchmarks")
-    with pytest.raises(SystemExit) as end:
-        runpy.run_path(str(root / "benchmarks" / script), run_name="__main__")
-    assert end.value.code in (0, None) and word in capsys.readouterr().out
+def test_script_starts(run_script, script, word):
+    done = run_script(f"benchmarks/{script}", "--help")
+    assert done.returncode == 0 and word in done.stdout
 
 
 def test_sharding_loses_nothing(root, tmp_path):

@@ -16,7 +16,7 @@ from heatkp.inference.finder import Finder
 from heatkp.runs import load_run
 from heatkp.training.storage import held
 from tests.cli.test_cli import refused
-from tests.conftest import heatkp
+from tests.conftest import figures_drawn, heatkp
 
 TINY = [
     "--head", "grouped", "--set", "data.workers=0", "--set", "data.cache=none",
@@ -38,8 +38,9 @@ def crowds(tmp_path_factory):
 def run(crowds, tmp_path_factory):
     """Hardly trained; it takes what is not sure."""
     folder = tmp_path_factory.mktemp("runs") / "grouped"
-    done = heatkp("train", *TINY, "--data", crowds, "--epochs", 2, "--set", "finder.min_score=0.0",
-                  "--out", folder)  # fmt: skip
+    with figures_drawn():
+        done = heatkp("train", *TINY, "--data", crowds, "--epochs", 2,
+                      "--set", "finder.min_score=0.0", "--out", folder)  # fmt: skip
     assert done.exit_code == 0, done.output
     assert "head grouped, whole images of 64 pixels, 2 epochs" in done.output
     assert "grouped: found" in done.output and "found.png" in done.output

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from functools import partial
 from pathlib import Path
 
@@ -96,12 +94,7 @@ def test_what_cannot_be_measured():
         mirror_consistency(found_of()[:4], samples_of(), PAIR)
 
 
-def run_script(root, *arguments):
-    command = [sys.executable, str(root / "benchmarks" / "mirror.py"), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True)
-
-
-def test_script(root, tmp_path):
+def test_script(run_script, tmp_path):
     images = []
     for name, left in (("face.jpg", 20), ("face_mirror.jpg", 22)):
         cv2.imwrite(str(tmp_path / name), np.zeros((48, 64, 3), np.uint8))
@@ -112,12 +105,14 @@ def test_script(root, tmp_path):
     points = np.random.default_rng(0).integers(0, 48, (68, 2)).astype(float)
     other = np.column_stack([63 - points[:, 0], points[:, 1]])[FACE68.flip] + [2, 0]
     write_submission(tmp_path / "a.csv", np.stack([points, other]))
-    done = run_script(root, tmp_path / "a.csv", labels, "--json", tmp_path / "a.json")
+    done = run_script(
+        "benchmarks/mirror.py", tmp_path / "a.csv", labels, "--json", tmp_path / "a.json"
+    )
     assert done.returncode == 0, done.stderr
     # the copy's box covers pixels 22 ... 45, a mirror image of 18 ... 41 instead of 20 ... 43
     for words in ("1 pairs", "mean |difference|: 1.000", "mean distance: 2.000", "edges: 1.000"):
         assert words in done.stdout
     assert "| 67 | inner_lip_7 | 1.000 | 2.000 |" in done.stdout
     assert json.loads((tmp_path / "a.json").read_text())["mean_distance"] == pytest.approx(2)
-    bad = run_script(root, labels, labels)
+    bad = run_script("benchmarks/mirror.py", labels, labels)
     assert bad.returncode == 2 and "Traceback" not in bad.stderr and "header" in bad.stderr

@@ -62,7 +62,7 @@ def network(head="kl", decoder=None, channels=3):
     options = {} if decoder is None else {"decoder": decoder}
     kind = {"architecture": "plain_unet", "options": {"widths": [8, 12]}, "stride": 2}
     if HEADS[head].kind is None:
-        kind = {"encoder": "tu-mobilenetv3_small_050", "encoder_weights": "none"}
+        kind = {"layers": ["conv 8 5", "relu", "pool 2", "conv 8 3", "relu"]}
     model = create_model(head, points=len(NAMES), size=SIZE, channels=channels,
                          head_options=options, **kind).eval()  # fmt: skip
     if HEADS[head].kind is not None:

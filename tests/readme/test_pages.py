@@ -58,8 +58,7 @@ def real(tmp_path_factory):
 def test_page(page, started, kept, real, tmp_path, monkeypatch):
     monkeypatch.setattr("heatkp.bench.runtimes.CANDIDATES", (Candidate("torch"),))
     monkeypatch.setattr("heatkp.bench.runtimes.REPEATS", 2)
-    # Images of a training and of labels take most of their time here; the first model has them.
-    monkeypatch.setattr("heatkp.viz.run_figures.draw", lambda *_, **__: None)
+    # Images of labels take much of their time here; the first model has them.
     monkeypatch.setattr("heatkp.viz.contact.contact_sheet", lambda *_, **__: 1)
     if page == "docs/ray.md":
         pytest.importorskip("ray")

@@ -12,7 +12,7 @@ from heatkp.config import parse_settings
 from heatkp.errors import SettingsError
 from heatkp.viz.curves import read_history
 from tests.cli.test_cli import refused
-from tests.conftest import TINY, heatkp
+from tests.conftest import TINY, figures_drawn, heatkp
 
 
 @pytest.fixture(scope="module")
@@ -27,8 +27,9 @@ def run(faces, tmp_path_factory):
     """A run on all of the faces, with an animation."""
     folder = tmp_path_factory.mktemp("all") / "run"
     flags = ["--set", "data.validation=0", "--set", "trainer.animation_every=1"]
-    done = heatkp("train", *TINY, "--data", faces, *flags, "--set", "data.split=person",
-                  "--set", "trainer.validate_every=3", "--out", folder)  # fmt: skip
+    with figures_drawn():
+        done = heatkp("train", *TINY, "--data", faces, *flags, "--set", "data.split=person",
+                      "--set", "trainer.validate_every=3", "--out", folder)  # fmt: skip
     assert done.exit_code == 0, done.output
     text = " ".join(done.output.split())
     assert "9 training samples, none for validation" in text
