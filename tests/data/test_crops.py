@@ -144,7 +144,7 @@ def test_several_processes_at_once(tmp_path):
     queue = context.Queue()
     processes = [
         context.Process(target=_prepare, args=(samples, tmp_path / "cache", queue))
-        for _ in range(3)
+        for _ in range(2)
     ]
     for process in processes:
         process.start()

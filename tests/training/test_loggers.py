@@ -130,14 +130,6 @@ def test_a_logger_that_cannot_begin_is_named_and_closed(monkeypatch):
     assert "no login" in result.output and Broken.closed == 1
 
 
-def test_of_two_processes_one_logs(tmp_path):
-    metrics = train("csv", "--set", "trainer.devices=2", "--epochs", "1")
-    (folder,) = (tmp_path / "run" / "csv").iterdir()
-    rows = list(csv.DictReader((folder / "metrics.csv").open()))
-    assert len([row for row in rows if row["train_loss"]]) == 1
-    assert float(rows[-1]["final/mae_photo"]) == pytest.approx(metrics["mae_photo"])
-
-
 def test_none_are_none():
     assert RunLoggers(load_settings(None, ["trainer.loggers=none"]))._kinds == []
 

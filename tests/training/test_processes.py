@@ -108,22 +108,30 @@ def test_a_killed_process_ends_all_and_one_goes_on(alone, tmp_path):
     require_equal(tmp_path / "run", alone)
 
 
-def test_two_processes_equal_one_and_write_one_run(alone, tmp_path):
+def test_two_processes_equal_one_and_write_and_log_one_run(alone, tmp_path):
     command = [
         sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
-        "-m", "heatkp", "train", *SMALL,
+        "-m", "heatkp", "train", *SMALL, "--set", "trainer.loggers=csv",
     ]  # fmt: skip
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("epoch 3/3") == done.stdout.count("5 validation images") == 1
     assert [p.name for p in (tmp_path / "runs").iterdir()] == ["softargmax-1"]
-    require_equal(tmp_path / "runs" / "softargmax-1", alone)
+    run = tmp_path / "runs" / "softargmax-1"
+    require_equal(run, alone)
+    (folder,) = (run / "csv").iterdir()
+    with (folder / "metrics.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len([row for row in rows if row["train_loss"]]) == 3
+    metrics = json.loads((run / runs.METRICS).read_text())
+    assert float(rows[-1]["final/mae_photo"]) == pytest.approx(metrics["mae_photo"])
 
 
-def test_what_a_process_refuses_is_said_once_and_nothing_written(tmp_path):
-    process = started(tmp_path, *SMALL, *TWO, "--set", "data.train_count=3")
-    said = process.communicate(timeout=120)[0]
-    assert process.returncode == 2 and "Traceback" not in said
+def test_what_a_process_refuses_is_said_once_and_nothing_written(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    done = heatkp("train", *SMALL, *TWO, "--set", "data.train_count=3")
+    said = "".join([done.output, *capfd.readouterr()])  # of this process, and of the two
+    assert done.exit_code == 2 and "Traceback" not in said
     assert said.count("trainer.batch_size: 4") == 1
     assert not (tmp_path / "runs").exists()
 

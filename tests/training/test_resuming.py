@@ -15,7 +15,7 @@ from heatkp import runs
 from heatkp.errors import SettingsError
 from heatkp.training import resuming
 from heatkp.training.module import KeypointModule
-from heatkp.viz.animation import MOST_FRAMES, frame_interval
+from heatkp.viz.animation import frame_interval
 from tests.cli.test_cli import refused
 from tests.conftest import TINY, heatkp
 
@@ -163,15 +163,16 @@ def test_a_stopped_run_takes_another_number_of_epochs(tmp_path, monkeypatch, epo
     assert len(rows(run)) == epochs and (run / runs.METRICS).is_file()
 
 
-def test_frames_of_an_animation_stay_evenly_apart(tmp_path):
-    run, most = tmp_path / "run", MOST_FRAMES - 2
+def test_frames_of_an_animation_stay_evenly_apart(tmp_path, monkeypatch):
+    monkeypatch.setattr("heatkp.viz.animation.MOST_FRAMES", 22)
+    run = tmp_path / "run"
     every = ["--set", "trainer.animation_every=1", "--set", "trainer.animation_faces=1"]
-    trained(*TINY, *ONE, *every, "--batch-size", 1, "--epochs", 10, "--out", run)
-    assert frame_interval(1, 80) == 1
-    trained("--resume", run, "--epochs", 15)
-    assert frame_interval(1, 120) == 2 and most < 120
+    trained(*TINY, *ONE, *every, "--batch-size", 1, "--epochs", 2, "--out", run)
+    assert frame_interval(1, 16) == 1
+    trained("--resume", run, "--epochs", 3)
+    assert frame_interval(1, 24) == 2
     steps = [frame.step for frame in _frames(run)]
-    assert steps == [*range(0, 121, 2)]
+    assert steps == [*range(0, 25, 2)]
     with Image.open(run / "settling.gif") as image:
         assert image.n_frames <= len(steps)
 
