@@ -39,10 +39,17 @@ settings.load_profile("heatkp")
 
 TINY = [
     "--set", "data.train_count=24", "--set", "data.val_count=12", "--set", "data.size=[64,64]",
-    "--set", "data.workers=0", "--set", "model.encoder=tu-mobilenetv3_small_050",
-    "--set", "model.stride=4", "--batch-size", "8", "--epochs", "2",
+    "--set", "data.workers=0", "--set", "model.architecture=plain_unet",
+    "--set", "model.options={widths: [8, 16]}", "--set", "model.stride=4", "--batch-size", "8",
+    "--epochs", "2",
 ]  # fmt: skip
 """Flags of a training that takes seconds."""
+
+ENCODER = [
+    "--set", "model.architecture=unet", "--set", "model.options={}",
+    "--set", "model.encoder=tu-mobilenetv3_small_050",
+]  # fmt: skip
+"""Added to `TINY`: a network with an encoder as users train it, which takes twice as long."""
 
 FINDER = [
     "--set", "data.workers=0", "--set", "data.cache=none", "--set", "data.size=[32,32]",

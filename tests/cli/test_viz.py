@@ -241,14 +241,14 @@ def test_bad_augmentation(tiny_run, tmp_path):
 def test_filters(tiny_run, tmp_path):
     text = words(heatkp("viz", "filters", tiny_run, "--layer", "list"))
     first = text.split()[0]
-    assert first.endswith("conv_stem") and "3x3 on 3 inputs, gives 32x32" in text
+    assert first == "network.encoder.levels.0.0" and "3x3 on 3 inputs, gives 64x64" in text
     assert "map_layer.convolution 68 filters" in text
     photo, out = write_image(tmp_path / "photo.png"), tmp_path / "a.png"
     command = ["viz", "filters", tiny_run, "--out", out]
     text = words(heatkp(*command, "--images", photo, "--images", "val:3"))
     assert f"{first}, " in text and cv2.imread(str(out)).shape[0] > 110 * 2 * 2.6
     out.unlink()
-    refused([*command, "--layer", "conv_stem"], "'conv_stem'", "close to it", out=out)
+    refused([*command, "--layer", "levels.0.0"], "'levels.0.0'", "close to it", out=out)
     refused([*command, "--images", "val:12"], "val:0 to val:11", out=out)
     refused([*command, "--images", tmp_path / "no.png"], "no.png does not exist", out=out)
     refused([*command, *["--images", "val"] * 7], "too many", out=out)

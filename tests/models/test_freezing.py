@@ -11,7 +11,7 @@ from heatkp.config import assign, load_settings, parse_settings
 from heatkp.errors import SettingsError
 from heatkp.models import build_model
 from heatkp.training.module import make_optimiser
-from tests.conftest import TINY, heatkp
+from tests.conftest import ENCODER, TINY, heatkp
 
 LAYERS = ["conv 4 3", "bn", "relu", "conv 8 3", "bn", "relu", "flatten", "fc 8", "relu"]
 
@@ -84,7 +84,7 @@ def test_a_run_keeps_what_is_frozen(tmp_path):
     extra = ["trainer.ema=0.9", "model.freeze=[network.encoder]", "data.train_count=16",
              "data.val_count=4"]  # fmt: skip
     flags = [f for e in extra for f in ("--set", e)]
-    result = heatkp("train", *TINY, *flags, "--epochs", 1, "--out", run)
+    result = heatkp("train", *TINY, *ENCODER, *flags, "--epochs", 1, "--out", run)
     assert result.exit_code == 0, result.output
     kept = load_file(run / "weights.safetensors")
     torch.manual_seed(0)

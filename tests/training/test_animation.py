@@ -42,7 +42,7 @@ def test_weights_are_the_same_without(tiny_run, animated):
 
 def test_frames_show_the_steps_own_weights(tmp_path, monkeypatch):
     """Also the last one, when the moving average has taken their place in the model."""
-    name = "network.encoder.model.conv_stem.weight"
+    name = "network.encoder.levels.0.0.weight"
     taken = []
     take = animation.take_frame
 

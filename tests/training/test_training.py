@@ -21,7 +21,7 @@ from heatkp.models import create_model
 from heatkp.training import fit
 from heatkp.training.callbacks import DataWait, StopEarly
 from heatkp.training.module import KeypointModule, make_optimiser, make_schedule
-from tests.conftest import TINY, heatkp
+from tests.conftest import ENCODER, TINY, heatkp
 
 
 def rows(run):
@@ -239,16 +239,19 @@ def test_starting_from_another_run(tiny_run, tmp_path):
         (["--head", "argmax"], "choose one of ce, kl, marginal, nll, softargmax"),
         (["--head", "regression"], "or model.transfer"),
         (["--set", "data.points=nose"], "weights.safetensors has 'jaw_0'"),
-        (["--set", "model.encoder=resnet18"], "does not fit the model"),
+        (["--set", "model.options={widths: [8, 12]}"], "does not fit the model"),
     ]:
         result = heatkp("train", *flags, tmp_path / "b", "--set", f"model.init={tiny_run}", *extra)
         assert result.exit_code == 2 and words in " ".join(result.output.split()), result.output
         assert not (tmp_path / "b").exists()
 
 
-def test_transfer_to_other_points_heads_and_strides(tiny_run, tmp_path):
-    source = runs.load_run(tiny_run).model.state_dict()
-    start = [*TINY, "--epochs", 1, "--lr", 1e-12, "--set", "trainer.ema=0"]
+def test_transfer_to_other_points_heads_and_strides(tmp_path):
+    first = tmp_path / "first"
+    done = heatkp("train", *TINY, *ENCODER, "--epochs", 1, "--out", first)
+    assert done.exit_code == 0, done.output
+    source = runs.load_run(first).model.state_dict()
+    start = [*TINY, *ENCODER, "--epochs", 1, "--lr", 1e-12, "--set", "trainer.ema=0"]
     for i, (extra, regression) in enumerate(
         [
             (["--head", "kl", "--set", "data.points=nose"], False),
@@ -257,10 +260,10 @@ def test_transfer_to_other_points_heads_and_strides(tiny_run, tmp_path):
         ]
     ):
         run = tmp_path / str(i)
-        result = heatkp("train", *start, "--set", f"model.transfer={tiny_run}", *extra,
+        result = heatkp("train", *start, "--set", f"model.transfer={first}", *extra,
                         "--out", run)  # fmt: skip
         assert result.exit_code == 0, result.output
-        assert f"come from {tiny_run}" in " ".join(result.output.split())
+        assert f"come from {first}" in " ".join(result.output.split())
         own = runs.load_run(run).model.state_dict()
         prefix = "network." if regression else ""
         names = [k for k in own if "encoder." in k and "running" not in k and "num_" not in k]
@@ -274,14 +277,14 @@ def test_transfer_to_other_points_heads_and_strides(tiny_run, tmp_path):
 @pytest.mark.parametrize(
     "extra, words",
     [
-        (["model.encoder=resnet18"], "model.transfer: "),
+        ([*ENCODER[1::2]], "model.transfer: "),
         (["model.init={run}"], "init and transfer"),
         (["model.transfer=nowhere"], "nowhere"),
     ],
 )
 def test_transfer_refuses(tiny_run, tmp_path, extra, words):
     flags = ["--set", f"model.transfer={tiny_run}"]
-    flags += [f for e in extra for f in ("--set", e.format(run=tiny_run))]
+    flags += [f for e in extra for f in ("--set", e.replace("{run}", str(tiny_run)))]
     result = heatkp("train", *TINY, *flags, "--out", tmp_path / "b")
     assert result.exit_code == 2 and words in " ".join(result.output.split()), result.output
     assert not (tmp_path / "b").exists()

@@ -64,7 +64,7 @@ def test_errors_that_a_user_can_mend_are_not_hidden(only, tmp_path, error):
         draw(data(tmp_path), tmp_path)
 
 
-def test_a_training_draws_all_and_viz_draws_them_again(tiny_run, tmp_path):
+def test_a_training_draws_all_and_viz_draws_them_again(tiny_run, figures, tmp_path):
     """One that was added since is drawn, too, from the errors of the validation samples."""
     assert {f"{name}.png" for name in FIGURES} <= {p.name for p in tiny_run.iterdir()}
     seen = []
