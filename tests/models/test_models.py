@@ -329,7 +329,8 @@ class Reader(torch.nn.Module):
 
 def test_model_with_head_compiles_and_exports():
     torch._dynamo.reset()
-    model = create_model("softargmax", points=2, size=(64, 48), **SMALL).eval()
+    small = {"architecture": "plain_unet", "options": {"widths": [4, 8]}}
+    model = create_model("softargmax", points=2, size=(64, 48), **small).eval()
     x, points, weights = images((64, 48)), torch.rand(2, 2, 2) * 40, torch.ones(2, 2)
     compiled = torch.compile(model.training_loss, backend="aot_eager")
     loss = compiled(x, points, weights)
