@@ -3,6 +3,7 @@
 - Pages that lie beside the code (benchmarks/, CONTRIBUTING.md, ...) are pages of the site, at the
   same relative places, so that links hold in both.
 - reference/settings.md and reference/commands.md are made from the settings' models and from click.
+- Each script of examples/ is a page, with its notebook to download.
 - Formulas become MathML when the site is built: readers load no script for them.
 """
 
@@ -13,6 +14,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import jupytext
 import reference
 from latex2mathml.converter import convert
 from mkdocs.structure.files import File, Files
@@ -36,9 +38,28 @@ def on_files(files: Files, config: Any) -> Files:
         for path in sorted(ROOT.glob(pattern)):
             place = path.relative_to(ROOT).as_posix()
             files.append(File.generated(config, place, abs_src_path=str(path)))
-    for place, make in MADE.items():
-        files.append(File.generated(config, place, content=make()))
+    made = {place: make() for place, make in MADE.items()}
+    for path in sorted((ROOT / "examples").glob("*.py")):
+        made |= example(path)
+    for place, content in made.items():
+        files.append(File.generated(config, place, content=content))
     return files
+
+
+def example(path: Path) -> dict[str, str]:
+    """Page and notebook of a script whose cells begin with `# %%`."""
+    notebook = jupytext.read(path, fmt="py:percent")
+    for number, cell in enumerate(notebook.cells):
+        cell.id = str(number)  # jupytext's are random
+    first, *cells = (
+        f"```python\n{cell.source}\n```" if cell.cell_type == "code" else cell.source
+        for cell in notebook.cells
+    )
+    link = f"[As a notebook]({path.stem}.ipynb)"
+    return {
+        f"examples/{path.stem}.ipynb": jupytext.writes(notebook, fmt="ipynb"),
+        f"examples/{path.stem}.md": "\n\n".join([first, link, *cells]),
+    }
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
@@ -55,7 +76,7 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
         if not path or re.match(r"[a-z]+:", path):
             return found[0]
         full = posixpath.normpath(posixpath.join(folder, path))
-        uri = full.removeprefix("docs/")
+        uri = re.sub(r"^(examples/\w+)\.py$", r"\1.md", full.removeprefix("docs/"))
         if files.get_file_from_path(uri) is not None:
             here = posixpath.relpath(uri, posixpath.dirname(place) or ".")
             return f"{mark}[{words}]({here}{hash_}{anchor})"

@@ -1,32 +1,37 @@
-"""Fine-tune the packaged face model for points of your own: here the eyes' outer corners.
+# %% [markdown]
+# # Points of your own, from a trained model
+#
+# Starts from the packaged face model and trains it for other points: here the outer corners of the
+# eyes. `heatkp data synth --n 40 faces` draws faces to practise on.
 
-heatkp data synth --n 40 faces
-python examples/fine_tune.py faces --epochs 3
-"""
-
-from __future__ import annotations
-
-import argparse
-
+# %%
 import heatkp
 
+# %% tags=["parameters"]
+data = "faces"  # what `heatkp train --data` takes
+epochs = 3
+out = "runs/corners"
 
-def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("data", help="what `heatkp train --data` takes")
-    parser.add_argument("--epochs", type=int, default=3)
-    parser.add_argument("--out", default="runs/corners")
-    options = parser.parse_args()
-    run = heatkp.train(
-        options.data,
-        "data.points=[36, 45]",
-        config="configs/from_face68.yaml",  # its network, without the last layer
-        epochs=options.epochs,
-        out=options.out,
-    )
-    print(run)
-    print("points:", ", ".join(run.model.skeleton.point_names))
+# %% [markdown]
+# `model.transfer` takes its network without the last layer; size, encoder and stride have to be
+# the model's.
 
-
-if __name__ == "__main__":
-    main()
+# %%
+run = heatkp.train(
+    data,
+    "data.points=[36, 45]",
+    size=[192, 192],
+    crop="box",
+    transfer="face68",
+    architecture="unet",
+    encoder="tu-tf_efficientnet_lite0",
+    stride=4,
+    options={"decoder_channels": [256, 128, 96, 48, 32]},
+    head="kl",
+    lr=5e-4,
+    epochs=epochs,
+    batch_size=8,
+    out=out,
+)
+print(run)
+print("points:", ", ".join(run.model.skeleton.point_names))

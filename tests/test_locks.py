@@ -1,4 +1,4 @@
-"""requirements/: what the workflows install is pinned with hashes, and is what pyproject.toml asks for."""
+"""Lock files: what workflows install is pinned with hashes, and is what pyproject.toml asks for."""
 
 from __future__ import annotations
 
