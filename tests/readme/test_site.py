@@ -133,13 +133,17 @@ def test_citation_and_workflows():
     assert citation["version"] == heatkp.__version__ and citation["license"] == "Apache-2.0"
     flows = {path.stem: yaml.safe_load(path.read_text())
              for path in (ROOT / ".github/workflows").glob("*.yml")}  # fmt: skip
-    assert set(flows) == {"tests", "docs", "release"}
+    assert set(flows) == {"tests", "docs", "release", "audit"}
     for flow in flows.values():  # what a job may do beside reading is said where it does it
         assert flow["permissions"] == {"contents": "read"}
     steps = [step for job in flows["release"]["jobs"].values() for step in job["steps"]]
     assert not any("cache" in str(step.get("with", "")) for step in steps)
     assert not any("actions/cache" in step.get("uses", "") for step in steps)
-    assert flows["release"]["jobs"]["publish"]["permissions"] == {"id-token": "write"}
-    (run,) = flows["tests"]["jobs"].values()
+    may = {name: job.get("permissions") for name, job in flows["release"]["jobs"].items()}
+    assert may.pop("publish") == {"id-token": "write"} and may.pop("attach") == {
+        "contents": "write"
+    }
+    assert set(may.values()) == {None}
+    run = flows["tests"]["jobs"]["tests"]
     assert run["strategy"]["matrix"]["python"][0] == "3.10"
     assert any(step.get("run") == ".ci/run" for step in run["steps"])
