@@ -8,7 +8,7 @@ import sys
 def test_ten_ways(root, tmp_path, monkeypatch):
     """The small form of `benchmarks/faults.py --only broken`."""
     monkeypatch.syspath_prepend(root / "benchmarks")
-    import faults
+    import other_faults as faults
 
     bad = faults.write_images(tmp_path / "in", 60, 5)
     assert len(bad) == 12 and set(bad.values()) == {name for name, _ in faults.breakages()}
