@@ -9,6 +9,7 @@ import json
 import os
 import resource
 import signal
+import subprocess
 import sys
 import time
 import traceback
@@ -43,23 +44,35 @@ def obey_modes() -> None:
 class Forked:
     """A command of heatkp in a fork; what it says is in `log`.
 
-    `limit` is of a file's bytes; `modes`: files' modes hold for root, too.
+    `limit` is of the bytes of a file, but not of the log, to which another process writes then;
+    `modes`: files' modes hold for root, too.
     """
 
     def __init__(
         self, words: list[object], log: Path, limit: int | None = None, modes: bool = False
     ) -> None:
         self.log = log
+        self._cat: Any = None
+        if limit is not None:
+            with log.open("wb") as file:
+                self._cat = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=file)
         sys.stdout.flush()
         self.pid = os.fork()
         if self.pid:
+            if self._cat is not None:
+                self._cat.stdin.close()
             return
         code = 1
         try:
             os.setpgid(0, 0)
-            stream = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+            if self._cat is not None:
+                stream = self._cat.stdin.fileno()
+            else:
+                stream = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
             os.dup2(stream, 1)
             os.dup2(stream, 2)
+            # This process' own may be a file, where a pipe is now.
+            sys.stdout, sys.stderr = (os.fdopen(i, "w", closefd=False) for i in (1, 2))
             if limit is not None:
                 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
                 resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
@@ -84,6 +97,8 @@ class Forked:
         while time.monotonic() < end:
             done, status = os.waitpid(self.pid, os.WNOHANG)
             if done:
+                if self._cat is not None:
+                    self._cat.wait()
                 return os.waitstatus_to_exitcode(status)
             time.sleep(0.005)
         self.send(signal.SIGKILL)
