@@ -59,7 +59,7 @@ def export(
     say(
         console,
         f"points deviate by {found.mean:.2g} px on average, {found.largest:.2g} px at most "
-        f"({found.relative:.3%} of {found.normaliser}), on {found.inputs} inputs: "
+        f"({found.relative:.3%} of {found.normaliser}), on {found.compared}: "
         f"{found.from_where}",
     )
     if done.error is not None:

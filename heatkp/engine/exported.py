@@ -19,6 +19,8 @@ from heatkp.errors import MissingPackageError, SettingsError
 Pixels = npt.NDArray[np.uint8]
 NAMES = ("points", "scores", "covariance")
 """Outputs of an exported network, in their order; the last is not there for all decoders."""
+OBJECT_NAMES = ("points", "scores", "boxes", "object_scores", "covariance")
+"""The same of a network that finds the objects of whole images."""
 
 
 def require_packages(packages: dict[str, str], what: str) -> None:
@@ -68,13 +70,20 @@ class ExportedBackend(ABC):
 
     @abstractmethod
     def infer(self, images: Pixels) -> list[npt.NDArray[Any]]:
-        """The outputs of `NAMES` for inputs, uint8 (B, C, H, W): float32 arrays of B rows."""
+        """The outputs of `NAMES`, or `OBJECT_NAMES`, for inputs, uint8 (B, C, H, W): float32 arrays
+        of B rows."""
 
     def run(self, images: Tensor, maps: bool = False) -> Output:
-        """Points of inputs, uint8 (B, C, H, W). Raises `SettingsError` where maps are wanted."""
+        """Points of inputs, uint8 (B, C, H, W). Raises `SettingsError` where maps are wanted, or
+        the points of one object of a network that finds all."""
         if maps:
             raise SettingsError(
                 "an exported network gives points, no maps: take the run that it was made of"
             )
         found = [torch.from_numpy(part) for part in self.infer(images.cpu().numpy())]
+        if found[0].ndim == 4:  # `OBJECT_NAMES`
+            raise SettingsError(
+                "an exported network of head grouped finds the objects of whole images itself: "
+                "predict without boxes, or take the run that it was made of"
+            )
         return Output(found[0], found[1], found[2] if len(found) > 2 else None)

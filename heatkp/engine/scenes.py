@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -19,7 +19,6 @@ from heatkp.data.scenes import image_key
 from heatkp.data.transforms import Framing
 from heatkp.engine.backend import Backend
 from heatkp.engine.engine import Array, Engine, Estimate, Region
-from heatkp.engine.runtimes.torch import TorchBackend
 from heatkp.engine.tiling import nearest, starts
 from heatkp.engine.whole import WholeInput, at_once, in_image, run_whole
 from heatkp.errors import DataError, SettingsError
@@ -44,9 +43,20 @@ class SceneEngine(Engine):
     """
 
     @property
+    def network(self) -> Any:
+        """What finds the objects: the torch network, or the file that it was exported to, which
+        is asked by `heatkp.inference.finder.ExportedFinder` alone."""
+        return getattr(self.backend, "model", self.backend)
+
+    @property
     def model(self) -> GroupedModel:
-        """The network."""
-        return cast(GroupedModel, cast(TorchBackend, self.backend).model)
+        """The torch network. Raises `SettingsError` where there is none."""
+        if not isinstance(self.network, GroupedModel):
+            raise SettingsError(
+                "an exported network of head grouped finds the objects of whole images itself, "
+                "and gives no maps: leave out the boxes, or take the run that it was made of"
+            )
+        return self.network
 
     @property
     def longest(self) -> int:
@@ -78,7 +88,7 @@ class SceneEngine(Engine):
         every: dict[int, tuple[Any, ...]] = {}
         for i, region in enumerate(regions):
             found = region.found
-            if found is not None and found.network is self.model and not maps:
+            if found is not None and found.network is self.network and not maps:
                 every[i] = (*found[:3], co.scaling(1.0, 1.0), None)
         for batch in self._batches(regions, [i for i in range(len(regions)) if i not in every]):
             every.update(self._look_at(batch, regions, maps))
@@ -211,5 +221,5 @@ def make_engine(
 ) -> Engine:
     """The engine of a network with the framing that its settings say."""
     framing = data if isinstance(data, Framing) else Framing.of(data)
-    scenes = isinstance(getattr(backend, "model", None), GroupedModel)
+    scenes = framing.objects or isinstance(getattr(backend, "model", None), GroupedModel)
     return (SceneEngine if scenes else Engine)(backend, skeleton, framing, grey, box_style)

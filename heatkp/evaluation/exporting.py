@@ -14,6 +14,7 @@ import numpy as np
 from heatkp.data.dataset import KeypointDataset
 from heatkp.data.images import ImageOptions
 from heatkp.data.samples import Sample
+from heatkp.data.scenes import image_key
 from heatkp.data.transforms import Framing
 from heatkp.engine import Engine, Region
 from heatkp.errors import CheckpointError, DataError, HeatkpError
@@ -106,6 +107,8 @@ def _samples(
     options = ImageOptions.of(loaded.settings.data)
 
     def some(samples: list[Sample], most: int) -> list[Sample]:
+        if loaded.settings.head.grouped:  # an image once, however many objects it has
+            samples = list({image_key(sample): sample for sample in samples}.values())
         return [samples[i].read_with(options) for i in spread(samples, most)]  # type: ignore[arg-type]
 
     if data is not None:
@@ -134,7 +137,8 @@ def _samples(
 
 def _inputs(loaded: Loaded, samples: list[Sample], run: str) -> Inputs:
     data = loaded.settings.data
-    engine = Engine(loaded.runner, loaded.skeleton, Framing.of(data), data.grey)
+    framing = Framing(loaded.model.size) if loaded.settings.head.grouped else Framing.of(data)
+    engine = Engine(loaded.runner, loaded.skeleton, framing, data.grey)
     seen = [engine.input_of(Region(s.rgb(), _box(s), s.id))[0].numpy() for s in samples]
     return Inputs(np.stack(seen), f"images of {run}")
 
@@ -145,7 +149,7 @@ def _box(sample: Sample) -> Any:
 
 def _error(loaded: Loaded, exported: Exported, samples: list[Sample]) -> Error | None:
     labelled = [s for s in samples if (s.visibility > 0).any()]
-    if not labelled:
+    if not labelled or loaded.settings.head.grouped:  # whose files take no labelled boxes
         return None
     data = loaded.settings.data
     dataset = KeypointDataset(labelled, loaded.skeleton, Framing.of(data), grey=data.grey)

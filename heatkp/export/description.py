@@ -7,18 +7,21 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import heatkp
-from heatkp.engine.exported import NAMES
-from heatkp.export.graph import decoder_name
+from heatkp.export.graph import decoder_name, output_names
 from heatkp.export.parity import Deviation
 from heatkp.models import DenseModel
+from heatkp.models.grouped import GroupedModel
 from heatkp.runs import Loaded, describe
+from heatkp.runs.finder import least_score
 
 FILE = "model.json"
 VERSION = 1
-UNITS = {
-    "points": ("input pixels, (x, y), the first pixel's centre is (0, 0)", [2]),
-    "scores": ("0 to 1; NaN where the head has none", []),
-    "covariance": ("squared input pixels", [2, 2]),
+UNITS: dict[str, tuple[str, list[int | str]]] = {
+    "points": ("input pixels, (x, y), the first pixel's centre is (0, 0)", ["points", 2]),
+    "scores": ("0 to 1; NaN where the head has none", ["points"]),
+    "boxes": ("input pixels, edges x0, y0, x1, y1", [4]),
+    "object_scores": ("0 to 1; 0 where there are fewer objects", []),
+    "covariance": ("squared input pixels", ["points", 2, 2]),
 }
 
 
@@ -49,7 +52,9 @@ def description(
     """Plain values; `settings`, as the network was trained, are for heatkp, the rest is for all."""
     model, data, skeleton = loaded.model, loaded.settings.data, loaded.skeleton
     width, height = model.size
-    points = len(skeleton)
+    names = output_names(model)[:outputs]
+    finder = loaded.settings.finder if isinstance(model, GroupedModel) else None
+    many = [] if finder is None else [finder.max_objects]
     return {
         "heatkp_export": VERSION,
         "format": format,
@@ -63,9 +68,19 @@ def description(
             "values": "grey" if model.channels == 1 else "RGB",
         },
         "outputs": [
-            {"name": name, "type": "float32", "shape": ["batch", points, *shape], "unit": unit}
-            for name, (unit, shape) in list(UNITS.items())[:outputs]
+            {
+                "name": name,
+                "type": "float32",
+                "shape": [
+                    "batch", *many, *(len(skeleton) if n == "points" else n for n in UNITS[name][1])
+                ],
+                "unit": UNITS[name][0],
+            }
+            for name in names
         ],
+        "objects": None if finder is None else {
+            "most": finder.max_objects, "min_score": least_score(finder), "nms": finder.nms,
+        },
         "names": list(skeleton.point_names),
         "pairs": [list(pair) for pair in skeleton.pairs],
         "lines": [list(line) for line in skeleton.lines],
@@ -73,7 +88,7 @@ def description(
             "size": [width, height],
             "box_scale": data.box_scale if data.crop == "box" else None,
             "box_shift": list(data.box_shift),
-            "keep_aspect": data.keep_aspect,
+            "keep_aspect": data.keep_aspect or finder is not None,
             "box_inside": data.box_inside,
             "orient": data.orient,
         },
@@ -92,6 +107,3 @@ def description(
         "model": describe(loaded.settings, skeleton, loaded.box_style)
         | {"validation": loaded.validation, "training": loaded.training},
     }
-
-
-assert tuple(UNITS) == NAMES

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from copy import deepcopy
 from os import PathLike
 from pathlib import Path
@@ -10,13 +11,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
-from heatkp.config import Settings
 from heatkp.engine import Backend, TorchBackend
 from heatkp.engine.exported import require_packages
 from heatkp.errors import ExportError, SettingsError
 from heatkp.export import description as describing
 from heatkp.export.formats._base import PRECISIONS, Calibration, Exporter
+from heatkp.export.graph import graph_of
+from heatkp.export.objects import object_answers, object_deviation
 from heatkp.export.parity import (
     TOLERANCES,
     Deviation,
@@ -30,6 +33,7 @@ from heatkp.export.parity import (
 from heatkp.export.programs import write_programs
 from heatkp.files import new_folder, require_new
 from heatkp.models import KeypointModel
+from heatkp.models.grouped import GroupedModel
 from heatkp.registry import EXPORTERS, RUNTIMES
 from heatkp.runs import Loaded
 from heatkp.text import json_text
@@ -56,15 +60,6 @@ class Exported(NamedTuple):
     backend: Backend
 
 
-def require_exportable(settings: Settings) -> None:
-    """Raises `ExportError` for a network that gives more than the points of one object."""
-    if settings.head.grouped:
-        raise ExportError(
-            "head grouped is not exported: what it gives depends on the objects that are found; "
-            "run it with torch, in 32 bits"
-        )
-
-
 def exporter_of(to: str, precision: str, model: KeypointModel) -> Exporter:
     """The exporter of a format. Raises `SettingsError` and `MissingPackageError` for what cannot
     be exported so."""
@@ -76,6 +71,14 @@ def exporter_of(to: str, precision: str, model: KeypointModel) -> Exporter:
         raise SettingsError(
             f"no {precision} for {to}: {why}; choose {', '.join(exporter.precisions)}"
         )
+    if isinstance(model, GroupedModel):
+        if not getattr(exporter, "objects", False):
+            raise SettingsError(
+                f"{to} cannot hold head grouped, whose graph depends on how many objects there "
+                "are: choose onnx, openvino or torch"
+            )
+        if precision == "int8":
+            raise SettingsError("no int8 for head grouped: choose f32, bf16 or f16")
     require_packages(exporter.packages, f"exporting to {to}")
     if precision == "int8":
         require_packages({"nncf": "nncf"}, "int8")
@@ -97,7 +100,8 @@ def export_network(
     """Write a trained network into a new folder, whole or not at all.
 
     The file holds normalisation, network and decoder: raw pixels in, points, scores and
-    covariance out. It is opened by its runtime and compared with the network on `inputs`.
+    covariance out; of head `grouped` those of all objects, with their boxes and scores. It is
+    opened by its runtime and compared with the network on `inputs`.
 
     Args:
         to: a name of `EXPORTERS`.
@@ -112,14 +116,13 @@ def export_network(
         SettingsError: for a format or precision that is none, a folder that holds something.
         MissingPackageError: for a package that is not installed.
     """
-    require_exportable(loaded.settings)
     model = deepcopy(loaded.model).cpu().eval()
     exporter = exporter_of(to, precision, model)
     target = Path(out)
     require_new(target)
     if not len(inputs.images):
         raise SettingsError("there is no input to compare the exported network on")
-    expected = answers(TorchBackend(model), inputs.images)
+    compare = _comparison(loaded, model, inputs, precision)
     needed = _calibration(loaded, model, precision, tolerance, calibration)
     with new_folder(target) as folder:
         try:
@@ -133,12 +136,13 @@ def export_network(
                 "format with --to, or another encoder or decoder"
             ) from error
         backend = RUNTIMES[exporter.runtime](folder / file, precision)
-        found = deviation(answers(backend, inputs.images), expected, loaded.skeleton, inputs)
+        found = compare(backend)
         other = "--to" if precision == "f32" else "--precision"
         advice = f"choose another {other}, or allow more with --tolerance; nothing was written"
         require_parity(found, precision, tolerance, advice)
         size = sum(path.stat().st_size for path in folder.iterdir())
-        outputs = 2 + (backend.run(_first(inputs)).covariance is not None)
+        with torch.inference_mode():
+            outputs = len(graph_of(model)(torch.from_numpy(inputs.images[:1])))
         about = describing.description(
             loaded, format=to, runtime=exporter.runtime, precision=precision, file=file,
             outputs=outputs, packages=exporter.packages, deviation=found, metrics=metrics,
@@ -150,10 +154,26 @@ def export_network(
     return Exported(target, files, size, found, backend)
 
 
-def _first(inputs: Inputs) -> Any:
-    import torch
+def _comparison(
+    loaded: Loaded, model: KeypointModel, inputs: Inputs, precision: str
+) -> Callable[[Any], Deviation]:
+    """What tells how far a backend's answers are from the network's own."""
+    if not isinstance(model, GroupedModel):
+        expected = answers(TorchBackend(model), inputs.images)
+        return lambda backend: deviation(
+            answers(backend, inputs.images), expected, loaded.skeleton, inputs
+        )
+    graph = graph_of(model)
 
-    return torch.from_numpy(inputs.images[:1])
+    @torch.inference_mode()
+    def own(images: npt.NDArray[np.uint8]) -> list[npt.NDArray[Any]]:
+        return [part.numpy() for part in graph(torch.from_numpy(images))]
+
+    objects = object_answers(own, inputs.images)
+    return lambda backend: object_deviation(
+        object_answers(backend.infer, inputs.images), objects, model.finder, loaded.skeleton,
+        inputs, precision,
+    )  # fmt: skip
 
 
 def _calibration(

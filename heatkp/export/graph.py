@@ -5,7 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from heatkp.engine.exported import NAMES, OBJECT_NAMES
 from heatkp.models import DenseModel, KeypointModel
+from heatkp.models.grouped import GroupedModel
+from heatkp.runs.finder import least_score
 
 
 class PixelsToPoints(nn.Module):
@@ -21,17 +24,49 @@ class PixelsToPoints(nn.Module):
         super().__init__()
         self.model, self.autocast = model.eval(), autocast
 
-    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+    def output(self, images: Tensor) -> Tensor:
+        """What the network says, float32."""
         if self.autocast:
             with torch.autocast("cpu", torch.bfloat16):
                 output = self.model(images)
         else:
             output = self.model(images)
-        found = self.model.decode(output.float())
-        points, scores = found.points.float(), found.scores.float()
-        if found.covariance is None:
-            return points, scores
-        return points, scores, found.covariance.float()
+        return output.float()
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        found = self.model.decode(self.output(images))
+        return _present(found.points, found.scores, found.covariance)
+
+
+class PixelsToObjects(PixelsToPoints):
+    """The same for all objects of an image, up to N = `finder.max_objects`: points (B, N, K, 2),
+    scores (B, N, K), boxes (B, N, 4), the objects' scores (B, N) and covariance (B, N, K, 2, 2),
+    the surest first; all numbers are 0 where there are fewer. An object has a score of
+    `finder.min_score` or more, and shares at most `finder.nms` with a surer one.
+    """
+
+    model: GroupedModel
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        own = self.model.finder
+        output = self.output(images)
+        found = self.model.objects(output, own.max_objects, least_score(own), own.nms)
+        return _present(*found)
+
+
+def _present(*outputs: Tensor | None) -> tuple[Tensor, ...]:
+    return tuple(one.float() for one in outputs if one is not None)
+
+
+def graph_of(model: KeypointModel, autocast: bool = False) -> PixelsToPoints:
+    """The whole way of a network; arguments as of `PixelsToPoints`."""
+    kind = PixelsToObjects if isinstance(model, GroupedModel) else PixelsToPoints
+    return kind(model, autocast)
+
+
+def output_names(model: KeypointModel) -> tuple[str, ...]:
+    """What `graph_of` a network gives, in its order; the last is not there for all decoders."""
+    return OBJECT_NAMES if isinstance(model, GroupedModel) else NAMES
 
 
 def example(model: KeypointModel) -> Tensor:

@@ -20,7 +20,7 @@ from heatkp.engine import TorchBackend
 from heatkp.engine.exported import ExportedBackend, require_packages
 from heatkp.errors import CheckpointError, MissingPackageError, SettingsError
 from heatkp.export import description as describing
-from heatkp.export.exporting import export_network, require_exportable
+from heatkp.export.exporting import export_network
 from heatkp.export.parity import Inputs, answers, deviation, require_parity
 from heatkp.limits import Limit, read_text
 from heatkp.models.devices import choose_device
@@ -119,7 +119,8 @@ def open_runtime(
         except MissingPackageError:  # torch, then
             pass
     if runtime == "auto":
-        runtime = (_installed() or "torch") if on_processor else "torch"
+        quicker = on_processor and not run_folders.is_grouped(place)
+        runtime = (_installed() if quicker else None) or "torch"
     if runtime in (None, "torch"):
         return _torch(run_folders.load_run(path, device, encoder), precision or "f32")
     kind = RUNTIMES[runtime]
@@ -144,7 +145,8 @@ def _torch(loaded: Loaded, precision: str) -> Loaded:
         raise SettingsError(
             f"precision {precision} is of exported networks: choose runtime onnx or openvino"
         )
-    require_exportable(loaded.settings)
+    if loaded.settings.head.grouped:
+        raise SettingsError("head grouped computes in f32 with torch: leave out the precision")
     inputs, backend = made_inputs(loaded), TorchBackend(model, precision)
     expected = answers(loaded.runner, inputs.images)
     found = deviation(answers(backend, inputs.images), expected, loaded.skeleton, inputs)
@@ -187,6 +189,11 @@ def _cached(path: str | os.PathLike[str], runtime: str, precision: str, encoder:
         raise SettingsError(
             f"int8 is calibrated on images: heatkp export RUN --to {exporter.name} --precision "
             "int8 --data LABELS makes a folder to take instead of the run"
+        )
+    if run_folders.is_grouped(path):
+        raise SettingsError(
+            f"head grouped is compared on images of its objects: heatkp export RUN --to "
+            f"{exporter.name} --data LABELS makes a folder to take instead of the run"
         )
     cache = default_folder()
     if cache is None:

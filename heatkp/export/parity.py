@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -47,6 +47,7 @@ class Deviation(NamedTuple):
         scores: the largest difference of a score.
         inputs: of how many inputs.
         from_where: what they are.
+        objects: of how many objects in them, of a network that finds all.
     """
 
     mean: float
@@ -56,13 +57,24 @@ class Deviation(NamedTuple):
     scores: float
     inputs: int
     from_where: str
+    objects: int | None = None
+
+    @property
+    def compared(self) -> str:
+        """What was compared, for people."""
+        objects = "" if self.objects is None else f"{self.objects} objects in "
+        return f"{objects}{self.inputs} inputs"
+
+
+def in_batches(images: npt.NDArray[np.uint8]) -> Iterator[npt.NDArray[np.uint8]]:
+    """Inputs in parts, the first alone, so that both one and many at once are tried."""
+    ends = [0, 1, *range(1 + BATCH, len(images), BATCH), len(images)]
+    yield from (images[a:b] for a, b in pairwise(ends) if b > a)
 
 
 def answers(backend: Backend, images: npt.NDArray[np.uint8]) -> tuple[Array, Array]:
-    """Points (N, K, 2) and scores (N, K) of inputs; the first alone, so that both one and many
-    at once are tried."""
-    ends = [0, 1, *range(1 + BATCH, len(images), BATCH), len(images)]
-    found = [backend.run(torch.from_numpy(images[a:b])) for a, b in pairwise(ends) if b > a]
+    """Points (N, K, 2) and scores (N, K) of inputs."""
+    found = [backend.run(torch.from_numpy(part)) for part in in_batches(images)]
     points, scores = (torch.cat([getattr(f, key) for f in found]) for key in ("points", "scores"))
     return points.double().cpu().numpy(), scores.double().cpu().numpy()
 
@@ -141,7 +153,7 @@ def require_parity(found: Deviation, precision: str, tolerance: float | None, ad
         text, allowed = f"{value:.3%} of {found.normaliser} on average", f"{limit:.2%}"
     if not value <= limit:
         raise ExportError(
-            f"the exported network's points deviate by {text} on {found.inputs} inputs "
+            f"the exported network's points deviate by {text} on {found.compared} "
             f"({found.from_where}), {allowed} is allowed; {advice}"
         )
 

@@ -31,6 +31,8 @@ NEAR = 0.75
 its place and size."""
 BLOCK = 16
 """Objects of an image whose Gaussians are in memory at once."""
+ROUNDS = 16
+"""Of boxes that overlap in a chain, each surer than the next, so many are told apart exactly."""
 
 
 class Peaks(NamedTuple):
@@ -215,3 +217,30 @@ def find_peaks(maps: Tensor, most: int = 100) -> Peaks:
     half = 0.5 * at[:, 2:].clamp(max=20.0).exp()
     edges = [x - half[:, 0], y - half[:, 1], x + half[:, 0], y + half[:, 1]]
     return Peaks(torch.stack(edges, -1), scores)
+
+
+def kept_peaks(peaks: Peaks, least: float, overlap: float) -> Tensor:
+    """Which peaks are objects, bool (B, N): those of a score of `least` or more, above 0, without
+    the ones that share more than `overlap` of the common area with a surer one that stays.
+
+    Non-maximum suppression without a loop over objects, so that a graph can hold it: what nothing
+    surer touches stays, in the next round what only touches what went, and so on (`ROUNDS`).
+
+    >>> boxes = torch.tensor([[[0.0, 0, 10, 10], [0, 1, 10, 11], [0, 4, 10, 14]]])
+    >>> kept_peaks(Peaks(boxes, torch.tensor([[0.9, 0.8, 0.7]])), 0.3, 0.5).tolist()
+    [[True, False, True]]
+    """
+    boxes, scores = peaks
+    low = torch.maximum(boxes[:, :, None, :2], boxes[:, None, :, :2])
+    high = torch.minimum(boxes[:, :, None, 2:], boxes[:, None, :, 2:])
+    common = (high - low).clamp(min=0.0).prod(-1)
+    areas = (boxes[..., 2:] - boxes[..., :2]).prod(-1)
+    both = areas[:, :, None] + areas[:, None] - common
+    count = boxes.shape[1]
+    surer = torch.ones(count, count, dtype=torch.bool, device=boxes.device).tril(-1)
+    touched = (common > overlap * both) & surer
+    good = (scores >= least) & (scores > 0)
+    kept = good
+    for _ in range(min(count - 1, ROUNDS)):
+        kept = good & ~(touched & kept[:, None]).any(-1)
+    return kept

@@ -39,6 +39,10 @@ STEP = 8
 """Windows' sides are multiples of it, so that objects of about one size are one batch."""
 HELD = 2**24
 """Numbers in the windows of the objects that are in memory at once; one object may have more."""
+AT_ONCE = 20
+"""Points whose maps `decode_whole` has in memory at once, of all objects."""
+OUTSIDE = -1e9
+"""Logit of a pixel that is not in an object's window."""
 
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 """Maps (N, K, h, w), points (N, K, 2) in map pixels, weights (N, K) to losses (N, K)."""
@@ -73,6 +77,16 @@ class Windows(NamedTuple):
     size: tuple[int, int]
 
 
+def _places(seen: Seen, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """First pixels and sides, int64 (N, 2) each, of objects' windows in maps of (H, W)."""
+    limits = torch.tensor([size[1], size[0]], device=seen.centres.device)
+    extent = REACH * seen.sides.detach() + 2 * MARGIN + 1
+    extent = torch.minimum((extent / STEP).ceil().clamp(max=2.0**20).long() * STEP, limits)
+    middle = seen.centres.detach().clamp(-1e6, 1e6)
+    corners = (middle - (extent - 1) / 2).round().long()
+    return torch.minimum(corners, limits - extent).clamp(min=0), extent
+
+
 def windows(seen: Seen, size: tuple[int, int], points: int) -> Iterator[list[Windows]]:
     """The windows of objects in maps of (H, W), within the map: those of one size together, and of
     all as many at once as `HELD` allows for so many points.
@@ -82,12 +96,7 @@ def windows(seen: Seen, size: tuple[int, int], points: int) -> Iterator[list[Win
     >>> found.corners.tolist(), found.size
     ([[0, 0]], (24, 16))
     """
-    limits = torch.tensor([size[1], size[0]], device=seen.centres.device)
-    extent = REACH * seen.sides.detach() + 2 * MARGIN + 1
-    extent = torch.minimum((extent / STEP).ceil().clamp(max=2.0**20).long() * STEP, limits)
-    middle = seen.centres.detach().clamp(-1e6, 1e6)
-    corners = (middle - (extent - 1) / 2).round().long()
-    corners = torch.minimum(corners, limits - extent).clamp(min=0)
+    corners, extent = _places(seen, size)
     group: list[Windows] = []
     held = 0
     for width, height in extent.unique(dim=0).tolist():
@@ -238,3 +247,32 @@ def decode_grouped(
                     spread = points.new_zeros((total, count, 2, 2))
                 spread[part.places] = found.covariance.to(dtype)
     return Decoded(points, scores, spread)
+
+
+def decode_whole(
+    maps: Tensor, seen: Seen, decode: Decode, kappa: float, unit: float = 1.0
+) -> Decoded:
+    """What `decode_grouped` finds, by steps whose shapes depend on no value but the number of
+    objects, so that a graph can hold them: each object looks at the whole map, in which only its
+    window counts. It takes memory for N maps of `AT_ONCE` points; arguments as there.
+    """
+    height, width = maps.shape[2:]
+    values = maps.to(working_dtype(maps)).unflatten(1, (-1, FIELDS))
+    x = torch.arange(width, device=maps.device, dtype=values.dtype)
+    y = torch.arange(height, device=maps.device, dtype=values.dtype)[:, None]
+    centres = seen.centres.to(values.dtype)[:, :, None, None, None]
+    near = 2 * kappa**2 * seen.sides.to(values.dtype).prod(1)[:, None, None, None]
+    corners, extent = _places(seen, (height, width))
+    low, high = (v[:, :, None, None] for v in (corners, corners + extent))
+    inside = (x >= low[:, 0]) & (x < high[:, 0]) & (y >= low[:, 1]) & (y < high[:, 1])
+    count = values.shape[1]
+    found = []
+    for part in values.split(-(-count // -(-count // AT_ONCE)), 1):
+        logits, right, down = part.unbind(2)
+        across = (unit * right + x).index_select(0, seen.image) - centres[:, 0]
+        below = (unit * down + y).index_select(0, seen.image) - centres[:, 1]
+        own = logits.index_select(0, seen.image) - (across**2 + below**2) / near
+        found.append(decode(own.masked_fill(~inside[:, None], OUTSIDE)))
+    points, scores, spread = zip(*found)
+    whole = None if spread[0] is None else torch.cat(spread, 1)
+    return Decoded(torch.cat(points, 1), torch.cat(scores, 1), whole)

@@ -5,23 +5,29 @@ from __future__ import annotations
 from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from heatkp import coordinates as co
+from heatkp.config import Settings
 from heatkp.data.samples import Image
+from heatkp.data.transforms import Framing
 from heatkp.engine import FoundPoints
-from heatkp.engine.whole import WholeInput, at_once, in_image, run_whole
+from heatkp.engine.exported import ExportedBackend
+from heatkp.engine.whole import INPUTS, WholeInput, at_once, in_image, run_whole
 from heatkp.errors import SettingsError
+from heatkp.export import is_export, open_export
 from heatkp.inference import detectors
 from heatkp.inference.detectors import DETECTORS, Detection, Detector, suppress
 from heatkp.inference.detectors._base import Boxes
 from heatkp.inference.tiles import SMALLEST, find_in_tiles
+from heatkp.models.base import Prediction
 from heatkp.models.grouped import GroupedModel
-from heatkp.runs import LoadedFinder, load_finder
+from heatkp.runs import Loaded, LoadedFinder, grouped_finder, load_finder
+from heatkp.runs.finder import least_score
 
 
 class Finder:
@@ -61,13 +67,26 @@ class Finder:
         tile: int | None = None,
     ) -> None:
         loaded = run if isinstance(run, LoadedFinder) else load_finder(run, device)
-        own = loaded.settings.finder
         self.loaded, self.model = loaded, loaded.model
-        self.min_score = loaded.min_score if min_score is None else min_score
+        self._take(loaded.settings, loaded.size, loaded.min_score, min_score, nms, most, tile)
+
+    def _take(
+        self,
+        settings: Settings,
+        size: tuple[int, int],
+        least: float,
+        min_score: float | None,
+        nms: float | None,
+        most: int | None,
+        tile: int | None,
+    ) -> None:
+        """The options, and those of the training in the place of None."""
+        own = settings.finder
+        self.min_score = least if min_score is None else min_score
         self.nms = own.nms if nms is None else nms
         self.most = own.max_objects if most is None else most
         self.tile = own.tile if tile is None else tile
-        self.longest, self.grey = max(loaded.size), loaded.settings.data.grey
+        self.longest, self.grey = max(size), settings.data.grey
         if not 0 < self.nms <= 1:
             raise SettingsError(f"nms is above 0 and at most 1, not {nms}")
         if self.tile and self.tile < SMALLEST:
@@ -80,8 +99,11 @@ class Finder:
 
     def with_options(self, **options: Any) -> Finder:
         """The same network with other options; those that are None stay."""
+        return Finder(self.loaded, **self._options(options))
+
+    def _options(self, changes: dict[str, Any]) -> dict[str, Any]:
         now = {k: getattr(self, k) for k in ("min_score", "nms", "most", "tile")}
-        return Finder(self.loaded, **{**now, **{k: v for k, v in options.items() if v is not None}})
+        return {**now, **{k: v for k, v in changes.items() if v is not None}}
 
     def __call__(self, image: Image) -> list[Detection]:
         return self.many([image])[0]
@@ -99,13 +121,16 @@ class Finder:
         for i, image in enumerate(images):
             shapes.setdefault(image.shape, []).append(i)
         found: dict[int, list[Detection]] = {}
-        for places in shapes.values():
-            whole = WholeInput.of(images[places[0]].shape, self.longest, self.model.multiple)
-            count = at_once(self.model, whole)
+        for shape, places in shapes.items():
+            count = self._at_once(shape)
             for start in range(0, len(places), count):
                 part = places[start : start + count]
                 found.update(zip(part, self._alike([images[i] for i in part])))
         return [found[i] for i in range(len(images))]
+
+    def _at_once(self, shape: tuple[int, ...]) -> int:
+        """Images of a shape that the network sees at once."""
+        return at_once(self.model, WholeInput.of(shape, self.longest, self.model.multiple))
 
     def _alike(self, images: Sequence[Image]) -> list[list[Detection]]:
         """Images of one shape, as one batch."""
@@ -126,7 +151,8 @@ class Finder:
     def _kept(self, found: Tensor, sure: Tensor, back: co.Matrix) -> tuple[list[int], Boxes]:
         """Which of an input's boxes count, the surest first, and all of them in image pixels."""
         boxes, scores = (v.cpu().double().numpy() for v in (found, sure))
-        good = np.flatnonzero((scores >= self.min_score) & np.isfinite(boxes).all(1))
+        known = (scores > 0) & np.isfinite(boxes).all(1)  # of fewer peaks the last have 0
+        good = np.flatnonzero((scores >= self.min_score) & known)
         edges = co.apply(back, boxes.reshape(-1, 2)).reshape(-1, 4)  # no rotation, so edges stay
         return [int(good[i]) for i in suppress(edges[good], scores[good], self.nms)], edges
 
@@ -137,16 +163,92 @@ class Finder:
         if not isinstance(self.model, GroupedModel) or not kept:
             return [None] * len(kept)
         image = torch.full((len(kept),), place, device=output.device)
-        points, scores, spread = in_image(self.model.points_of(output, image, boxes[kept]), back)
-        spreads: list[Any] = [None] * len(kept) if spread is None else list(spread)
-        return [FoundPoints(p, s, c, self.model) for p, s, c in zip(points, scores, spreads)]
+        found = in_image(self.model.points_of(output, image, boxes[kept]), back)
+        return _found_points(found, self.model)
+
+
+class ExportedFinder(Finder):
+    """Finds objects with their points by a network of head `grouped` that was exported.
+
+    Its file leaves out what is less sure, or shares more with a surer object, than when it was
+    exported, so that options can only leave out more.
+
+    Args:
+        loaded: what `heatkp.export.open_export` gives.
+        options: as of `Finder`.
+
+    Raises `SettingsError` for options that the file does not have.
+    """
+
+    def __init__(
+        self,
+        loaded: Loaded,
+        *,
+        min_score: float | None = None,
+        nms: float | None = None,
+        most: int | None = None,
+        tile: int | None = None,
+    ) -> None:
+        self.exported, self.network = loaded, cast(ExportedBackend, loaded.backend)
+        settings, own = loaded.settings, loaded.settings.finder
+        self.size, least = (settings.data.size[0], settings.data.size[1]), least_score(own)
+        self._take(settings, self.size, least, min_score, nms, most, tile)
+        for name, more, limit in (
+            ("min_score", self.min_score < least, least),
+            ("nms", self.nms > own.nms, own.nms),
+            ("max_objects", self.most > own.max_objects, own.max_objects),
+        ):
+            if more:
+                raise SettingsError(
+                    f"{name}: the network was exported with {limit:g}, and can leave out more, not "
+                    "less: take the run that it was made of"
+                )
+
+    def with_options(self, **options: Any) -> ExportedFinder:
+        return ExportedFinder(self.exported, **self._options(options))
+
+    def _at_once(self, shape: tuple[int, ...]) -> int:
+        return INPUTS
+
+    def _alike(self, images: Sequence[Image]) -> list[list[Detection]]:
+        height, width = images[0].shape[:2]
+        whole = WholeInput(self.size, Framing(self.size).matrix((width, height)))
+        inputs = torch.stack([whole.input_of(image, self.grey) for image in images])
+        parts = [torch.from_numpy(part) for part in self.network.infer(inputs.numpy())]
+        back, detections = whole.back(), []
+        for i, (boxes, scores) in enumerate(zip(parts[2], parts[3])):
+            kept, edges = self._kept(boxes, scores, back)
+            spread = parts[4][i][kept] if len(parts) > 4 else None
+            found = in_image(Prediction(parts[0][i][kept], parts[1][i][kept], spread), back)
+            points = _found_points(found, self.network)
+            detections.append(
+                [Detection(edges[n], float(scores[n]), own) for n, own in zip(kept, points)]
+            )
+        return [one[: self.most] for one in detections]
+
+
+def _found_points(found: tuple[Any, ...], network: Any) -> list[FoundPoints | None]:
+    """Points, scores and covariances, as `in_image` gives them, an object each."""
+    points, scores, spread = found
+    spreads: list[Any] = [None] * len(points) if spread is None else list(spread)
+    return [FoundPoints(p, s, c, network) for p, s, c in zip(points, scores, spreads)]
+
+
+def finder_of(loaded: Loaded) -> Finder:
+    """What finds the objects of a network of head `grouped`: itself."""
+    if isinstance(loaded.backend, ExportedBackend):
+        return ExportedFinder(loaded)
+    return Finder(grouped_finder(loaded))
 
 
 def open_detector(name: str, device: str = "auto") -> Detector:
-    """A detector by name (`create_detector`), or the finder of a run by its folder or file.
+    """A detector by name (`create_detector`), or the finder of a run by its folder or file; an
+    export of head `grouped` is one, too.
 
     Raises `SettingsError` and `CheckpointError` as those do.
     """
     if name not in DETECTORS and name != "auto" and Path(name).exists():
+        if is_export(name) and (loaded := open_export(name)).settings.head.grouped:
+            return ExportedFinder(loaded)
         return Finder(name, device)
     return detectors.create_detector(name)

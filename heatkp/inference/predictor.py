@@ -21,14 +21,14 @@ from heatkp.errors import DataError, SettingsError
 from heatkp.export import open_runtime
 from heatkp.inference.alike import without_alike
 from heatkp.inference.detectors import Detection, Detector, create_detector
-from heatkp.inference.finder import Finder
+from heatkp.inference.finder import Finder, finder_of
 from heatkp.inference.heatmaps import Heatmaps
 from heatkp.inference.keypoints import Array, Keypoints, Results
 from heatkp.inference.regions import SEARCHED, Task, edges_of, searched, tasks_of
 from heatkp.inference.sharing import Sharing
 from heatkp.inference.sources import images_in
 from heatkp.models import KeypointModel
-from heatkp.runs import Loaded, finder_path, grouped_finder, loaded_model
+from heatkp.runs import Loaded, finder_path, loaded_model
 from heatkp.skeletons import SKELETONS, Skeleton
 
 Boxes = str | npt.ArrayLike | Sequence[npt.ArrayLike | None] | None
@@ -92,7 +92,7 @@ class Predictor(Sharing):
             loaded.runner, loaded.skeleton, shown, shown.grey, loaded.box_style
         )
         if isinstance(self.engine, SceneEngine) and detector == "auto":
-            self.detector = Finder(grouped_finder(loaded))
+            self.detector = finder_of(loaded)
 
     def __repr__(self) -> str:
         width, height = self.framing.size

@@ -102,7 +102,7 @@ class Sharing:
         """The finder that finds the model's objects, where one does, with its options in its
         settings."""
         found = self.detector
-        if not isinstance(found, Finder):
+        if not isinstance(found, Finder) or self.loaded.settings.head.grouped:
             return None
         settings = found.loaded.settings.model_copy(deep=True)
         own = settings.finder

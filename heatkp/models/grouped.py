@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 import torch
@@ -11,7 +12,7 @@ from heatkp import heatmaps as hm
 from heatkp.config import Finder, Model
 from heatkp.coordinates import input_to_map, map_to_input
 from heatkp.heatmaps import grouping
-from heatkp.heatmaps.centres import FIELDS
+from heatkp.heatmaps.centres import FIELDS, Peaks, kept_peaks
 from heatkp.models.base import Prediction
 from heatkp.models.dense import DenseModel, MapLayer
 from heatkp.models.finder import CentreStart, Objects, found_boxes, objects_loss
@@ -38,6 +39,25 @@ class Grouped(NamedTuple):
     objects: Objects
     points: Tensor
     weights: Tensor
+
+
+class FoundObjects(NamedTuple):
+    """Objects of a batch of inputs, of each the surest first, in input pixels; where there are
+    fewer than N, all numbers of the last ones are 0.
+
+    Attributes:
+        points: (B, N, K, 2).
+        scores: (B, N, K) in [0, 1].
+        boxes: (B, N, 4), edges x0, y0, x1, y1.
+        object_scores: (B, N) in [0, 1].
+        covariance: (B, N, K, 2, 2), or None.
+    """
+
+    points: Tensor
+    scores: Tensor
+    boxes: Tensor
+    object_scores: Tensor
+    covariance: Tensor | None
 
 
 class GroupedModel(DenseModel):
@@ -94,10 +114,16 @@ class GroupedModel(DenseModel):
         every = torch.cat([self.map_layer(features), self.points_layer(features)], 1)
         return every[:, :, :height, :width]
 
-    def _seen(self, image: Tensor, boxes: Tensor) -> grouping.Seen:
+    def _labelled(self, image: Tensor, boxes: Tensor) -> grouping.Seen:
         """Objects (N, 4), centre and sides in input pixels, as the maps have them."""
         sides = (boxes[:, 2:] / self.stride).clamp(min=1.0)
         return grouping.Seen(image, input_to_map(boxes[:, :2], self.stride), sides)
+
+    def _seen(self, output: Tensor, image: Tensor, boxes: Tensor) -> grouping.Seen:
+        """Objects (N, 4), edges in input pixels, as the maps have them."""
+        boxes = boxes.to(output.device, output.dtype)
+        middle = torch.cat([(boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]], 1)
+        return self._labelled(image.to(output.device), middle)
 
     def scene_loss(self, output: Tensor, scene: Grouped) -> Tensor:
         """The loss of a batch: that of a finder, per object, and the mean of the objects'
@@ -119,7 +145,7 @@ class GroupedModel(DenseModel):
         points = input_to_map(scene.points.to(maps.device)[image, place], self.stride)
         losses, counted = grouping.grouped_losses(
             maps,
-            self._seen(image, boxes[image, place]),
+            self._labelled(image, boxes[image, place]),
             points,
             weights,
             self.head.loss,
@@ -132,6 +158,36 @@ class GroupedModel(DenseModel):
         """As `FinderModel.find`."""
         return found_boxes(output[:, :FIELDS], most, self.stride)
 
+    def objects(self, output: Tensor, most: int, least: float, overlap: float) -> FoundObjects:
+        """All objects with their points, by steps that a graph can hold.
+
+        Args:
+            output: what `forward` returned for B inputs.
+            most: of each input the surest N.
+            least: objects of a lower score are left out.
+            overlap: of two boxes that share more than this of their common area the less sure
+                one goes.
+        """
+        peaks = Peaks(*self.find(output, most))
+        kept = kept_peaks(peaks, least, overlap)
+        image, place = kept.nonzero(as_tuple=True)
+        to = image, (kept.long().cumsum(1) - 1)[image, place]
+        boxes = peaks.boxes[image, place]
+        found = self._decoded(grouping.decode_whole, output, image, boxes)
+
+        def put(values: Tensor) -> Tensor:
+            empty = values.new_zeros((*kept.shape, *values.shape[1:]))
+            return empty.index_put(to, values)
+
+        covariance = found.covariance
+        return FoundObjects(
+            put(found.points),
+            put(found.scores),
+            put(boxes),
+            put(peaks.scores[image, place]),
+            None if covariance is None else put(covariance),
+        )
+
     def points_of(self, output: Tensor, image: Tensor, boxes: Tensor) -> Prediction:
         """Points (N, K, 2) in input pixels, scores and covariances of objects.
 
@@ -140,15 +196,14 @@ class GroupedModel(DenseModel):
             image: int64 (N,), which input each object is in.
             boxes: (N, 4), edges in input pixels.
         """
-        boxes = boxes.to(output.device, output.dtype)
-        middle = torch.cat([(boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]], 1)
-        found = grouping.decode_grouped(
-            output[:, FIELDS:],
-            self._seen(image.to(output.device), middle),
-            self.head.decode,
-            self.head.options.kappa,
-            UNIT,
-        )
+        return self._decoded(grouping.decode_grouped, output, image, boxes)
+
+    def _decoded(
+        self, decode: Callable[..., hm.Decoded], output: Tensor, image: Tensor, boxes: Tensor
+    ) -> Prediction:
+        """`points_of` by one of the ways of `heatkp.heatmaps.grouping`."""
+        options = self.head.decode, self.head.options.kappa, UNIT
+        found = decode(output[:, FIELDS:], self._seen(output, image, boxes), *options)
         covariance = found.covariance
         return Prediction(
             map_to_input(found.points, self.stride),
@@ -159,9 +214,7 @@ class GroupedModel(DenseModel):
     def object_maps(self, output: Tensor, image: Tensor, boxes: Tensor) -> Tensor:
         """What objects see of their points in the whole input, as logits (N, K, h, w); arguments
         as in `points_of`."""
-        boxes = boxes.to(output.device, output.dtype)
-        middle = torch.cat([(boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]], 1)
-        seen = self._seen(image.to(output.device), middle)
+        seen = self._seen(output, image, boxes)
         size = (output.shape[2], output.shape[3])
         corners = torch.zeros((len(boxes), 2), dtype=torch.long, device=output.device)
         rows, kappa = grouping.as_rows(output[:, FIELDS:]), self.head.options.kappa

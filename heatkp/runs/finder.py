@@ -11,7 +11,7 @@ from typing import Any, Final, cast
 import torch
 
 import heatkp
-from heatkp.config import GROUPED, Settings, parse_settings
+from heatkp.config import GROUPED, Finder, Settings, parse_settings
 from heatkp.data.samples import Sample, fingerprint
 from heatkp.errors import CheckpointError, SettingsError
 from heatkp.models.devices import choose_device
@@ -129,8 +129,12 @@ def is_grouped(path: str | PathLike[str]) -> bool:
 def grouped_finder(loaded: Loaded) -> LoadedFinder:
     """What finds the objects of a network of head `grouped`: itself."""
     settings, model = loaded.settings, cast(GroupedModel, loaded.model)
-    least = settings.finder.min_score
-    return LoadedFinder(model, settings, model.size, LEAST if least is None else least)
+    return LoadedFinder(model, settings, model.size, least_score(settings.finder))
+
+
+def least_score(settings: Finder) -> float:
+    """From which score on the objects of head `grouped` count."""
+    return LEAST if settings.min_score is None else settings.min_score
 
 
 def load_finder(path: str | PathLike[str], device: str | torch.device = "cpu") -> LoadedFinder:

@@ -48,6 +48,8 @@ class Exporter(Protocol):
         packages: modules that writing imports, with their names for pip.
         precisions: those of `PRECISIONS` that it can write.
         refusals: why it cannot write others.
+        objects: whether it can write networks that find all objects of an image, whose graphs have
+            shapes that depend on how many there are; of those without it, not.
     """
 
     name: ClassVar[str]

@@ -12,7 +12,7 @@ import torch
 
 from heatkp.engine.runtimes.executorch import AT_ONCE
 from heatkp.export.formats._base import Calibration
-from heatkp.export.graph import PixelsToPoints, example
+from heatkp.export.graph import example, graph_of
 from heatkp.models import KeypointModel
 from heatkp.registry import register_exporter
 
@@ -42,7 +42,7 @@ class ExecuTorchExporter:
             )
             from executorch.exir import to_edge_transform_and_lower
 
-            graph, images = PixelsToPoints(model), example(model)
+            graph, images = graph_of(model), example(model)
             with torch.no_grad():
                 program = torch.export.export(
                     graph,

@@ -15,7 +15,7 @@ import torch
 
 from heatkp.engine.exported import NAMES
 from heatkp.export.formats._base import Calibration
-from heatkp.export.graph import PixelsToPoints, example
+from heatkp.export.graph import example, graph_of, output_names
 from heatkp.export.parity import BATCH
 from heatkp.models import KeypointModel
 from heatkp.registry import register_exporter
@@ -29,7 +29,7 @@ OPSET = 18
 
 def to_onnx(model: KeypointModel) -> onnx.ModelProto:
     """The whole way as ONNX: float32, any number of images at once, weights inside."""
-    graph, images = PixelsToPoints(model), example(model)
+    graph, images = graph_of(model), example(model)
     with torch.no_grad():
         outputs = len(graph(images))
     quiet = logging.getLogger("torch.onnx")
@@ -46,7 +46,7 @@ def to_onnx(model: KeypointModel) -> onnx.ModelProto:
                 external_data=False,
                 opset_version=OPSET,
                 input_names=["images"],
-                output_names=list(NAMES[:outputs]),
+                output_names=list(output_names(model)[:outputs]),
                 dynamic_shapes=({0: torch.export.Dim("batch", min=1)},),
             )
     finally:
@@ -116,6 +116,7 @@ class OnnxExporter:
         "onnx": "onnx", "onnxscript": "onnxscript", "onnxruntime": "onnxruntime",
     }  # fmt: skip
     precisions: ClassVar[tuple[str, ...]] = ("f32", "f16", "int8")
+    objects: ClassVar[bool] = True
     refusals: ClassVar[dict[str, str]] = {
         "bf16": "ONNX Runtime computes convolutions in bfloat16 on no processor"
     }

@@ -71,6 +71,7 @@ class OpenVinoExporter:
         "openvino": "openvino", "onnx": "onnx", "onnxscript": "onnxscript",
     }  # fmt: skip
     precisions: ClassVar[tuple[str, ...]] = ("f32", "bf16", "f16", "int8")
+    objects: ClassVar[bool] = True
     refusals: ClassVar[dict[str, str]] = {}
 
     def write(

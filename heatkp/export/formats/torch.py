@@ -9,7 +9,7 @@ import torch
 
 from heatkp.engine.trust import trust
 from heatkp.export.formats._base import Calibration
-from heatkp.export.graph import PixelsToPoints, example
+from heatkp.export.graph import example, graph_of
 from heatkp.models import KeypointModel
 from heatkp.registry import register_exporter
 
@@ -25,6 +25,7 @@ class TorchExporter:
     runtime = "torch_export"
     packages: ClassVar[dict[str, str]] = {}
     precisions: ClassVar[tuple[str, ...]] = ("f32", "bf16")
+    objects: ClassVar[bool] = True
     refusals: ClassVar[dict[str, str]] = {
         "f16": "half weights are written for OpenVINO and ONNX",
         "int8": "it is written for OpenVINO and ONNX",
@@ -33,7 +34,7 @@ class TorchExporter:
     def write(
         self, model: KeypointModel, folder: Path, precision: str, calibration: Calibration | None
     ) -> str:
-        graph, images = PixelsToPoints(model, autocast=precision == "bf16"), example(model)
+        graph, images = graph_of(model, autocast=precision == "bf16"), example(model)
         with torch.no_grad():
             program = torch.export.export(
                 graph, (images,), dynamic_shapes=({0: torch.export.Dim("batch", min=1)},)

@@ -4,10 +4,10 @@
 //   import { load, predict } from "./predict.mjs";
 //   const model = await load(ort, await (await fetch("model.json")).json(), "model.onnx");
 //   const pixels = context.getImageData(0, 0, canvas.width, canvas.height);
-//   const points = await predict(model, pixels, [x0, y0, x1, y1]);   // [{name, x, y, score}, ...]
+//   const found = await predict(model, pixels);
 //
-// The box has the object's edges in pixels, (0, 0) the centre of the first pixel; without it the
-// network sees the whole image.
+// What `predict` takes and gives is written beside it, at the end. Coordinates are pixels, (0, 0)
+// the centre of the first pixel.
 
 export async function load(ort, about, file) {
   return { ort, about, session: await ort.InferenceSession.create(file) };
@@ -60,21 +60,4 @@ export function look(about, pixels, edges) {
       else seen.forEach((value, c) => (out[c * width * height + place] = Math.round(value)));
     }
   return out;
-}
-
-export async function predict(model, pixels, box) {
-  const { ort, about, session } = model;
-  const [width, height] = about.framing.size;
-  const edges = region(about, pixels.width, pixels.height, box);
-  const input = look(about, pixels, edges);
-  const shape = [1, about.input.shape[1], height, width];
-  const found = await session.run({ images: new ort.Tensor("uint8", input, shape) });
-  const { points, scores } = found;
-  const sx = (edges[2] - edges[0]) / width, sy = (edges[3] - edges[1]) / height;
-  return about.names.map((name, k) => ({
-    name,
-    x: (points.data[2 * k] + 0.5) * sx + edges[0],
-    y: (points.data[2 * k + 1] + 0.5) * sy + edges[1],
-    score: scores.data[k],
-  }));
 }
