@@ -52,10 +52,14 @@ Examples:
               "the labels; labels: only points in the boxes of the labels.  [default: objects for "
               "one run with a finder]")  # fmt: skip
 @click.option("--detector", cls=NameOption, registry=DETECTORS,
-              help="What finds objects instead: {names}, or a RUN that holds a finder.",
+              help="What finds objects instead: {names}, or a RUN that holds a finder, also on "
+              "the hub (hf://owner/name).",
               )  # fmt: skip
 @click.option("--min-score", type=float, help="Count only objects of which the finder is as sure.  "
               "[default: the finder's]")  # fmt: skip
+@click.option("--nms-oks", type=click.FloatRange(0, 1, min_open=True),
+              help="Of two objects whose points are more alike than this (OKS) leave out the less "
+              "sure one.  [default: both stay]")  # fmt: skip
 @click.option("--batch-size", type=click.IntRange(1), default=16, show_default=True)
 @device_option
 @runtime_options
@@ -79,6 +83,7 @@ def evaluate(
     where: str | None,
     detector: str | None,
     min_score: float | None,
+    nms_oks: float | None,
     batch_size: int,
     device: str,
     runtime: str | None,
@@ -99,7 +104,7 @@ def evaluate(
     from heatkp.evaluation.measure import InferenceOptions
 
     console = PlainConsole()
-    seeking = Seeking(where, detector, min_score)
+    seeking = Seeking(where, detector, min_score, nms_oks)
     how = InferenceOptions(decoder, flip_test, passes, device, batch_size, runtime, precision)
     if len(names) > 1 and out is None:
         raise SettingsError(f"{len(names)} runs together: name the file to write with --out")

@@ -17,20 +17,28 @@ class Seeking(NamedTuple):
     where: str | None = None
     detector: str | None = None
     min_score: float | None = None
+    nms_oks: float | None = None
+
+    @property
+    def given(self) -> str | None:
+        """The first option that says how objects are found."""
+        options = {
+            "--detector": self.detector, "--min-score": self.min_score, "--nms-oks": self.nms_oks
+        }  # fmt: skip
+        return next((name for name, value in options.items() if value is not None), None)
 
     @property
     def asked(self) -> bool:
         """Whether anything is said of finding objects."""
-        return self.where == "objects" or (self.detector, self.min_score) != (None, None)
+        return self.where == "objects" or self.given is not None
 
     def check(self, names: Sequence[str], kaggle: bool) -> None:
         """Raises `SettingsError` for what does not go together."""
         from heatkp.errors import SettingsError
 
-        given = "--detector" if self.detector is not None else "--min-score"
-        if self.where == "labels" and (self.detector, self.min_score) != (None, None):
-            raise SettingsError(f"{given} is about finding objects: leave out --boxes labels")
-        what = "--boxes objects" if self.where == "objects" else given
+        if self.where == "labels" and self.given is not None:
+            raise SettingsError(f"{self.given} is about finding objects: leave out --boxes labels")
+        what = "--boxes objects" if self.where == "objects" else self.given
         if kaggle and self.asked:
             raise SettingsError(f"{what}: --kaggle takes the boxes of its file; leave out one")
         if len(names) > 1 and self.asked:
@@ -45,23 +53,26 @@ class Seeking(NamedTuple):
         """
         from heatkp.errors import SettingsError
         from heatkp.inference.batches import PickyDetector
-        from heatkp.inference.finder import Finder, open_detector
+        from heatkp.inference.finder import Finder, finder_of, open_detector
         from heatkp.inference.predictor import Predictor
         from heatkp.runs import finder_path
 
         if self.where == "labels" or len(names) > 1:
             return None
-        loaded, finds = models[0], finder_path(names[0]) is not None
-        boxed = loaded.settings.data.crop == "box"
+        loaded, grouped = models[0], models[0].settings.head.grouped
+        finds = grouped or finder_path(names[0]) is not None
+        boxed = grouped or loaded.settings.data.crop == "box"
         if not self.asked and not (finds and boxed):
             return None
         if not boxed:
             raise SettingsError(
                 f"{names[0]} was trained on whole images and does not look for objects in them: "
-                "leave out --boxes, --detector and --min-score"
+                f"leave out {self.given or '--boxes objects'}"
             )
         if self.detector is not None:
             detector = open_detector(self.detector, how.device)
+        elif grouped:
+            detector = finder_of(loaded)
         elif finds:
             detector = Finder(names[0], how.device)
         else:
@@ -93,6 +104,7 @@ class Seeking(NamedTuple):
                 batch_size=how.batch_size,
                 passes=None if how.passes == 1 else how.passes,
                 flip_test=how.flip_test,
+                nms_oks=self.nms_oks,
                 progress=progress,
             )
             return {"objects": found.figures}

@@ -46,8 +46,9 @@ DEFAULT = "predictions"
               help="Edges of the object: one for each of several images, in their order, or any "
               "number for one image or video.")  # fmt: skip
 @click.option("--detector", cls=NameOption, registry=DETECTORS,
-              help="What finds objects: {names}, or a RUN that holds a finder.  [default: the "
-              "model's own finder, else the first that is installed]")  # fmt: skip
+              help="What finds objects: {names}, or a RUN that holds a finder, also on the hub "
+              "(hf://owner/name).  [default: the model's own finder, else the first that is "
+              "installed]")  # fmt: skip
 @click.option("--min-score", type=float, help="Leave out what the detector is less sure of; "
               "the scale is the detector's, 0 to 1 for a finder.")  # fmt: skip
 @click.option("--max-objects", "--max-faces", "max_objects", type=click.IntRange(1),

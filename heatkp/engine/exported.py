@@ -19,7 +19,7 @@ from heatkp.errors import MissingPackageError, SettingsError
 Pixels = npt.NDArray[np.uint8]
 NAMES = ("points", "scores", "covariance")
 """Outputs of an exported network, in their order; the last is not there for all decoders."""
-OBJECT_NAMES = ("points", "scores", "boxes", "object_scores", "covariance")
+OBJECT_NAMES = ("points", "scores", "boxes", "box_scores", "covariance")
 """The same of a network that finds the objects of whole images."""
 
 
@@ -83,7 +83,7 @@ class ExportedBackend(ABC):
         found = [torch.from_numpy(part) for part in self.infer(images.cpu().numpy())]
         if found[0].ndim == 4:  # `OBJECT_NAMES`
             raise SettingsError(
-                "an exported network of head grouped finds the objects of whole images itself: "
-                "predict without boxes, or take the run that it was made of"
+                "an exported network of head grouped finds all objects of whole images, not the "
+                "points of one: take the run that it was made of"
             )
         return Output(found[0], found[1], found[2] if len(found) > 2 else None)

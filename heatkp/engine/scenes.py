@@ -53,8 +53,9 @@ class SceneEngine(Engine):
         """The torch network. Raises `SettingsError` where there is none."""
         if not isinstance(self.network, GroupedModel):
             raise SettingsError(
-                "an exported network of head grouped finds the objects of whole images itself, "
-                "and gives no maps: leave out the boxes, or take the run that it was made of"
+                "an exported network of head grouped finds the objects of whole images itself: it "
+                "takes no boxes and is not measured in labelled ones; take the run that it was "
+                "made of, or heatkp predict without boxes and heatkp score"
             )
         return self.network
 

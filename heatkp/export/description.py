@@ -20,7 +20,7 @@ UNITS: dict[str, tuple[str, list[int | str]]] = {
     "points": ("input pixels, (x, y), the first pixel's centre is (0, 0)", ["points", 2]),
     "scores": ("0 to 1; NaN where the head has none", ["points"]),
     "boxes": ("input pixels, edges x0, y0, x1, y1", [4]),
-    "object_scores": ("0 to 1; 0 where there are fewer objects", []),
+    "box_scores": ("0 to 1; 0 where there are fewer objects", []),
     "covariance": ("squared input pixels", ["points", 2, 2]),
 }
 
@@ -72,14 +72,20 @@ def description(
                 "name": name,
                 "type": "float32",
                 "shape": [
-                    "batch", *many, *(len(skeleton) if n == "points" else n for n in UNITS[name][1])
+                    "batch",
+                    *many,
+                    *(len(skeleton) if n == "points" else n for n in UNITS[name][1]),
                 ],
                 "unit": UNITS[name][0],
             }
             for name in names
         ],
-        "objects": None if finder is None else {
-            "most": finder.max_objects, "min_score": least_score(finder), "nms": finder.nms,
+        "objects": None
+        if finder is None
+        else {
+            "most": finder.max_objects,
+            "min_score": least_score(finder),
+            "nms": finder.nms,
         },
         "names": list(skeleton.point_names),
         "pairs": [list(pair) for pair in skeleton.pairs],

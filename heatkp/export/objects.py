@@ -49,7 +49,9 @@ def object_answers(run: Run, images: npt.NDArray[np.uint8]) -> list[Objects]:
         points, scores, boxes, sure = (np.asarray(v, np.float64) for v in run(part)[:4])
         for i in range(len(part)):
             there = sure[i] > 0
-            found.append(Objects(points[i][there], scores[i][there], boxes[i][there], sure[i][there]))
+            found.append(
+                Objects(points[i][there], scores[i][there], boxes[i][there], sure[i][there])
+            )
     return found
 
 

@@ -184,16 +184,16 @@ def _installed() -> str | None:
 def _cached(path: str | os.PathLike[str], runtime: str, precision: str, encoder: Any) -> Loaded:
     """A run's export in the user's cache folder, made now if it is not there."""
     exporter = _exporter_for(runtime)
+    if run_folders.is_grouped(path):
+        raise SettingsError(
+            "an export of head grouped is compared on images with its objects: heatkp export RUN "
+            f"--to {exporter.name} makes a folder to take instead of the run"
+        )
     require_packages(exporter.packages, f"runtime {runtime}")
     if precision == "int8":
         raise SettingsError(
             f"int8 is calibrated on images: heatkp export RUN --to {exporter.name} --precision "
             "int8 --data LABELS makes a folder to take instead of the run"
-        )
-    if run_folders.is_grouped(path):
-        raise SettingsError(
-            f"head grouped is compared on images of its objects: heatkp export RUN --to "
-            f"{exporter.name} --data LABELS makes a folder to take instead of the run"
         )
     cache = default_folder()
     if cache is None:

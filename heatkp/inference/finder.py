@@ -28,6 +28,7 @@ from heatkp.models.base import Prediction
 from heatkp.models.grouped import GroupedModel
 from heatkp.runs import Loaded, LoadedFinder, grouped_finder, load_finder
 from heatkp.runs.finder import least_score
+from heatkp.runs.hub import is_hub_name
 
 
 class Finder:
@@ -144,7 +145,7 @@ class Finder:
                 kept, edges = self._kept(boxes, scores, back)
                 points = self._points(output, i, boxes, kept, back)
                 detections.append(
-                    [Detection(edges[n], float(scores[n]), own) for n, own in zip(kept, points)]
+                    [_detection(edges[n], scores[n], own) for n, own in zip(kept, points)]
                 )
         return detections
 
@@ -222,7 +223,7 @@ class ExportedFinder(Finder):
             found = in_image(Prediction(parts[0][i][kept], parts[1][i][kept], spread), back)
             points = _found_points(found, self.network)
             detections.append(
-                [Detection(edges[n], float(scores[n]), own) for n, own in zip(kept, points)]
+                [_detection(edges[n], scores[n], own) for n, own in zip(kept, points)]
             )
         return [one[: self.most] for one in detections]
 
@@ -234,6 +235,10 @@ def _found_points(found: tuple[Any, ...], network: Any) -> list[FoundPoints | No
     return [FoundPoints(p, s, c, network) for p, s, c in zip(points, scores, spreads)]
 
 
+def _detection(edges: Boxes, score: Tensor, points: FoundPoints | None) -> Detection:
+    return Detection(edges, float(score), points, finder=True)
+
+
 def finder_of(loaded: Loaded) -> Finder:
     """What finds the objects of a network of head `grouped`: itself."""
     if isinstance(loaded.backend, ExportedBackend):
@@ -242,11 +247,13 @@ def finder_of(loaded: Loaded) -> Finder:
 
 
 def open_detector(name: str, device: str = "auto") -> Detector:
-    """A detector by name (`create_detector`), or the finder of a run by its folder or file; an
-    export of head `grouped` is one, too.
+    """A detector by name (`create_detector`), or the finder of a run by its folder or file, or on
+    the hub (`hf://owner/name`); an export of head `grouped` is one, too.
 
     Raises `SettingsError` and `CheckpointError` as those do.
     """
+    if is_hub_name(name):
+        return Finder(name, device)
     if name not in DETECTORS and name != "auto" and Path(name).exists():
         if is_export(name) and (loaded := open_export(name)).settings.head.grouped:
             return ExportedFinder(loaded)

@@ -248,6 +248,7 @@ class KeptFrames:
             skeleton=self._skeleton,
             image_size=(width, height),
             box_score=values["box_score"],
+            object_score=values["object_score"],
             image=values["image"],
         )
 
@@ -262,6 +263,7 @@ def _values(one: Keypoints) -> dict[str, Any]:
         **arrays,
         "image_size": list(one.image_size),
         "box_score": one.box_score,
+        "object_score": one.object_score,
         "image": one.image,
     }
 

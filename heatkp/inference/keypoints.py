@@ -34,6 +34,10 @@ class Keypoints:
         box: edges (x0, y0, x1, y1) that the points were found from, in pixels of the image, as
             given or as the detector drew it; None where the whole image was looked at.
         box_score: the detector's, or None for a box that was given.
+        object_score: how sure it is that an object with these points is there: the score of the
+            trained finder that found it times the mean of the points' scores, as top-down methods
+            on COCO have it (Xiao et al., 2018); None where there was no finder. Scores of other
+            detectors have scales of their own.
         image: index of the image in the list that was given.
         track: which object of the video it is, through time, from 1; None where nothing tells.
         raw: float64 (K, 2), the points as they were found, where `points` are smoothed; NaN for
@@ -47,6 +51,7 @@ class Keypoints:
     image_size: tuple[int, int]
     box: Array | None = None
     box_score: float | None = None
+    object_score: float | None = None
     image: int = 0
     track: int | None = None
     raw: Array | None = None
@@ -58,6 +63,11 @@ class Keypoints:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
         return np.array(self.points, dtype=dtype)
+
+    @property
+    def certainty(self) -> float | None:
+        """What objects are ranked by: `object_score`, or `score` where there is none."""
+        return self.score if self.object_score is None else self.object_score
 
     @property
     def score(self) -> float | None:
@@ -72,7 +82,8 @@ class Keypoints:
 
         `keypoints` are x, y, v triples in pixels with centres on integers, (0, 0, 0) for a point
         that is not finite and else v = 2; `bbox` is x, y, width, height from the image's edge,
-        of the box or, without one, of the points. `score` is left out where there is none.
+        of the box or, without one, of the points. `score` is `certainty`, left out where there is
+        none.
         """
         found = np.isfinite(self.points).all(axis=1)
         triples = np.zeros((len(self.points), 3))
@@ -96,8 +107,8 @@ class Keypoints:
         }
         if self.track is not None:
             annotation["track_id"] = self.track
-        if self.score is not None:
-            annotation["score"] = round(self.score, 4)
+        if self.certainty is not None:
+            annotation["score"] = round(self.certainty, 4)
         return annotation
 
     def draw(

@@ -131,7 +131,7 @@ def measure_objects(
     for own, truth, image in zip(found, truths, images):
         told = ImageObjects.of(
             [one.points for one in own],
-            [_certainty(one, isinstance(finder, Finder)) for one in own],
+            [one.certainty or 0.0 for one in own],
             truth,
             widths,
             image.image_name,
@@ -151,14 +151,6 @@ def measure_objects(
 
 def _ignore(image: int, why: str) -> None:
     """A box of no use, which gives no points."""
-
-
-def _certainty(found: Keypoints, finder: bool) -> float:
-    """How sure it is that an object with these points is there: a finder's score and the points'
-    multiplied, as top-down methods on COCO do (Xiao et al., 2018). Scores of other detectors have
-    scales of their own: the points' alone."""
-    score = 0.0 if found.score is None else found.score
-    return score * found.box_score if finder and found.box_score is not None else score
 
 
 def _truth(samples: Sequence[Sample], count: int) -> TrueObjects:

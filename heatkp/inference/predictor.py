@@ -337,17 +337,22 @@ class Predictor(Sharing):
         return mine if box_error(mine, size) is None else box
 
     def _keypoints(self, task: Task, estimate: Estimate, j: int) -> Keypoints:
-        covariance = estimate.covariance
-        return Keypoints(
+        covariance, found = estimate.covariance, task.found
+        box_score = None if found is None else float(found.score)
+        made = Keypoints(
             points=estimate.points[j],
             scores=estimate.scores[j],
             covariance=None if covariance is None else covariance[j],
             skeleton=self.skeleton,
             image_size=task.size,
             box=task.own_box,
-            box_score=None if task.found is None else float(task.found.score),
+            box_score=box_score,
             image=task.index,
         )
+        if box_score is None or found is None or not found.finder:
+            return made
+        of_points = made.score if np.isfinite(made.scores).any() else None
+        return replace(made, object_score=box_score * (1.0 if of_points is None else of_points))
 
 
 def _raise(index: int, why: str) -> None:

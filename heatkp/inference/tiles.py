@@ -55,7 +55,7 @@ def find_in_tiles(find: Find, image: Image, tile: int, nms: float = NMS) -> list
                     _cut(low[1], high[1], y, size[1], height, tile),
                 ]
                 if whole and not any(cut):
-                    found.append(Detection(box, one.score, _moved(one.points, x, y)))
+                    found.append(one._replace(box=box, points=_moved(one.points, x, y)))
     boxes = np.array([one.box for one in found], np.float64).reshape(-1, 4)
     scores = np.array([one.score for one in found], np.float64)
     return [found[i] for i in suppress(boxes, scores, nms)]

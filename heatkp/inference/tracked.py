@@ -155,7 +155,7 @@ def smoothed_objects(
         for i in range(count):
             if np.isfinite(told.points[i]).any() or first + i in own:
                 like = own.get(first + i)
-                bare = like or replace(own[first], box=None, box_score=None)
+                bare = like or replace(own[first], box=None, box_score=None, object_score=None)
                 made[first + i].append(
                     replace(
                         bare,

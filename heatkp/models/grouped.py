@@ -49,14 +49,14 @@ class FoundObjects(NamedTuple):
         points: (B, N, K, 2).
         scores: (B, N, K) in [0, 1].
         boxes: (B, N, 4), edges x0, y0, x1, y1.
-        object_scores: (B, N) in [0, 1].
+        box_scores: (B, N) in [0, 1].
         covariance: (B, N, K, 2, 2), or None.
     """
 
     points: Tensor
     scores: Tensor
     boxes: Tensor
-    object_scores: Tensor
+    box_scores: Tensor
     covariance: Tensor | None
 
 

@@ -143,6 +143,7 @@ def test_eval_is_of_labelled_boxes(run, crowds):
     assert done.exit_code == 0, done.output
     again, before = (json.loads((run / n).read_text()) for n in ("again.json", "metrics.json"))
     assert again["distance_photo"] == pytest.approx(before["distance_photo"], rel=1e-3)
+    assert again["objects"]["images"] > 0 and "average_precision" in again["objects"]
     other = heatkp("eval", run, "--data", crowds, "--split", "all", "--out", run / "all.json")
     assert other.exit_code == 0, other.output
     drawn = heatkp("viz-heatmaps", run, "--samples", 1, "--out", run / "maps")
@@ -169,11 +170,13 @@ def test_a_run_is_a_detector_of_boxes_for_another_model(run, crowds, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["export", "RUN", "--to", "onnx", "--out", "no"], "head grouped is not exported"),
+        (["export", "RUN", "--to", "executorch", "--out", "no"], "cannot hold head grouped"),
+        (["export", "RUN", "--precision", "int8", "--out", "no"], "no int8 for head grouped"),
+        (["predict", "IMAGE", "--model", "RUN", "--runtime", "onnx"], "heatkp export RUN"),
         (["predict", "IMAGE", "--model", "RUN", "--boxes", "image"], "finds the objects in whole"),
         (["predict", "IMAGE", "--model", "RUN", "--flip-test"], "head grouped has no flip test"),
         (["predict", "IMAGE", "--model", "RUN", "--passes", "2"], "head grouped has no second"),
-        (["predict", "IMAGE", "--model", "RUN", "--precision", "bf16"], "is not exported"),
+        (["predict", "IMAGE", "--model", "RUN", "--precision", "bf16"], "grouped computes in f32"),
         (["eval", "RUN", "--flip-test"], "left out|no flip test|flip test"),
     ],
 )

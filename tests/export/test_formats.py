@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 import torch
 
-from heatkp.config import GROUPED
+from heatkp.config import GROUPED, Finder
 from heatkp.engine import TorchBackend
 from heatkp.errors import ExportError, MissingPackageError, SettingsError
 from heatkp.export import Inputs, export_network, open_export
+from heatkp.export.objects import Objects, object_deviation
 from heatkp.export.parity import answers, mean_offset
 from heatkp.export.quantisation import dependent
 from heatkp.heatmaps.catalogue import decoders_of
@@ -27,7 +28,7 @@ from heatkp.skeletons import named
 SIZE = (48, 40)
 NAMES = ("nose", "left_ear", "right_ear")
 RUN = """
-import json, sys
+import json, runpy, sys
 from pathlib import Path
 import numpy as np
 for name in json.loads(sys.argv[2]):
@@ -47,6 +48,12 @@ for name in json.loads(sys.argv[2]):
     for part, told in zip(found, about["outputs"]):
         assert list(part.shape) == [len(images), *told["shape"][1:]], told
     np.savez(folder / "found.npz", *found)
+    if about["objects"] is not None:
+        from PIL import Image
+        predict = runpy.run_path(str(folder / "predict.py"))["predict"]
+        each = [predict(Image.fromarray(image.transpose(1, 2, 0))) for image in images[:4]]
+        np.savez(folder / "program.npz", *[np.array([one[i] for one in found])
+                                           for found in each for i in range(4)])
 assert not {"torch", "heatkp"} & set(sys.modules)
 """
 
@@ -71,6 +78,13 @@ def network(head="kl", decoder=None, channels=3):
     return model
 
 
+def finds_objects():
+    """An untrained model of head grouped with peaks in its maps."""
+    model = network(GROUPED)
+    model.settings.finder.min_score, model.settings.finder.max_objects = 0.02, 12
+    return model
+
+
 def loaded(model):
     return loaded_model(model, skeleton=named("mouse", NAMES).with_pairs([(1, 2)]))
 
@@ -91,7 +105,7 @@ def readable(head):
 
 def cases():
     """Each head with its own decoder, each decoder with a head: what makes graphs that differ."""
-    # `grouped` is refused: tests/cli/test_grouped.py.
+    # Of `grouped` see `test_objects`.
     every = [(head, None) for head in HEADS if head != GROUPED]
     every += [(next(h for h in ("ce", *HEADS) if d in readable(h)), d) for d in DECODERS]
     found = {}
@@ -103,6 +117,8 @@ def cases():
 
 
 CASES = cases()
+OBJECTS = "objects"
+"""The folder of an export of head grouped."""
 
 
 @pytest.fixture(scope="module")
@@ -113,8 +129,9 @@ def exported(tmp_path_factory):
     np.save(folder / "images.npy", inputs.images)
     for name, (head, decoder) in CASES.items():
         export_network(loaded(network(head, decoder)), "onnx", folder / name, inputs)
+    export_network(loaded(finds_objects()), "onnx", folder / OBJECTS, inputs)
     done = subprocess.run(
-        [sys.executable, "-I", "-c", RUN, str(folder), json.dumps(list(CASES))],
+        [sys.executable, "-I", "-c", RUN, str(folder), json.dumps([*CASES, OBJECTS])],
         capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -135,6 +152,83 @@ def test_every_graph(exported, name):
     assert (expected.covariance is not None) == (len(parts) == 3)
     if expected.covariance is not None:
         np.testing.assert_allclose(parts[2], expected.covariance, rtol=0.02, atol=0.02)
+
+
+@needs("onnx", "onnxscript", "onnxruntime")
+def test_objects(exported):
+    """All objects of an image: of the file, of the program beside it, and of the folder opened
+    again those of the network."""
+    source, opened = Predictor(loaded(finds_objects())), load_model(exported / OBJECTS)
+    assert "onnx" in repr(opened) and opened.finds_objects
+    pictures = [image.transpose(1, 2, 0) for image in images()]
+    found, expected = opened.predict(pictures), source.predict(pictures)
+    assert len(found) == len(expected) > 20
+    for one, other in zip(found, expected):
+        assert one.image == other.image
+        assert one.box_score == pytest.approx(other.box_score, abs=1e-4)
+        assert one.object_score == pytest.approx(other.object_score, abs=1e-4)
+        np.testing.assert_allclose(one.box, other.box, atol=0.01)
+        np.testing.assert_allclose(one.points, other.points, atol=0.02)
+        np.testing.assert_allclose(one.covariance, other.covariance, rtol=0.02, atol=0.02)
+    with np.load(exported / OBJECTS / "found.npz") as parts:
+        counts = (parts["arr_3"] > 0).sum(1)
+        assert counts.tolist() == [len(expected.of(i)) for i in range(len(pictures))]
+        assert parts["arr_0"].shape == (len(pictures), 12, len(NAMES), 2)
+    with np.load(exported / OBJECTS / "program.npz") as told:
+        for i in range(4):
+            sure, boxes, points, scores = (told[f"arr_{4 * i + j}"] for j in range(4))
+            own = expected.of(i)
+            np.testing.assert_allclose(sure, [one.box_score for one in own], atol=1e-4)
+            np.testing.assert_allclose(boxes, [one.box for one in own], atol=0.01)
+            np.testing.assert_allclose(points, [one.points for one in own], atol=0.02)
+            np.testing.assert_allclose(scores, [one.scores for one in own], atol=1e-3)
+
+
+@needs("onnx", "onnxscript", "onnxruntime")
+def test_what_an_export_of_objects_leaves_out(exported):
+    opened = load_model(exported / OBJECTS)
+    least = sorted(one.box_score for one in opened.predict(images(3).transpose(0, 2, 3, 1)))[2]
+    opened.detector = opened.detector.with_options(min_score=least, most=2)
+    found = opened.predict(images(3).transpose(0, 2, 3, 1))
+    assert found and all(len(found.of(i)) <= 2 for i in range(3))
+    assert all(one.box_score >= least for one in found)
+    for options in ({"min_score": 0.01}, {"nms": 0.9}, {"most": 13}):
+        with pytest.raises(SettingsError, match="was exported with"):
+            opened.detector.with_options(**options)
+    with pytest.raises(SettingsError, match="takes no boxes"):
+        opened.predict(images(1).transpose(0, 2, 3, 1), [np.array([5.0, 5, 20, 20])])
+
+
+def found_objects(boxes, sure=None):
+    """Objects with points at their boxes' corners."""
+    edges = np.array(boxes, float).reshape(-1, 4)
+    scores = np.full(len(edges), 0.9) if sure is None else np.array(sure)
+    points = edges[:, [[0, 1], [2, 1], [2, 3]]]
+    return [Objects(points, np.full(points.shape[:2], 0.8), edges, scores)]
+
+
+def test_deviation_of_objects():
+    """Matched by boxes; one that is lost counts, but for one that rounding may lose."""
+    settings, inputs = Finder(min_score=0.3, nms=0.6), Inputs(images(1), "test images")
+    one, far, part = [10.0, 10, 30, 30], [50.0, 50, 70, 80], [15.0, 10, 35, 30]
+    skeleton = named("mouse", NAMES)
+
+    def told(found, expected, precision="f32"):
+        return object_deviation(found, expected, settings, skeleton, inputs, precision)
+
+    both = found_objects([one, far])
+    moved = told(found_objects([far, [x + 0.5 for x in one]]), both)
+    assert moved.largest == pytest.approx(0.5**0.5) and moved.mean == pytest.approx(0.125**0.5)
+    assert (moved.objects, moved.inputs) == (2, 1) and moved.compared == "2 objects in 1 inputs"
+    assert told(found_objects([one]), both).largest == np.inf
+    assert told(both, found_objects([far])).largest == np.inf
+    near = found_objects([one, far], [0.9, 0.303])
+    assert told(found_objects([one]), near).largest == 0.0
+    assert told(found_objects([one]), found_objects([one, far], [0.9, 0.34])).largest == np.inf
+    assert told(found_objects([one]), found_objects([one, far], [0.9, 0.34]), "bf16").largest == 0
+    assert told(found_objects([one]), found_objects([one, part])).largest == 0.0  # IoU 0.6
+    with pytest.raises(SettingsError, match="no object"):
+        told(found_objects([]), found_objects([]))
 
 
 @needs("onnx", "onnxscript", "openvino")

@@ -11,7 +11,7 @@ export async function predict(model, pixels) {
   const back = (value, axis) => (value + 0.5) * scale[axis] + edges[axis];
   const count = about.names.length;
   const objects = [];
-  found.object_scores.data.forEach((score, n) => {
+  found.box_scores.data.forEach((score, n) => {
     if (!(score > 0)) return;
     objects.push({
       score,

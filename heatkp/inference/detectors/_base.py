@@ -24,11 +24,13 @@ class Detection(NamedTuple):
         box: float64 (4,), edges x0, y0, x1, y1 in pixels of the image; it may reach outside.
         score: how sure the detector is; higher is surer, the scale is each detector's own.
         points: those of the object, where they were found in the same look.
+        finder: whether it is a trained finder's, whose scores are in [0, 1].
     """
 
     box: Boxes
     score: float
     points: FoundPoints | None = None
+    finder: bool = False
 
 
 class Detector(Protocol):

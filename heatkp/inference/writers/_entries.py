@@ -46,6 +46,7 @@ def _object(found: Keypoints) -> dict[str, Any]:
         "box": None if found.box is None else [rounded(v, 3) for v in found.box],
         "box_score": None if found.box_score is None else rounded(found.box_score, 4),
         "score": None if found.score is None else rounded(found.score, 4),
+        "object_score": None if found.object_score is None else rounded(found.object_score, 4),
         "points": points,
     }
 
@@ -100,6 +101,7 @@ def _keypoints(
         raise ValueError(f"its points are not those of {skeleton.name}")
     spread = _array([p["covariance"] for p in points]) if "covariance" in points[0] else None
     box, box_score, score = values["box"], values["box_score"], values["score"]
+    object_score = values.get("object_score")
     return StoredKeypoints(
         points=_array([[p["x"], p["y"]] for p in points]),
         scores=_array([p["score"] for p in points]),
@@ -108,6 +110,7 @@ def _keypoints(
         image_size=size,
         box=None if box is None else _array(box),
         box_score=None if box_score is None else float(box_score),
+        object_score=None if object_score is None else float(object_score),
         track=None if values.get("track") is None else int(values["track"]),
         stored_score=None if score is None else float(score),
     )

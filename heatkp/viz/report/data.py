@@ -102,10 +102,13 @@ def _objects(
     run: str, loaded: Loaded, batch_size: int, progress: Progress | None
 ) -> MeasuredObjects | None:
     """What a run with a finder finds in its validation images; None for another."""
-    if finder_path(run) is None or loaded.settings.data.crop != "box":
+    if loaded.settings.head.grouped:
+        predictor = Predictor(loaded)
+    elif finder_path(run) is None or loaded.settings.data.crop != "box":
         return None
-    device = str(next(loaded.model.parameters()).device)
-    predictor = Predictor(loaded, detector=Finder(run, device))
+    else:
+        device = str(next(loaded.model.parameters()).device)
+        predictor = Predictor(loaded, detector=Finder(run, device))
     samples = objects_of(load_split(run, loaded, None, "val"), "val")
     return measure_objects(predictor, samples, batch_size=batch_size, progress=progress)
 
