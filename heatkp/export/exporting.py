@@ -19,7 +19,7 @@ from heatkp.errors import ExportError, SettingsError
 from heatkp.export import description as describing
 from heatkp.export.formats._base import PRECISIONS, Calibration, Exporter
 from heatkp.export.graph import graph_of
-from heatkp.export.objects import object_answers, object_deviation
+from heatkp.export.objects import object_answers, object_deviation, require_objects
 from heatkp.export.parity import (
     TOLERANCES,
     Deviation,
@@ -170,6 +170,7 @@ def _comparison(
         return [part.numpy() for part in graph(torch.from_numpy(images))]
 
     objects = object_answers(own, inputs.images)
+    require_objects(objects, inputs)
     return lambda backend: object_deviation(
         object_answers(backend.infer, inputs.images), objects, model.finder, loaded.skeleton,
         inputs, precision,

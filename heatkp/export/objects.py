@@ -55,6 +55,15 @@ def object_answers(run: Run, images: npt.NDArray[np.uint8]) -> list[Objects]:
     return found
 
 
+def require_objects(expected: Sequence[Objects], inputs: Inputs) -> None:
+    """Raises `SettingsError` where no object was found that could be compared."""
+    if not any(len(objects.sure) for objects in expected):
+        raise SettingsError(
+            f"the network finds no object in {len(expected)} inputs ({inputs.from_where}), so that "
+            "nothing can be compared: name images of its objects with --data"
+        )
+
+
 def object_deviation(
     found: Sequence[Objects],
     expected: Sequence[Objects],
@@ -68,8 +77,7 @@ def object_deviation(
     One that only one of both finds counts as infinitely far, but not where that is a matter of
     rounding: with a score near the least that counts, or near that of the last of
     `finder.max_objects`, or beside an object that shares about as much as `finder.nms` allows.
-
-    Raises `SettingsError` where there is no object to compare.
+    There is one in `expected`, at least (`require_objects`).
     """
     near = NEAR_SCORE.get(precision, NEAR)
     pairs: list[tuple[Array, Array, Array, Array]] = []
@@ -85,11 +93,6 @@ def object_deviation(
                 if not _marginal(own, other, i, settings, near):
                     lost = np.full_like(own.points[i], np.nan), np.full_like(own.scores[i], np.nan)
                     pairs.append((*lost, own.points[i], own.scores[i]))
-    if not pairs:
-        raise SettingsError(
-            f"the network finds no object in {len(inputs.images)} inputs ({inputs.from_where}), so "
-            "that nothing can be compared: name images of its objects with --data"
-        )
     points, scores, true, sure = (np.stack(part) for part in zip(*pairs))
     told = deviation((points, scores), (true, sure), skeleton, inputs)
     return told._replace(

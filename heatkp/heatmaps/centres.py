@@ -31,6 +31,8 @@ NEAR = 0.75
 its place and size."""
 BLOCK = 16
 """Objects of an image whose Gaussians are in memory at once."""
+CANDIDATES = 100
+"""Peaks that suppression chooses from, however few objects are wanted: several may be of one."""
 ROUNDS = 16
 """Of boxes that overlap in a chain, each surer than the next, so many are told apart exactly."""
 

@@ -20,6 +20,7 @@ from heatkp.engine.exported import ExportedBackend
 from heatkp.engine.whole import INPUTS, WholeInput, at_once, in_image, run_whole
 from heatkp.errors import SettingsError
 from heatkp.export import is_export, open_export
+from heatkp.heatmaps.centres import CANDIDATES
 from heatkp.inference import detectors
 from heatkp.inference.detectors import DETECTORS, Detection, Detector, suppress
 from heatkp.inference.detectors._base import Boxes
@@ -140,7 +141,7 @@ class Finder:
         back, detections = whole.back(), []
         with torch.inference_mode():
             output = run_whole(self.model, inputs)
-            found, sure = self.model.find(output, self.most)
+            found, sure = self.model.find(output, max(self.most, CANDIDATES))
             for i, (boxes, scores) in enumerate(zip(found, sure)):
                 kept, edges = self._kept(boxes, scores, back)
                 points = self._points(output, i, boxes, kept, back)
@@ -155,7 +156,8 @@ class Finder:
         known = (scores > 0) & np.isfinite(boxes).all(1)  # of fewer peaks the last have 0
         good = np.flatnonzero((scores >= self.min_score) & known)
         edges = co.apply(back, boxes.reshape(-1, 2)).reshape(-1, 4)  # no rotation, so edges stay
-        return [int(good[i]) for i in suppress(edges[good], scores[good], self.nms)], edges
+        kept = suppress(edges[good], scores[good], self.nms)[: self.most]
+        return [int(good[i]) for i in kept], edges
 
     def _points(
         self, output: Tensor, place: int, boxes: Tensor, kept: list[int], back: co.Matrix
@@ -225,7 +227,7 @@ class ExportedFinder(Finder):
             detections.append(
                 [_detection(edges[n], scores[n], own) for n, own in zip(kept, points)]
             )
-        return [one[: self.most] for one in detections]
+        return detections
 
 
 def _found_points(found: tuple[Any, ...], network: Any) -> list[FoundPoints | None]:

@@ -7,10 +7,11 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from heatkp.config import Settings
 from heatkp.errors import SettingsError
 from heatkp.hub import push_model, save_model
 from heatkp.inference.detectors import Detector
-from heatkp.inference.finder import Finder
+from heatkp.inference.finder import ExportedFinder, Finder
 from heatkp.models import KeypointModel
 from heatkp.runs import FINDER, WEIGHTS, Loaded, LoadedFinder, save_weights, with_task
 
@@ -48,8 +49,9 @@ class Sharing:
         for file in (target, beside):
             if file.exists() and not overwrite:
                 raise SettingsError(f"{file} exists already; give another place, or overwrite=True")
+        shared = self._shared
         described = replace(
-            self.loaded, settings=with_task(self.loaded.settings, finder is not None)
+            shared, settings=with_task(shared.settings, finder is not None)
         ).description
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -74,7 +76,7 @@ class Sharing:
         `load_model` takes the folder. Arguments and errors are those of `heatkp.hub.save_model`.
         """
         return save_model(
-            self.loaded, folder, None, license, metrics, overwrite, self._own_finder()
+            self._shared, folder, None, license, metrics, overwrite, self._own_finder()
         )
 
     def push_to_hub(
@@ -94,7 +96,7 @@ class Sharing:
         The arguments and errors are those of `heatkp.hub.push_model`; `repo_id` is `owner/name`.
         """
         return push_model(
-            self.loaded, repo_id, private, token, license, metrics, revision, commit_message,
+            self._shared, repo_id, private, token, license, metrics, revision, commit_message,
             self._own_finder(),
         )  # fmt: skip
 
@@ -104,7 +106,29 @@ class Sharing:
         found = self.detector
         if not isinstance(found, Finder) or self.loaded.settings.head.grouped:
             return None
-        settings = found.loaded.settings.model_copy(deep=True)
-        own = settings.finder
-        own.nms, own.max_objects, own.tile, own.min_score = found.nms, found.most, found.tile, None
+        if isinstance(found, ExportedFinder) or found.loaded.settings.head.grouped:
+            raise SettingsError(
+                "a network of head grouped is not written as the finder of another model: save it "
+                "by itself, and give it as detector"
+            )
+        settings = _with_options(found.loaded.settings, found)
+        settings.finder.min_score = None
         return replace(found.loaded, settings=settings, min_score=found.min_score)
+
+    @property
+    def _shared(self) -> Loaded:
+        """The model as it is written: head `grouped` with the options of finding that it has
+        now."""
+        found = self.detector
+        if not isinstance(found, Finder) or not self.loaded.settings.head.grouped:
+            return self.loaded
+        return replace(self.loaded, settings=_with_options(self.loaded.settings, found))
+
+
+def _with_options(settings: Settings, finder: Finder) -> Settings:
+    """Settings with a finder's options."""
+    settings = settings.model_copy(deep=True)
+    own = settings.finder
+    own.nms, own.max_objects, own.tile = finder.nms, finder.most, finder.tile
+    own.min_score = finder.min_score
+    return settings

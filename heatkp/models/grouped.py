@@ -12,7 +12,7 @@ from heatkp import heatmaps as hm
 from heatkp.config import Finder, Model
 from heatkp.coordinates import input_to_map, map_to_input
 from heatkp.heatmaps import grouping
-from heatkp.heatmaps.centres import FIELDS, Peaks, kept_peaks
+from heatkp.heatmaps.centres import CANDIDATES, FIELDS, Peaks, kept_peaks
 from heatkp.models.base import Prediction
 from heatkp.models.dense import DenseModel, MapLayer
 from heatkp.models.finder import CentreStart, Objects, found_boxes, objects_loss
@@ -168,25 +168,22 @@ class GroupedModel(DenseModel):
             overlap: of two boxes that share more than this of their common area the less sure
                 one goes.
         """
-        peaks = Peaks(*self.find(output, most))
+        peaks = Peaks(*self.find(output, max(most, CANDIDATES)))
         kept = kept_peaks(peaks, least, overlap)
-        image, place = kept.nonzero(as_tuple=True)
-        to = image, (kept.long().cumsum(1) - 1)[image, place]
-        boxes = peaks.boxes[image, place]
-        found = self._decoded(grouping.decode_whole, output, image, boxes)
+        rank = kept.long().cumsum(1) - 1
+        image, place = (kept & (rank < most)).nonzero(as_tuple=True)
+        to = image, rank[image, place]
+        own = torch.cat([peaks.boxes, peaks.scores[..., None]], -1)[image, place]
+        found = self._decoded(grouping.decode_whole, output, image, own[:, :4])
 
         def put(values: Tensor) -> Tensor:
-            empty = values.new_zeros((*kept.shape, *values.shape[1:]))
+            empty = values.new_zeros((len(kept), most, *values.shape[1:]))
             return empty.index_put(to, values)
 
-        covariance = found.covariance
-        return FoundObjects(
-            put(found.points),
-            put(found.scores),
-            put(boxes),
-            put(peaks.scores[image, place]),
-            None if covariance is None else put(covariance),
-        )
+        points, scores, spread = found
+        covariance = None if spread is None else put(spread)
+        boxes, sure = put(own).split([4, 1], -1)
+        return FoundObjects(put(points), put(scores), boxes, sure[..., 0], covariance)
 
     def points_of(self, output: Tensor, image: Tensor, boxes: Tensor) -> Prediction:
         """Points (N, K, 2) in input pixels, scores and covariances of objects.

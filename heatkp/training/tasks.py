@@ -71,10 +71,13 @@ def _require_one_device(settings: Settings) -> None:
     """Raises `SettingsError` for what this machine cannot do, and for several devices."""
     fit.require_hardware(settings)
     if place().world > 1 or devices_of(settings.trainer) > 1:
+        apart = (
+            ", or train the points alone on several (--task points) and the finder in a run of "
+            "its own (--task finder)"
+        )
         raise SettingsError(
             f"trainer.task: {settings.trainer.task} trains on one device: leave out "
-            "trainer.devices, or train the points alone on several (--task points) and the finder "
-            "in a run of its own (--task finder)"
+            f"trainer.devices{'' if settings.trainer.task == 'finder' else apart}"
         )
 
 

@@ -15,7 +15,7 @@ from heatkp import Sample
 from heatkp.data.synthetic.scenes import draw_scene
 from heatkp.errors import CheckpointError, DataError, SettingsError
 from heatkp.evaluation.found_boxes import match
-from heatkp.inference.finder import Finder
+from heatkp.inference.finder import Finder, open_detector
 from heatkp.runs import load_finder
 from tests.cli.test_cli import refused
 from tests.conftest import FINDER as TINY
@@ -88,6 +88,8 @@ def test_a_run_of_both_goes_from_image_to_points(both, crowds, tmp_path):
             assert np.allclose(keypoints["box"], detection.box, atol=0.01)
             assert keypoints["box_score"] == pytest.approx(detection.score, abs=1e-4)
             assert len(keypoints["points"]) == 68
+            product = keypoints["box_score"] * keypoints["score"]
+            assert keypoints["object_score"] == pytest.approx(product, abs=2e-4)
     options = json.loads((out / "summary.json").read_text())["options"]
     assert options["boxes"] == "objects" and options["detector"] == "finder"
     assert options["passes"] == 1
@@ -123,6 +125,13 @@ def test_whole_poses_that_are_alike_are_one(both, crowds, tmp_path):
             "--nms-oks", out=tmp_path / "no")  # fmt: skip
     refused(["predict", image, "--model", both, "--nms-oks", 0, "--out", tmp_path / "no"],
             "--nms-oks", out=tmp_path / "no")  # fmt: skip
+
+
+def test_a_finder_on_the_hub(both, monkeypatch):
+    monkeypatch.setattr("heatkp.runs.finder.fetch",
+                        lambda path, file="weights.safetensors": both / file)  # fmt: skip
+    opened = open_detector("hf://ann/flies", "cpu")
+    assert isinstance(opened, Finder) and opened.most == 3
 
 
 def test_a_finder_of_another_run_finds_for_a_model_without(both, tiny_run, crowds, tmp_path):

@@ -12,6 +12,7 @@ import heatkp as package
 from heatkp import Sample
 from heatkp.data.synthetic.scenes import draw_scene
 from heatkp.errors import SettingsError
+from heatkp.inference import alike
 from heatkp.inference.finder import Finder
 from heatkp.runs import load_run
 from heatkp.training.storage import held
@@ -111,6 +112,9 @@ def test_predict_finds_all_objects_with_their_points(run, crowds, tmp_path):
             points = np.array([[point["x"], point["y"]] for point in one["points"]])
             assert np.allclose(points, keypoints.points, atol=0.01) and len(points) == 5
             assert keypoints.covariance.shape == (5, 2, 2)
+            product = keypoints.box_score * keypoints.score
+            assert keypoints.object_score == pytest.approx(product)
+            assert one["object_score"] == pytest.approx(product, abs=1e-4)
 
 
 def test_found_boxes_given_back_give_the_same_points(run, crowds):
@@ -123,6 +127,17 @@ def test_found_boxes_given_back_give_the_same_points(run, crowds):
     maps = model.heatmaps(path)
     assert len(maps) == len(found) and maps[0].maps.shape[0] == 5
     assert np.allclose([m.maps.sum((1, 2)) for m in maps], 1.0, atol=1e-3)
+
+
+def test_saved_with_the_options_of_finding(run, crowds, tmp_path):
+    model = package.load_model(run)
+    model.detector = model.detector.with_options(min_score=0.01, most=2)
+    model.save(tmp_path / "saved")
+    again = package.load_model(tmp_path / "saved")
+    assert (again.detector.min_score, again.detector.most) == (0.01, 2)
+    assert [p.name for p in (tmp_path / "saved").iterdir()] == ["weights.safetensors"]
+    image = image_files(crowds)[0]
+    assert np.allclose(*([one.points for one in m.predict(image)] for m in (model, again)))
 
 
 @pytest.mark.parametrize(
@@ -138,14 +153,17 @@ def test_options_of_finding(run, crowds, tmp_path, flags, most):
     assert len(entry["objects"]) <= most and bool(entry["objects"]) == bool(most)
 
 
-def test_eval_is_of_labelled_boxes(run, crowds):
+def test_eval_is_of_labelled_boxes_and_of_objects(run, crowds, monkeypatch):
     done = heatkp("eval", run, "--out", run / "again.json")
     assert done.exit_code == 0, done.output
     again, before = (json.loads((run / n).read_text()) for n in ("again.json", "metrics.json"))
     assert again["distance_photo"] == pytest.approx(before["distance_photo"], rel=1e-3)
     assert again["objects"]["images"] > 0 and "average_precision" in again["objects"]
-    other = heatkp("eval", run, "--data", crowds, "--split", "all", "--out", run / "all.json")
-    assert other.exit_code == 0, other.output
+    asked = []
+    monkeypatch.setattr(alike, "suppress_by_oks", lambda *a: asked.append(a[-1]) or [0])
+    other = heatkp("eval", run, "--data", crowds, "--split", "all", "--out", run / "all.json",
+                   "--nms-oks", 0.8)  # fmt: skip
+    assert other.exit_code == 0 and set(asked) == {0.8}, other.output
     drawn = heatkp("viz-heatmaps", run, "--samples", 1, "--out", run / "maps")
     assert drawn.exit_code == 0, drawn.output
     assert any((run / "maps").glob("*-maps.png"))

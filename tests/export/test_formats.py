@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -15,8 +16,9 @@ from heatkp.config import GROUPED, Finder
 from heatkp.engine import TorchBackend
 from heatkp.errors import ExportError, MissingPackageError, SettingsError
 from heatkp.export import Inputs, export_network, open_export
-from heatkp.export.objects import Objects, object_deviation
+from heatkp.export.objects import Objects, object_deviation, require_objects
 from heatkp.export.parity import answers, mean_offset
+from heatkp.export.programs import write_programs
 from heatkp.export.quantisation import dependent
 from heatkp.heatmaps.catalogue import decoders_of
 from heatkp.inference.predictor import Predictor, load_model
@@ -81,7 +83,11 @@ def network(head="kl", decoder=None, channels=3):
 def finds_objects():
     """An untrained model of head grouped with peaks in its maps."""
     model = network(GROUPED)
-    model.settings.finder.min_score, model.settings.finder.max_objects = 0.02, 12
+    model.settings.finder.min_score, model.settings.finder.max_objects = 0.05, 12
+    model.start_sides((8.0, 8.0))
+    with torch.no_grad():
+        model.map_layer.convolution.weight[0] *= 30
+        model.points_layer.convolution.weight *= 3000
     return model
 
 
@@ -184,6 +190,35 @@ def test_objects(exported):
             np.testing.assert_allclose(scores, [one.scores for one in own], atol=1e-3)
 
 
+NODE = """
+const { load, predict } = await import(process.argv[1]);
+const about = { framing: { size: [48, 40], box_scale: null, keep_aspect: true, box_inside: false },
+                input: { values: "RGB", shape: ["batch", 3, 40, 48] }, names: ["a", "b"] };
+const session = { run: async ({ images }) => ({
+  points: { data: [0, 0, 1, 2, 3, 4, 47, 39, 0, 0, 0, 0] },
+  scores: { data: [1, 0.5, 0.25, 0, 0, 0] },
+  boxes: { data: [-0.5, -0.5, 47.5, 39.5, 1, 2, 3, 4, 0, 0, 0, 0] },
+  box_scores: { data: [0.9, 0.5, 0] } }) };
+const ort = { Tensor: class {}, InferenceSession: { create: async () => session } };
+const pixels = { width: 96, height: 80, data: new Uint8Array(4 * 96 * 80) };
+console.log(JSON.stringify(await predict(await load(ort, about, ""), pixels)));
+"""
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
+def test_the_script_of_objects(tmp_path):
+    write_programs(tmp_path, {"format": "onnx", "objects": {}})
+    done = subprocess.run(
+        ["node", "--input-type=module", "-e", NODE, str(tmp_path / "predict.mjs")],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    first, second = json.loads(done.stdout)
+    assert first["box"] == [-0.5, -0.5, 95.5, 79.5] and first["score"] == 0.9
+    assert first["points"][1] == {"name": "b", "x": 2.5, "y": 4.5, "score": 0.5}
+    assert second["points"][1] == {"name": "b", "x": 94.5, "y": 78.5, "score": 0}
+
+
 @needs("onnx", "onnxscript", "onnxruntime")
 def test_what_an_export_of_objects_leaves_out(exported):
     opened = load_model(exported / OBJECTS)
@@ -228,7 +263,7 @@ def test_deviation_of_objects():
     assert told(found_objects([one]), found_objects([one, far], [0.9, 0.34]), "bf16").largest == 0
     assert told(found_objects([one]), found_objects([one, part])).largest == 0.0  # IoU 0.6
     with pytest.raises(SettingsError, match="no object"):
-        told(found_objects([]), found_objects([]))
+        require_objects(found_objects([]), inputs)
 
 
 @needs("onnx", "onnxscript", "openvino")

@@ -14,11 +14,14 @@ from heatkp.heatmaps.centres import (
     NARROWEST,
     NEAR,
     WIDTH,
+    Peaks,
     centre_loss,
     find_peaks,
+    kept_peaks,
     nearness,
     place_and_size_loss,
 )
+from heatkp.inference.detectors import suppress
 
 NAN = float("nan")
 
@@ -200,3 +203,20 @@ def test_shapes_that_do_not_belong_together_are_refused():
     with pytest.raises(ValueError, match="centres and sides"):
         place_and_size_loss(torch.zeros(1, 4, 2, 2), torch.zeros(1, 1, 2), torch.zeros(1, 2, 2),
                             torch.ones(1, 1))  # fmt: skip
+
+
+@pytest.mark.parametrize("overlap", [0.2, 0.6])
+def test_kept_peaks_are_those_of_one_after_the_other(overlap):
+    """As suppression by a loop has it, without those that are less sure or no peak."""
+    rng = np.random.default_rng(7)
+    low = rng.uniform(0, 30, (40, 2))
+    boxes = np.concatenate([low, low + rng.uniform(10, 25, (40, 2))], 1)
+    scores = np.sort(rng.uniform(0, 1, 40))[::-1].copy()
+    scores[-5:] = 0.0
+    given = Peaks(torch.from_numpy(boxes)[None], torch.from_numpy(scores)[None])
+    for least in (0.0, 0.3):
+        good = np.flatnonzero((scores > 0) & (scores >= least))
+        expected = suppress(boxes[good], scores[good], overlap)
+        kept = kept_peaks(given, least, overlap)[0]
+        assert kept.nonzero()[:, 0].tolist() == sorted(good[i] for i in expected)
+        assert 2 < len(expected) < len(good)

@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 
 from heatkp import heatmaps as hm
 from heatkp.heatmaps import grouping
-from heatkp.heatmaps.grouping import Seen, decode_grouped, grouped_losses, object_logits, windows
+from heatkp.heatmaps.grouping import (
+    Seen,
+    decode_grouped,
+    decode_whole,
+    grouped_losses,
+    object_logits,
+    windows,
+)
 
 SIZE = (40, 52)
 K = 3
@@ -64,6 +71,22 @@ def test_perfect_maps_are_read_back_exactly(seed):
     assert np.allclose(found.points.numpy(), points, atol=1e-6)
     assert (found.scores > 0.999).all()
     assert found.covariance is not None and found.covariance.abs().max() < 1e-4
+
+
+@pytest.mark.parametrize("points", [3, 45])
+def test_one_look_at_the_whole_map_reads_the_same(points):
+    """Also where an object's window is cut off by the map's edge, or as large as it."""
+    torch.manual_seed(1)
+    maps = 3 * torch.randn(2, 3 * points, *SIZE)
+    of = Seen(
+        torch.tensor([0, 1, 1, 0]),
+        torch.tensor([[20.0, 14.0], [1.0, 38.0], [50.5, 3.2], [25.0, 20.0]]),
+        torch.tensor([[9.0, 6.0], [12.0, 4.0], [5.0, 5.0], [60.0, 60.0]]),
+    )
+    whole, windowed = (f(maps, of, expectation, 0.3, 2.0) for f in (decode_whole, decode_grouped))
+    assert whole.points.shape == (4, points, 2)
+    for one, other in zip(whole, windowed):
+        assert torch.allclose(one, other, atol=1e-3, rtol=1e-3)
 
 
 @settings(max_examples=25, deadline=None)

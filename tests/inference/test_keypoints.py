@@ -32,6 +32,7 @@ def test_coco_is_read_back(found, tmp_path):
     keypoints.points[5] = np.nan
     note = keypoints.to_coco(image_id=7, annotation_id=3, category_id=1)
     assert note["num_keypoints"] == 67 and note["score"] == 0.5 and note["iscrowd"] == 0
+    assert replace(keypoints, object_score=0.45).to_coco()["score"] == 0.45
     assert note["keypoints"][15:18] == [0.0, 0.0, 0]
     content = {
         "images": [{"id": 7, "file_name": "a.png"}],

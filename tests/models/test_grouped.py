@@ -15,9 +15,11 @@ from heatkp.engine import SceneEngine, TorchBackend, make_engine
 from heatkp.engine.engine import Region
 from heatkp.engine.whole import WholeInput
 from heatkp.errors import DataError, SettingsError
+from heatkp.inference.finder import Finder
 from heatkp.models import heads_alike
 from heatkp.models.finder import Objects
 from heatkp.models.grouped import Grouped, GroupedModel
+from heatkp.runs import grouped_finder, loaded_model
 from heatkp.skeletons import skeleton_of
 
 SIZE = (96, 64)
@@ -111,6 +113,28 @@ def test_strides_read_points_where_they_are(stride):
     boxes, scores = network.find(maps, 3)
     assert torch.allclose(boxes[0, 0], torch.tensor([28.0, 17.0, 68.0, 47.0]), atol=1e-3)
     assert scores[0].tolist() == pytest.approx([0.982, 0.0, 0.0], abs=1e-3)
+
+
+def twice_and_once():
+    """Maps of an object with two peaks, and of a less sure one."""
+    maps = torch.zeros(1, 5 + 15, 16, 24)
+    maps[:, 0] = -9.0
+    for x, y, score in ((5, 5, 4.0), (7, 5, 3.0), (17, 10, 2.0)):
+        maps[0, :5, y, x] = torch.tensor([score, (6 - x) / 2, 0.0, np.log(8.0), np.log(8.0)])
+    return maps
+
+
+def test_the_surest_objects_are_no_object_twice(monkeypatch):
+    network = model().eval()
+    found = network.objects(twice_and_once(), 2, 0.1, 0.6)
+    assert found.box_scores[0].tolist() == pytest.approx([0.982, 0.881], abs=1e-3)
+    alone = network.objects(twice_and_once(), 1, 0.1, 0.6)
+    assert torch.equal(alone.points, found.points[:, :1])
+    assert not network.objects(twice_and_once(), 2, 0.99, 0.6).points.any()
+    monkeypatch.setattr("heatkp.inference.finder.run_whole", lambda *a: twice_and_once())
+    finder = Finder(grouped_finder(loaded_model(network, NAMES)), min_score=0.1, most=2, nms=0.6)
+    seen = finder(np.zeros((64, 96, 3), np.uint8))
+    assert [one.score for one in seen] == pytest.approx([0.982, 0.881], abs=1e-3)
 
 
 def engine(network, tile=0):
