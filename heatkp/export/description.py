@@ -11,8 +11,7 @@ from heatkp.export.graph import decoder_name, output_names
 from heatkp.export.parity import Deviation
 from heatkp.models import DenseModel
 from heatkp.models.grouped import GroupedModel
-from heatkp.runs import Loaded, describe
-from heatkp.runs.finder import least_score
+from heatkp.runs import Loaded, describe, least_score
 
 FILE = "model.json"
 VERSION = 1

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from heatkp.engine.exported import NAMES, OBJECT_NAMES
 from heatkp.models import DenseModel, KeypointModel
 from heatkp.models.grouped import GroupedModel
-from heatkp.runs.finder import least_score
+from heatkp.runs import least_score
 
 
 class PixelsToPoints(nn.Module):

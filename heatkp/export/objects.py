@@ -12,7 +12,7 @@ from heatkp.config import Finder
 from heatkp.data.boxes import overlaps
 from heatkp.errors import SettingsError
 from heatkp.export.parity import Array, Deviation, Inputs, deviation, in_batches
-from heatkp.runs.finder import least_score
+from heatkp.runs import least_score
 from heatkp.skeletons import Skeleton
 
 SAME = 0.5

@@ -119,7 +119,7 @@ def open_runtime(
         except MissingPackageError:  # torch, then
             pass
     if runtime == "auto":
-        quicker = on_processor and not run_folders.is_grouped(place)
+        quicker = on_processor and not run_folders.is_grouped(path)
         runtime = (_installed() if quicker else None) or "torch"
     if runtime in (None, "torch"):
         return _torch(run_folders.load_run(path, device, encoder), precision or "f32")

@@ -27,8 +27,7 @@ from heatkp.inference.detectors._base import Boxes
 from heatkp.inference.tiles import SMALLEST, find_in_tiles
 from heatkp.models.base import Prediction
 from heatkp.models.grouped import GroupedModel
-from heatkp.runs import Loaded, LoadedFinder, grouped_finder, load_finder
-from heatkp.runs.finder import least_score
+from heatkp.runs import Loaded, LoadedFinder, grouped_finder, least_score, load_finder
 from heatkp.runs.hub import is_hub_name
 
 

@@ -5,6 +5,8 @@ from heatkp.runs.finder import (
     describe_finder,
     finder_path,
     grouped_finder,
+    is_grouped,
+    least_score,
     load_finder,
     with_task,
 )
@@ -35,6 +37,6 @@ __all__ = [
     "ENVIRONMENT", "FINDER", "FINDER_HISTORY", "FINDER_LAST", "FINDER_METRICS", "FOLDS", "HISTORY",
     "LAST", "METRICS", "PACKAGED", "SETTINGS", "WEIGHTS", "Loaded", "LoadedFinder", "check_run",
     "create_run", "describe", "describe_finder", "environment", "fill", "finder_path",
-    "fold_folder", "fold_runs", "grouped_finder", "is_folds", "load_finder", "load_run",
-    "loaded_model", "read_weights", "run_folder", "save_weights", "weights_path", "with_task",
+    "fold_folder", "fold_runs", "grouped_finder", "is_folds", "is_grouped", "least_score",
+    "load_finder", "load_run", "loaded_model", "read_weights", "run_folder", "save_weights", "weights_path", "with_task",
 ]  # fmt: skip
