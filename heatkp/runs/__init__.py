@@ -38,5 +38,6 @@ __all__ = [
     "LAST", "METRICS", "PACKAGED", "SETTINGS", "WEIGHTS", "Loaded", "LoadedFinder", "check_run",
     "create_run", "describe", "describe_finder", "environment", "fill", "finder_path",
     "fold_folder", "fold_runs", "grouped_finder", "is_folds", "is_grouped", "least_score",
-    "load_finder", "load_run", "loaded_model", "read_weights", "run_folder", "save_weights", "weights_path", "with_task",
+    "load_finder", "load_run", "loaded_model", "read_weights", "run_folder", "save_weights",
+    "weights_path", "with_task",
 ]  # fmt: skip
