@@ -9,32 +9,34 @@ from typing import Any
 import torch
 
 from heatkp.engine.exported import ExportedBackend
+from heatkp.inference.finder import ExportedFinder
 from heatkp.inference.predictor import Predictor
 
 
 def weights_digest(predictor: Predictor) -> str:
     """A digest of a model's network, wherever its file lies: of an exported one, of its files;
     else of its tensors and their names."""
-    hashed = blake2b(digest_size=16)
     backend = predictor.engine.backend
-    if isinstance(backend, ExportedBackend):
-        for file in sorted(backend.file.parent.glob(f"{backend.file.stem}.*")):
-            if file.suffix != ".json":  # its description, with paths and times
-                hashed.update(file.name.encode())
-                hashed.update(file.read_bytes())
-        return hashed.hexdigest()
-    _add_tensors(hashed, predictor.loaded.network)
-    return hashed.hexdigest()
+    return _digest(backend if isinstance(backend, ExportedBackend) else predictor.loaded.network)
 
 
 def detector_digest(detector: object) -> str | None:
-    """The same of a detector's network, where it has one as torch module `model`: a finder; None
-    for others, which their names tell."""
+    """The same of a finder's network; None for other detectors, which their names tell."""
+    if isinstance(detector, ExportedFinder):
+        return _digest(detector.network)
     model = getattr(detector, "model", None)
-    if not isinstance(model, torch.nn.Module):
-        return None
+    return _digest(model) if isinstance(model, torch.nn.Module) else None
+
+
+def _digest(network: Any) -> str:
     hashed = blake2b(digest_size=16)
-    _add_tensors(hashed, model)
+    if isinstance(network, ExportedBackend):
+        for file in sorted(network.file.parent.glob(f"{network.file.stem}.*")):
+            if file.suffix != ".json":  # its description, with paths and times
+                hashed.update(file.name.encode())
+                hashed.update(file.read_bytes())
+    else:
+        _add_tensors(hashed, network)
     return hashed.hexdigest()
 
 
