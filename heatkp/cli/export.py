@@ -40,8 +40,9 @@ def export(
     """Write a trained model as a folder that runs without heatkp.
 
     One file takes raw pixels and gives points, scores and covariance: normalisation, network and
-    decoder are inside. It is compared with the model on held-out images, and not written where it
-    deviates. Beside it: model.json, which says what a program has to know, and small programs.
+    decoder are inside, of head grouped also what finds all objects of an image. It is compared
+    with the model on held-out images, and not written where it deviates. Beside it: model.json,
+    which says what a program has to know, and small programs.
     """
     import shutil
     from pathlib import Path
