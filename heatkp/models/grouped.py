@@ -177,7 +177,7 @@ class GroupedModel(DenseModel):
         found = self._decoded(grouping.decode_whole, output, image, own[:, :4])
 
         def put(values: Tensor) -> Tensor:
-            empty = values.new_zeros((len(kept), most, *values.shape[1:]))
+            empty = values.new_zeros((kept.shape[0], most, *values.shape[1:]))
             return empty.index_put(to, values)
 
         points, scores, spread = found
