@@ -44,6 +44,8 @@ from heatkp.heatmaps.losses import (
     masked_mean,
     pixel_cross_entropy,
 )
+from heatkp.heatmaps.losses.common import Target
+from heatkp.heatmaps.mixtures import Mixture
 from heatkp.registry import DECODERS
 
 __all__ = [
@@ -56,7 +58,9 @@ __all__ = [
     "DecoderSigma",
     "Kind",
     "LossInfo",
+    "Mixture",
     "Sigma",
+    "Target",
     "Trait",
     "activate",
     "binary_cross_entropy",

@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -96,6 +98,15 @@ class Window:
     columns: Tensor
     size: tuple[int, int]
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of each window."""
+        return self.rows.shape[1], self.columns.shape[1]
+
+    def taken_apart(self) -> tuple[Any, tuple[Tensor, ...]]:
+        """The tensors, and what makes a window of them again."""
+        return partial(Window, size=self.size), (self.top, self.left, self.rows, self.columns)
+
     def block(self, start: int, stop: int) -> Window:
         """The windows of maps start to stop."""
         part = slice(start, stop)
@@ -105,7 +116,11 @@ class Window:
 
     def entropy(self) -> Tensor:
         """Entropy of each normalised Gaussian in nats, (N,)."""
-        return -sum(torch.special.xlogy(f, f).sum(1) for f in (self.rows, self.columns))
+        return _entropy(self.rows) + _entropy(self.columns)
+
+    def marginal_entropy(self) -> Tensor:
+        """Entropies of the row and column sums, added, (N,)."""
+        return self.entropy()
 
     def target(self) -> Tensor:
         """The Gaussians over their windows, (N, h w)."""
@@ -113,11 +128,55 @@ class Window:
 
     def index(self) -> Tensor:
         """The windows' pixels as positions in the flattened map, (N, h w)."""
-        h, w = self.rows.shape[1], self.columns.shape[1]
-        device = self.top.device
-        y = self.top[:, None] + torch.arange(h, device=device)
-        x = self.left[:, None] + torch.arange(w, device=device)
-        return (y[:, :, None] * self.size[1] + x[:, None, :]).flatten(1)
+        return _pixels(self.top, self.left, self.shape, self.size[1])
+
+
+@dataclass(frozen=True)
+class DenseWindow:
+    """As `Window`, of targets that no two factors make: `values` (N, h, w) over the window."""
+
+    top: Tensor
+    left: Tensor
+    values: Tensor
+    size: tuple[int, int]
+
+    @property
+    def rows(self) -> Tensor:
+        """Row sums, (N, h)."""
+        return self.values.sum(2)
+
+    @property
+    def columns(self) -> Tensor:
+        """Column sums, (N, w)."""
+        return self.values.sum(1)
+
+    def entropy(self) -> Tensor:
+        """Entropy of each target that sums to 1, in nats, (N,)."""
+        return _entropy(self.target())
+
+    def marginal_entropy(self) -> Tensor:
+        """Entropies of the row and column sums, added, (N,)."""
+        return _entropy(self.rows) + _entropy(self.columns)
+
+    def target(self) -> Tensor:
+        """The targets over their windows, (N, h w)."""
+        return self.values.flatten(1)
+
+    def index(self) -> Tensor:
+        """The windows' pixels as positions in the flattened map, (N, h w)."""
+        height, width = self.values.shape[1:]
+        return _pixels(self.top, self.left, (height, width), self.size[1])
+
+
+def _entropy(shares: Tensor) -> Tensor:
+    """Of distributions (N, n), in nats, (N,)."""
+    return -torch.special.xlogy(shares, shares).sum(1)
+
+
+def _pixels(top: Tensor, left: Tensor, shape: tuple[int, int], width: int) -> Tensor:
+    y = top[:, None] + torch.arange(shape[0], device=top.device)
+    x = left[:, None] + torch.arange(shape[1], device=top.device)
+    return (y[:, :, None] * width + x[:, None, :]).flatten(1)
 
 
 def _factors(
@@ -181,14 +240,18 @@ def bilinear_window(points: Tensor, size: tuple[int, int]) -> Window:
     centres = points.to(accurate_dtype(points)).reshape(-1, 2)
     axes = []
     for axis, extent in ((1, height), (0, width)):
-        centre = centres[:, axis].clamp(0, extent - 1)
+        centre = centres[:, axis, None]
         length = min(2, extent)
-        start = centre.floor().clamp(0, extent - length)
+        start = centre[:, 0].floor().clamp(0, extent - length)
         pixels = start[:, None] + torch.arange(length, device=start.device)
-        factor = (1 - (pixels - centre[:, None]).abs()).clamp(min=0)
-        axes.append((start.long(), factor))
+        axes.append((start.long(), bilinear_factors(centre, pixels, extent)))
     (top, rows), (left, columns) = axes
     return Window(top, left, rows, columns, size)
+
+
+def bilinear_factors(centres: Tensor, pixels: Tensor, extent: int) -> Tensor:
+    """What pixels (N, n) of an axis of so many get of points (N, 1): the two nearest share each."""
+    return (1 - (pixels - centres.clamp(0, extent - 1)).abs()).clamp(min=0)
 
 
 def render_gaussians(

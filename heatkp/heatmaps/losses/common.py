@@ -8,24 +8,44 @@ import torch
 from torch import Tensor
 
 from heatkp.heatmaps.gaussians import Sigma, usable_weights
+from heatkp.heatmaps.mixtures import Mixture
 from heatkp.heatmaps.precision import check_maps, working_dtype
+
+Target = Tensor | Mixture
+"""Points (B, K, 2), or what is known of them; in map pixels."""
 
 
 class Inputs(NamedTuple):
-    """Arguments of a loss as all of them need it: unusable points at (0, 0) with weight 0."""
+    """Arguments of a loss as all of them need it: unusable points at (0, 0) with weight 0.
+
+    `points` are a mixture's means where one is given; its Gaussians are all usable, or have weight
+    0.
+    """
 
     points: Tensor
     weights: Tensor
     size: tuple[int, int]
+    mixture: Mixture | None = None
+
+    def variances(self, dtype: torch.dtype) -> Tensor | float:
+        """Of the points along x and y, (B, K, 2); 0 where they are known."""
+        if self.mixture is None:
+            return 0.0
+        return self.mixture.total_covariance.diagonal(dim1=-2, dim2=-1).to(dtype)
 
 
-def prepare(maps: Tensor, points: Tensor, weights: Tensor | None) -> Inputs:
+def prepare(maps: Tensor, points: Target, weights: Tensor | None) -> Inputs:
     """Check shapes, set aside points outside the map, not finite or without weight.
 
     Raises `ValueError` for shapes that do not belong together.
     """
     check_maps(maps)
     batch, keypoints, height, width = maps.shape
+    mixture = None
+    if isinstance(points, Mixture):
+        _check_mixture(points, (batch, keypoints))
+        mixture = points.accurate(maps).inside(width, height)
+        points = torch.where(mixture.known[..., None], mixture.mean, torch.nan)
     if points.shape != (batch, keypoints, 2):
         raise ValueError(
             f"points must be (B, K, 2) = ({batch}, {keypoints}, 2) in map pixels for maps "
@@ -40,7 +60,19 @@ def prepare(maps: Tensor, points: Tensor, weights: Tensor | None) -> Inputs:
         weights = weights.detach().to(maps.device)
     usable = usable_weights(points, weights, (height, width)).to(working_dtype(maps))
     points = torch.where((usable > 0)[..., None], points, torch.zeros_like(points))
-    return Inputs(points, usable, (height, width))
+    return Inputs(points, usable, (height, width), mixture)
+
+
+def _check_mixture(mixture: Mixture, size: tuple[int, int]) -> None:
+    """Raises `ValueError` for shapes that are not those of B, K points."""
+    count = mixture.weights.shape[-1:]
+    expected = [(*size, *count, *rest) for rest in ((2,), (2, 2), ())]
+    if [tuple(tensor.shape) for tensor in mixture] != expected:
+        raise ValueError(
+            "a mixture's points, covariance and weights must be (B, K, C, 2), (B, K, C, 2, 2) and "
+            f"(B, K, C) with (B, K) = {size}, got "
+            f"{', '.join(str(tuple(tensor.shape)) for tensor in mixture)}"
+        )
 
 
 def refuse_gradient(sigma: Sigma) -> None:

@@ -13,14 +13,11 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from heatkp.heatmaps.gaussians import (
-    Sigma,
-    Window,
-    gaussian_window,
-    parse_sigma,
-)
-from heatkp.heatmaps.losses.common import Inputs, prepare, refuse_gradient, weigh
+from heatkp.heatmaps.gaussians import Sigma, parse_sigma
+from heatkp.heatmaps.losses.common import Inputs, Target, prepare, refuse_gradient, weigh
+from heatkp.heatmaps.losses.engine import AnyWindow
 from heatkp.heatmaps.losses.marginals import soft_marginals
+from heatkp.heatmaps.losses.targets import target_window
 from heatkp.heatmaps.precision import accurate_dtype, working_dtype
 
 ErrorKind = Literal["smooth_l1", "l1", "wing"]
@@ -28,7 +25,7 @@ Regulariser = Literal["variance", "js"]
 
 
 def _moments(
-    maps: Tensor, inputs: Inputs, window: Window | None = None
+    maps: Tensor, inputs: Inputs, window: AnyWindow | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Expected coordinates relative to the points, and variances, (B, K, 2) as (x, y); with a
     window the JS divergence from its Gaussians, (B, K).
@@ -69,7 +66,7 @@ def _error(
 
 def expectation_loss(
     maps: Tensor,
-    points: Tensor,
+    points: Target,
     weights: Tensor | None = None,
     *,
     kind: ErrorKind = "smooth_l1",
@@ -94,9 +91,12 @@ def expectation_loss(
     - "variance": (v_x - sx^2)^2 + (v_y - sy^2)^2, v the variances of p
     - "js": Jensen-Shannon divergence of p and the Gaussian g about the point, in nats
 
+    Of a mixture, (x, y) is the mean; its variances add to s^2, and g is the mean of the Gaussians
+    of points drawn from it.
+
     Args:
         maps: logits (B, K, H, W).
-        points: (B, K, 2), map pixels.
+        points: (B, K, 2), map pixels; or a `heatkp.heatmaps.Mixture`.
         weights: (B, K) or None.
         kind: the error.
         beta: smooth L1's bend, map pixels.
@@ -134,12 +134,12 @@ def expectation_loss(
     inputs = prepare(maps, points, weights)
     window = None
     if regulariser == "js":
-        dtype = working_dtype(maps)
-        window = gaussian_window(inputs.points, sigma, inputs.size, dtype, normalised=True)
+        window = target_window(inputs, sigma, working_dtype(maps), normalised=True)
     offset, variance, divergence = _moments(maps, inputs, window)
     values = _error(offset, kind, beta, wing_width, wing_curvature).sum(2)
     if regulariser == "variance":
         target = parse_sigma(sigma, inputs.points, variance.dtype).square()
+        target = target + inputs.variances(variance.dtype)
         values = values + regulariser_weight * (variance - target).square().sum(2)
     elif regulariser == "js":
         divergence = torch.where(inputs.weights > 0, divergence, 0.0)
@@ -148,18 +148,19 @@ def expectation_loss(
 
 
 def gaussian_nll(
-    maps: Tensor, points: Tensor, weights: Tensor | None = None, sigma: Sigma = 1.0
+    maps: Tensor, points: Target, weights: Tensor | None = None, sigma: Sigma = 1.0
 ) -> Tensor:
     """Negative log-likelihood of the point under a Gaussian about the expected coordinate.
 
     With m the mean of softmax(Z): (m_x - x)^2 / (2 sx^2) + (m_y - y)^2 / (2 sy^2)
     + log(2 pi sx sy), in nats; can be negative. For learned uncertainty: sigma is the network's,
     in map pixels and positive, for instance `softplus(raw) + 0.1`, of shape (B, K) or (B, K, 2),
-    and gets its gradient, as do the maps.
+    and gets its gradient, as do the maps. Of a mixture it is the mean over points drawn from it:
+    its variances add to the squared distances from its mean.
 
     Args:
         maps: logits (B, K, H, W).
-        points: (B, K, 2), map pixels.
+        points: (B, K, 2), map pixels; or a `heatkp.heatmaps.Mixture`.
         weights: (B, K) or None.
         sigma: standard deviation of the prediction, map pixels.
 
@@ -178,5 +179,6 @@ def gaussian_nll(
     deviation = parse_sigma(sigma, inputs.points, offset.dtype)
     # Sigma of an unusable point may be anything, but must not turn the others' gradient to NaN.
     deviation = torch.where((inputs.weights > 0)[..., None], deviation, torch.ones_like(deviation))
-    values = (0.5 * (offset / deviation).square() + deviation.log()).sum(2)
+    squares = offset.square() + inputs.variances(offset.dtype)
+    values = (0.5 * squares / deviation.square() + deviation.log()).sum(2)
     return weigh(values + math.log(2 * math.pi), inputs.weights)

@@ -16,10 +16,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from heatkp.heatmaps.gaussians import Window
+from heatkp.heatmaps.gaussians import DenseWindow, Window
+from heatkp.heatmaps.mixtures import MixtureWindow
 from heatkp.heatmaps.precision import working_dtype
 
-Kernel = Callable[[Tensor, Tensor, Window], Tensor]
+AnyWindow = Window | MixtureWindow
+Make = Callable[..., AnyWindow]
+"""A window of its tensors."""
+Kernel = Callable[[Tensor, Tensor, Window | DenseWindow], Tensor]
 """(maps (n, H, W), out (n, H, W), window) -> values (n,); writes dvalue/dmaps to `out`."""
 
 # Elements of scratch a block of maps may take on the CPU: 8 MB of float32, which the last-level
@@ -127,9 +131,9 @@ def owned(buffer: Tensor) -> Tensor:
     return buffer.clone() if kept() else buffer
 
 
-def window_scratch(window: Window) -> int:
+def window_scratch(window: AnyWindow) -> int:
     """Elements of float32 per map that the handful of double-precision temporaries take."""
-    return 16 * window.rows.shape[1] * window.columns.shape[1]
+    return 16 * window.shape[0] * window.shape[1]
 
 
 class _MapLoss(torch.autograd.Function):
@@ -141,12 +145,13 @@ class _MapLoss(torch.autograd.Function):
         maps: Tensor,
         kernel: Kernel,
         scale: float,
-        size: tuple[int, int],
+        make: Make,
         dense: bool,
         recorded: bool,
         *window: Tensor,
     ) -> Tensor:
-        windows = Window(window[0], window[1], window[2], window[3], size)
+        windows = make(*window)
+        size = (maps.shape[2], maps.shape[3])
         dtype = working_dtype(maps)
         # Half-precision maps would need a buffer of twice their size: their gradient is
         # computed in backward instead, at the price of a second exponential.
@@ -157,7 +162,7 @@ class _MapLoss(torch.autograd.Function):
         for start, stop, block in blocks(maps, ctx.scratch):
             out = torch.empty_like(block) if buffer is None else buffer[start:stop]
             parts.append(kernel(block, out, windows.block(start, stop)))
-        ctx.kernel, ctx.scale, ctx.size = kernel, scale, size
+        ctx.kernel, ctx.scale, ctx.make, ctx.tensors = kernel, scale, make, len(window)
         if keep:
             ctx.save_for_backward(buffer)
         elif recorded:
@@ -173,33 +178,23 @@ class _MapLoss(torch.autograd.Function):
         if len(saved) == 1:
             gradient = scale_rows(owned(saved[0]), scale)
         else:
-            maps, top, left, rows, columns = saved
-            windows = Window(top, left, rows, columns, ctx.size)
+            maps, *window = saved
+            windows = ctx.make(*window)
             gradient = new_buffer(maps)
             for start, stop, block in blocks(maps, ctx.scratch):
                 out = torch.empty_like(block)
                 ctx.kernel(block, out, windows.block(start, stop))
                 gradient[start:stop] = scale_rows(out, scale[start:stop])
-        return gradient.view(ctx.shape), *[None] * 9
+        return gradient.view(ctx.shape), *[None] * (5 + ctx.tensors)
 
 
 def apply_kernel(
-    maps: Tensor, kernel: Kernel, window: Window, scale: float = 1.0, *, dense: bool = False
+    maps: Tensor, kernel: Kernel, window: AnyWindow, scale: float = 1.0, *, dense: bool = False
 ) -> Tensor:
     """`scale` times the kernel's value of each map, (B K,) in the window's precision.
 
     `dense` says that the kernel takes temporaries as large as its maps, not just its windows.
     """
-    values: Tensor = _MapLoss.apply(
-        maps,
-        kernel,
-        scale,
-        window.size,
-        dense,
-        is_recorded(maps),
-        window.top,
-        window.left,
-        window.rows,
-        window.columns,
-    )
+    make, tensors = window.taken_apart()
+    values: Tensor = _MapLoss.apply(maps, kernel, scale, make, dense, is_recorded(maps), *tensors)
     return values

@@ -16,9 +16,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from heatkp.heatmaps.gaussians import Window
+from heatkp.heatmaps.gaussians import DenseWindow, Window
 from heatkp.heatmaps.precision import accurate_dtype
 
+Drawn = Window | DenseWindow
 HALF_LOG2 = math.log(2) / 2
 """JS gradient by p where g = 0."""
 _LOWEST = -1e30
@@ -55,7 +56,7 @@ def _probabilities(maps: Tensor, out: Tensor) -> tuple[Tensor, Tensor]:
     return largest, -probability.amax(1, keepdim=True).to(accurate_dtype(maps)).log()
 
 
-def _softmax(maps: Tensor, out: Tensor, window: Window) -> _Softmax:
+def _softmax(maps: Tensor, out: Tensor, window: Drawn) -> _Softmax:
     """Softmax of each map into `out`, with zeros in place of the window.
 
     The sum over a map in single precision is off by some 1e-7, which would swamp a divergence
@@ -72,7 +73,7 @@ def _softmax(maps: Tensor, out: Tensor, window: Window) -> _Softmax:
     return _Softmax(index, logs - total.log(), inner / total, outer / total[:, 0])
 
 
-def kl_kernel(maps: Tensor, out: Tensor, window: Window) -> Tensor:
+def kl_kernel(maps: Tensor, out: Tensor, window: Drawn) -> Tensor:
     """KL(g || p) for p = softmax(Z), gradient p - g."""
     index, logs, inner, _ = _softmax(maps, out, window)
     target = window.target()
@@ -95,7 +96,7 @@ class JensenShannon(NamedTuple):
     """The window's pixels in the flattened map, (n, h w)."""
 
 
-def jensen_shannon(maps: Tensor, out: Tensor, window: Window) -> JensenShannon:
+def jensen_shannon(maps: Tensor, out: Tensor, window: Drawn) -> JensenShannon:
     """JS(p, g) = (KL(p || m) + KL(g || m)) / 2 with m = (p + g) / 2; p outside of the window
     into `out`.
 
@@ -112,7 +113,7 @@ def jensen_shannon(maps: Tensor, out: Tensor, window: Window) -> JensenShannon:
     return JensenShannon(mean + other, mean, slope, inner, pixels)
 
 
-def js_kernel(maps: Tensor, out: Tensor, window: Window) -> Tensor:
+def js_kernel(maps: Tensor, out: Tensor, window: Drawn) -> Tensor:
     """JS(p, g), gradient p (log(p / m) / 2 - mean of the same)."""
     value, mean, slope, inner, pixels = jensen_shannon(maps, out, window)
     flat = out.flatten(1).mul_((HALF_LOG2 - mean).to(out.dtype)[:, None])
@@ -120,7 +121,7 @@ def js_kernel(maps: Tensor, out: Tensor, window: Window) -> Tensor:
     return value
 
 
-def marginal_kernel(maps: Tensor, out: Tensor, window: Window) -> Tensor:
+def marginal_kernel(maps: Tensor, out: Tensor, window: Drawn) -> Tensor:
     """Half of KL(g_x || p_x) + KL(g_y || p_y) for the marginals p_x, p_y of p = softmax(Z).
 
     With C_j the logsumexp of column j and R_i of row i, log p_x = C - LSE and log p_y = R - LSE;
@@ -150,7 +151,7 @@ def marginal_kernel(maps: Tensor, out: Tensor, window: Window) -> Tensor:
     return (values[0] + values[1]) / 2
 
 
-def squared_kernel(maps: Tensor, out: Tensor, window: Window) -> Tensor:
+def squared_kernel(maps: Tensor, out: Tensor, window: Drawn) -> Tensor:
     """Half of |Z - u|^2, gradient Z - u; the difference is taken first, so nothing cancels."""
     out.copy_(maps)
     difference = out.flatten(1)
@@ -160,7 +161,7 @@ def squared_kernel(maps: Tensor, out: Tensor, window: Window) -> Tensor:
     return difference.square().sum(1).to(target.dtype) / 2
 
 
-def absolute_kernel(maps: Tensor, out: Tensor, window: Window) -> Tensor:
+def absolute_kernel(maps: Tensor, out: Tensor, window: Drawn) -> Tensor:
     """Sum of |Z - u|, gradient its sign."""
     flat, sign = maps.flatten(1), out.flatten(1)
     pixels, target = window.index(), window.target()
@@ -171,7 +172,7 @@ def absolute_kernel(maps: Tensor, out: Tensor, window: Window) -> Tensor:
     return inner.abs().sum(1) + outer
 
 
-def bernoulli_kernel(maps: Tensor, out: Tensor, window: Window) -> Tensor:
+def bernoulli_kernel(maps: Tensor, out: Tensor, window: Drawn) -> Tensor:
     """Sum of softplus(Z) - u Z, gradient sigmoid(Z) - u."""
     flat, probability = maps.flatten(1), out.flatten(1)
     index, target = window.index(), window.target()

@@ -7,8 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from heatkp.heatmaps.gaussians import Window
+from heatkp.heatmaps.gaussians import DenseWindow, Window
 from heatkp.heatmaps.losses.engine import (
+    AnyWindow,
+    Make,
     blocks,
     clear_rows,
     is_recorded,
@@ -21,7 +23,7 @@ from heatkp.heatmaps.losses.kernels import HALF_LOG2, JensenShannon, jensen_shan
 from heatkp.heatmaps.precision import accurate_dtype, working_dtype
 
 
-def _fill(maps: Tensor, out: Tensor, window: Window | None) -> JensenShannon | None:
+def _fill(maps: Tensor, out: Tensor, window: Window | DenseWindow | None) -> JensenShannon | None:
     """p = softmax(Z) into `out`, and JS(p, g) where there is a window."""
     if window is None:
         torch.softmax(maps.flatten(1), 1, out=out.flatten(1))
@@ -37,14 +39,16 @@ class _Marginals(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, maps: Tensor, size: tuple[int, int], recorded: bool, *tensors: Tensor
+        ctx: Any, maps: Tensor, make: Make | None, recorded: bool, *tensors: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        ctx.size, ctx.shape = size, maps.shape
+        ctx.make, ctx.shape = make, maps.shape
         ctx.keep = recorded and maps.dtype == working_dtype(maps)
-        windows = _window(tensors, size)
+        windows = None if make is None else make(*tensors)
         buffer = new_buffer(maps) if ctx.keep else None
         columns, rows, divergences = [], [], []
-        ctx.scratch = size[0] * size[1] + (0 if windows is None else window_scratch(windows))
+        ctx.scratch = maps.shape[2] * maps.shape[3] + (
+            0 if windows is None else window_scratch(windows)
+        )
         for start, stop, block in blocks(maps, ctx.scratch):
             out = torch.empty_like(block) if buffer is None else buffer[start:stop]
             window = None if windows is None else windows.block(start, stop)
@@ -77,7 +81,7 @@ class _Marginals(torch.autograd.Function):
         """
         refuse_second_derivative()
         saved, px, py, mean, slope, *tensors = ctx.saved_tensors
-        windows = _window(tensors, ctx.size)
+        windows = None if ctx.make is None else ctx.make(*tensors)
         dtype = working_dtype(saved)
         mean = (by_column * px).sum(1) + (by_row * py).sum(1) + by_value * mean
         across, down = (by_column - mean[:, None]).to(dtype), by_row.to(dtype)
@@ -104,23 +108,15 @@ class _Marginals(torch.autograd.Function):
         return clear_rows(gradient, dead).view(ctx.shape), None, None, *[None] * len(tensors)
 
 
-def _window(tensors: tuple[Tensor, ...] | list[Tensor], size: tuple[int, int]) -> Window | None:
-    """The window of an autograd function's arguments, if they hold one."""
-    if not tensors:
-        return None
-    top, left, rows, columns = tensors
-    return Window(top, left, rows, columns, size)
-
-
-def soft_marginals(maps: Tensor, window: Window | None = None) -> tuple[Tensor, Tensor, Tensor]:
+def soft_marginals(maps: Tensor, window: AnyWindow | None = None) -> tuple[Tensor, Tensor, Tensor]:
     """Marginals (B, K, W) and (B, K, H) of p = softmax(Z) for maps (B, K, H, W), in doubles.
 
     And, with the window of normalised Gaussians g, the Jensen-Shannon divergences (B, K) of p
     and g; 0 without.
     """
     batch, keypoints, height, width = maps.shape
-    parts = () if window is None else (window.top, window.left, window.rows, window.columns)
-    px, py, divergence = _Marginals.apply(maps, (height, width), is_recorded(maps), *parts)
+    make, parts = (None, ()) if window is None else window.taken_apart()
+    px, py, divergence = _Marginals.apply(maps, make, is_recorded(maps), *parts)
     return (
         px.view(batch, keypoints, width),
         py.view(batch, keypoints, height),

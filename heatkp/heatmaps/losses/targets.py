@@ -5,6 +5,8 @@ ones, and sigma in map pixels (see `heatkp.heatmaps.gaussians.Sigma`), and retur
 keypoint, (B, K), *multiplied by its weight*, in float32 (float64 for float64 maps). A keypoint
 without a weight above 0, with a point that is not finite or with one outside
 [-0.5, W - 0.5] x [-0.5, H - 0.5] has loss 0 and gradient 0, whatever its map and point hold.
+In place of points, all take a `heatkp.heatmaps.Mixture`: their target is then the mean of the
+targets of points drawn from it, u or g with the covariances' sum S + sigma^2 instead of sigma^2.
 Gradients go to the maps only; a second derivative is refused. Half-precision maps are computed
 in float32. Logits of -inf mask pixels: their probability is 0, and a loss that asks for some
 there is inf, with a gradient that is finite.
@@ -18,16 +20,12 @@ out.
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
-from heatkp.heatmaps.gaussians import (
-    Sigma,
-    Window,
-    bilinear_window,
-    gaussian_window,
-)
-from heatkp.heatmaps.losses.common import Inputs, prepare, refuse_gradient, weigh
-from heatkp.heatmaps.losses.engine import apply_kernel
+from heatkp.heatmaps.gaussians import Sigma, bilinear_window, gaussian_window
+from heatkp.heatmaps.losses.common import Inputs, Target, prepare, refuse_gradient, weigh
+from heatkp.heatmaps.losses.engine import AnyWindow, apply_kernel
 from heatkp.heatmaps.losses.kernels import (
     absolute_kernel,
     bernoulli_kernel,
@@ -36,22 +34,29 @@ from heatkp.heatmaps.losses.kernels import (
     marginal_kernel,
     squared_kernel,
 )
+from heatkp.heatmaps.mixtures import mixture_window
 from heatkp.heatmaps.precision import working_dtype
 
 
+def target_window(
+    inputs: Inputs, sigma: Sigma, dtype: torch.dtype, *, normalised: bool
+) -> AnyWindow:
+    """The windows of the targets of points, or of mixtures."""
+    if inputs.mixture is not None:
+        return mixture_window(inputs.mixture, sigma, inputs.size, dtype, normalised)
+    return gaussian_window(inputs.points, sigma, inputs.size, dtype, normalised)
+
+
 def _gaussian(
-    maps: Tensor, points: Tensor, weights: Tensor | None, sigma: Sigma, *, normalised: bool
-) -> tuple[Inputs, Window]:
+    maps: Tensor, points: Target, weights: Tensor | None, sigma: Sigma, *, normalised: bool
+) -> tuple[Inputs, AnyWindow]:
     refuse_gradient(sigma)
     inputs = prepare(maps, points, weights)
-    window = gaussian_window(
-        inputs.points, sigma, inputs.size, working_dtype(maps), normalised=normalised
-    )
-    return inputs, window
+    return inputs, target_window(inputs, sigma, working_dtype(maps), normalised=normalised)
 
 
 def gaussian_cross_entropy(
-    maps: Tensor, points: Tensor, weights: Tensor | None = None, sigma: Sigma = 1.0
+    maps: Tensor, points: Target, weights: Tensor | None = None, sigma: Sigma = 1.0
 ) -> Tensor:
     """Cross-entropy of the map's softmax to a Gaussian: LSE(Z) - g_y^T Z g_x, in nats.
 
@@ -59,7 +64,7 @@ def gaussian_cross_entropy(
 
     Args:
         maps: logits (B, K, H, W).
-        points: (B, K, 2), map pixels.
+        points: (B, K, 2), map pixels; or a mixture.
         weights: (B, K) or None.
         sigma: the target's standard deviation, map pixels.
 
@@ -77,7 +82,7 @@ def gaussian_cross_entropy(
 
 
 def kl_divergence(
-    maps: Tensor, points: Tensor, weights: Tensor | None = None, sigma: Sigma = 1.0
+    maps: Tensor, points: Target, weights: Tensor | None = None, sigma: Sigma = 1.0
 ) -> Tensor:
     """KL(g || softmax(Z)) = LSE(Z) - g_y^T Z g_x - H(g_x) - H(g_y), in nats.
 
@@ -96,7 +101,7 @@ def kl_divergence(
 
 
 def js_divergence(
-    maps: Tensor, points: Tensor, weights: Tensor | None = None, sigma: Sigma = 1.0
+    maps: Tensor, points: Target, weights: Tensor | None = None, sigma: Sigma = 1.0
 ) -> Tensor:
     """Jensen-Shannon divergence of p = softmax(Z) and g, in nats, at most log 2.
 
@@ -113,12 +118,14 @@ def js_divergence(
     return weigh(apply_kernel(maps, js_kernel, window), inputs.weights)
 
 
-def pixel_cross_entropy(maps: Tensor, points: Tensor, weights: Tensor | None = None) -> Tensor:
+def pixel_cross_entropy(maps: Tensor, points: Target, weights: Tensor | None = None) -> Tensor:
     """Cross-entropy to the four pixels around the point, weighted bilinearly, in nats.
 
     LSE(Z) - sum over the four of (1 - |j - x|)(1 - |i - y|) Z_ij: classification over pixels
     whose target has the point as its mean. Beyond the outermost pixels' centres the border pixel
-    takes all. Gradient p less those weights. Arguments and result as `gaussian_cross_entropy`.
+    takes all. Of a mixture, a Gaussian of covariance S that is not 0 becomes one of S + 1/6, which
+    is the variance that sharing adds on average. Gradient p less those weights. Arguments and
+    result as `gaussian_cross_entropy`.
 
     >>> import torch
     >>> maps = torch.tensor([[[[0.0, 0.0, 2.0]]]])
@@ -126,12 +133,15 @@ def pixel_cross_entropy(maps: Tensor, points: Tensor, weights: Tensor | None = N
     1.2395
     """
     inputs = prepare(maps, points, weights)
-    window = bilinear_window(inputs.points, inputs.size)
+    window: AnyWindow = bilinear_window(inputs.points, inputs.size)
+    if inputs.mixture is not None:
+        dtype = working_dtype(maps)
+        window = mixture_window(inputs.mixture, None, inputs.size, dtype, normalised=True)
     return weigh(apply_kernel(maps, kl_kernel, window) + window.entropy(), inputs.weights)
 
 
 def marginal_cross_entropy(
-    maps: Tensor, points: Tensor, weights: Tensor | None = None, sigma: Sigma = 1.0
+    maps: Tensor, points: Target, weights: Tensor | None = None, sigma: Sigma = 1.0
 ) -> Tensor:
     """Cross-entropies of the softmax's two marginals to the Gaussian's, summed, in nats.
 
@@ -146,12 +156,12 @@ def marginal_cross_entropy(
     3.4657
     """
     inputs, window = _gaussian(maps, points, weights, sigma, normalised=True)
-    values = apply_kernel(maps, marginal_kernel, window, 2.0, dense=True) + window.entropy()
-    return weigh(values, inputs.weights)
+    values = apply_kernel(maps, marginal_kernel, window, 2.0, dense=True)
+    return weigh(values + window.marginal_entropy(), inputs.weights)
 
 
 def gaussian_mse(
-    maps: Tensor, points: Tensor, weights: Tensor | None = None, sigma: Sigma = 1.0
+    maps: Tensor, points: Target, weights: Tensor | None = None, sigma: Sigma = 1.0
 ) -> Tensor:
     """Mean over the map's pixels of (Z - u)^2, u the Gaussian of peak 1.
 
@@ -169,7 +179,7 @@ def gaussian_mse(
 
 
 def binary_cross_entropy(
-    maps: Tensor, points: Tensor, weights: Tensor | None = None, sigma: Sigma = 1.0
+    maps: Tensor, points: Target, weights: Tensor | None = None, sigma: Sigma = 1.0
 ) -> Tensor:
     """Mean over the map's pixels of the binary cross-entropy of sigmoid(Z) to u, in nats.
 
@@ -187,7 +197,7 @@ def binary_cross_entropy(
 
 
 def gaussian_l1(
-    maps: Tensor, points: Tensor, weights: Tensor | None = None, sigma: Sigma = 1.0
+    maps: Tensor, points: Target, weights: Tensor | None = None, sigma: Sigma = 1.0
 ) -> Tensor:
     """Mean over the map's pixels of |Z - u|, u the Gaussian of peak 1.
 
