@@ -45,10 +45,11 @@ from heatkp.heatmaps.losses import (
     pixel_cross_entropy,
 )
 from heatkp.heatmaps.losses.common import Target
-from heatkp.heatmaps.mixtures import Mixture
+from heatkp.heatmaps.mixtures import BILINEAR_VARIANCE, Mixture
 from heatkp.registry import DECODERS
 
 __all__ = [
+    "BILINEAR_VARIANCE",
     "DECODERS",
     "KINDS",
     "LOSSES",

@@ -153,7 +153,7 @@ def mixture_window(
     dtype: torch.dtype,
     normalised: bool,
 ) -> MixtureWindow:
-    """The windows of mixtures as `Mixture.accurate` and `inside` leave them, on maps of size (H, W).
+    """The windows, on maps of size (H, W), of mixtures as `accurate` and `inside` leave them.
 
     `sigma` is the standard deviation of a point's own target. None: a point is shared among its
     four nearest pixels, and a Gaussian gets that sharing's variance. Those of peak 1 are lower

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from heatkp import heatmaps as hm
 from heatkp.config import Settings
 from heatkp.errors import SettingsError
 from heatkp.models.freezing import freeze
@@ -109,16 +110,19 @@ class KeypointModel(nn.Module):
         """Parameters that learn at a fraction of the learning rate, by name."""
         return {}
 
-    def counted(self, points: Tensor, weights: Tensor) -> Tensor:
+    def counted(self, points: hm.Target, weights: Tensor) -> Tensor:
         """The weights (B, K) over whose sum `loss` is the mean; all of them, unless a subclass
         leaves points out."""
         return weights
 
-    def loss(self, output: Tensor, points: Tensor, weights: Tensor) -> Tensor:
-        """The mean loss of a batch over its weighted points; 0 where there is none."""
+    def loss(self, output: Tensor, points: hm.Target, weights: Tensor) -> Tensor:
+        """The mean loss of a batch over its weighted points; 0 where there is none.
+
+        `points` (B, K, 2) in input pixels, or a mixture in their place where the head takes one.
+        """
         raise TypeError(f"{type(self).__name__} defines no loss")
 
-    def training_loss(self, images: Tensor, points: Tensor, weights: Tensor) -> Tensor:
+    def training_loss(self, images: Tensor, points: hm.Target, weights: Tensor) -> Tensor:
         """`loss` of the model's output, in whatever way is cheapest to train with."""
         return self.loss(self(images), points, weights)
 

@@ -11,7 +11,7 @@ from torch.autograd.function import once_differentiable
 
 from heatkp.heatmaps.precision import accurate_dtype, working_dtype
 
-LossSum = Callable[[Tensor, Tensor, Tensor], Tensor]
+LossSum = Callable[[Tensor, slice], Tensor]
 
 
 class _ChunkedSum(torch.autograd.Function):
@@ -19,9 +19,8 @@ class _ChunkedSum(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, run: LossSum, chunk: int, features: Tensor, points: Tensor, weights: Tensor,
-        *parameters: Tensor,
-    ) -> Tensor:  # fmt: skip
+        ctx: Any, run: LossSum, chunk: int, features: Tensor, *parameters: Tensor
+    ) -> Tensor:
         needed = [p for p in parameters if p.requires_grad]
         total = torch.zeros((), dtype=accurate_dtype(features), device=features.device)
         gradient = torch.empty_like(features)
@@ -30,7 +29,7 @@ class _ChunkedSum(torch.autograd.Function):
             part = slice(start, start + chunk)
             with torch.enable_grad():
                 leaf = features[part].detach().requires_grad_()
-                value = run(leaf, points[part], weights[part])
+                value = run(leaf, part)
             found = torch.autograd.grad(value, [leaf, *needed], allow_unused=True)
             total += value.detach().to(total.dtype)
             gradient[part] = torch.zeros_like(leaf) if found[0] is None else found[0]
@@ -47,17 +46,15 @@ class _ChunkedSum(torch.autograd.Function):
         gradient, *sums = ctx.saved_tensors
         rest = iter(sums)
         parameters = [next(rest) * upstream if needed else None for needed in ctx.needed]
-        return (None, None, gradient * upstream.to(gradient.dtype), None, None, *parameters)
+        return (None, None, gradient * upstream.to(gradient.dtype), *parameters)
 
 
-def chunked_sum(
-    run: LossSum, modules: nn.Module, features: Tensor, points: Tensor, weights: Tensor, chunk: int
-) -> Tensor:
-    """`run(features, points, weights)`, a sum over samples, made `chunk` samples at a time.
+def chunked_sum(run: LossSum, modules: nn.Module, features: Tensor, chunk: int) -> Tensor:
+    """`run(features, slice(0, B))`, a sum over samples, made `chunk` samples at a time.
 
     Args:
-        run: features (b, C, h, w), points (b, K, 2), weights (b, K) to a scalar; it must not mix
-            samples.
+        run: features (b, C, h, w), and which of the B samples they are of, to a scalar; it must
+            not mix samples.
         modules: holds the parameters that `run` uses.
         chunk: samples at a time, at least 1.
 
@@ -68,7 +65,7 @@ def chunked_sum(
         raise ValueError(f"chunk is {chunk}; take at least one sample at a time")
     if not torch.is_grad_enabled():
         parts = [slice(i, i + chunk) for i in range(0, len(features), chunk)]
-        return torch.stack([run(features[p], points[p], weights[p]) for p in parts]).sum()
+        return torch.stack([run(features[p], p) for p in parts]).sum()
     parameters = list(modules.parameters())
-    result: Tensor = _ChunkedSum.apply(run, chunk, features, points, weights, *parameters)
+    result: Tensor = _ChunkedSum.apply(run, chunk, features, *parameters)
     return result

@@ -121,13 +121,21 @@ class DenseModel(KeypointModel):
     def forward(self, images: Tensor) -> Tensor:
         return self.maps(self.features(images), (images.shape[2], images.shape[3]))
 
-    def counted(self, points: Tensor, weights: Tensor) -> Tensor:
+    def counted(self, points: hm.Target, weights: Tensor) -> Tensor:
         """Weights without points outside the input: the map cannot hold them.
 
         The input's frame decides, not the map's, which may reach further where the stride does
         not divide the size.
         """
+        if isinstance(points, hm.Mixture):
+            return weights * points.inside(*self.size).known
         return weights * inside(points, *self.size)
+
+    def _on_map(self, points: hm.Target) -> hm.Target:
+        """Points, or what of a mixture lies in the input, in map pixels."""
+        if isinstance(points, hm.Mixture):
+            return points.inside(*self.size).on_map(self.stride)
+        return input_to_map(points, self.stride)
 
     def _require(self, given: Tensor, expected: tuple[int, int], what: str) -> None:
         """Raises `ValueError` for another size: points beyond the model's would not count."""
@@ -138,29 +146,29 @@ class DenseModel(KeypointModel):
                 f"{expected[1]}x{expected[0]}: create it with size=(width, height) of your images"
             )
 
-    def loss(self, output: Tensor, points: Tensor, weights: Tensor) -> Tensor:
+    def loss(self, output: Tensor, points: hm.Target, weights: Tensor) -> Tensor:
         width, height = self.size
         self._require(output, (-(-height // self.stride), -(-width // self.stride)), "maps")
         weights = self.counted(points, weights)
-        values = self.head.loss(output, input_to_map(points, self.stride), weights)
+        values = self.head.loss(output, self._on_map(points), weights)
         return hm.masked_mean(values, weights)
 
-    def training_loss(self, images: Tensor, points: Tensor, weights: Tensor) -> Tensor:
+    def training_loss(self, images: Tensor, points: hm.Target, weights: Tensor) -> Tensor:
         if not self.loss_chunk:
             return super().training_loss(images, points, weights)
         shape = (images.shape[2], images.shape[3])
         self._require(images, (self.size[1], self.size[0]), "images")
         weights = self.counted(points, weights)
+        target = self._on_map(points)
 
-        def summed(features: Tensor, points: Tensor, weights: Tensor) -> Tensor:
-            return self.head.loss(self.maps(features, shape), points, weights).sum()
+        def summed(features: Tensor, part: slice) -> Tensor:
+            own = target.part(part) if isinstance(target, hm.Mixture) else target[part]
+            return self.head.loss(self.maps(features, shape), own, weights[part]).sum()
 
         total = chunked_sum(
             summed,
             nn.ModuleList([self.map_layer, self.head]),
             self.features(images),
-            input_to_map(points, self.stride),
-            weights,
             self.loss_chunk,
         )
         return total / weights.sum().clamp(min=torch.finfo(weights.dtype).tiny)

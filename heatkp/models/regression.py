@@ -24,7 +24,8 @@ class RegressionModel(KeypointModel):
     `forward` returns coordinates (B, K, 2) normalised by the input's width and height. The last
     bias starts at the middle of the input. The loss is the mean over coordinates of smooth L1 in
     input pixels, or of what `loss` (`smooth_l1`, `l1`, `mse`) says, in fractions of the input's
-    size where `normalised`; points outside the input count too.
+    size where `normalised`; points outside the input count too. Of a mixture
+    the mean is taken.
     """
 
     def __init__(
@@ -101,7 +102,13 @@ class RegressionModel(KeypointModel):
         pooled = self._pool(self.encoder(self.prepare(images, self.multiple))[-1])
         return self.layers(pooled).view(-1, self.points, 2)
 
-    def loss(self, output: Tensor, points: Tensor, weights: Tensor) -> Tensor:
+    def counted(self, points: hm.Target, weights: Tensor) -> Tensor:
+        return weights * points.known if isinstance(points, hm.Mixture) else weights
+
+    def loss(self, output: Tensor, points: hm.Target, weights: Tensor) -> Tensor:
+        weights = self.counted(points, weights)
+        if isinstance(points, hm.Mixture):
+            points = points.mean
         if self.normalised:
             found, points = output.float(), normalise(points, *self.size)
         else:

@@ -62,6 +62,17 @@ def test_compiled_training(name: str) -> None:
         assert torch.allclose(parameter.grad, gradient, rtol=1e-4, atol=1e-6)
 
 
+def test_compiled_training_on_mixtures() -> None:
+    images, points, weights = batch()
+    alone = hm.Mixture(points[:, :, None], torch.eye(2).expand(2, 4, 1, 2, 2), weights[..., None])
+    model = Trained("kl_divergence")
+    torch._dynamo.reset()
+    compiled = torch.compile(model, backend="eager", fullgraph=True)
+    assert torch.allclose(
+        compiled(images, alone, weights), model(images, alone, weights), rtol=1e-5
+    )
+
+
 @pytest.mark.parametrize("name", ["gaussian_cross_entropy", "expectation_loss_js", "gaussian_mse"])
 def test_exported_loss(name: str) -> None:
     model = Trained(name).eval()

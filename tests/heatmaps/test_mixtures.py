@@ -15,7 +15,6 @@ from torch import Tensor
 
 import heatkp.heatmaps as hm
 from tests.heatmaps import reference
-from tests.heatmaps.test_compile import Trained
 from tests.heatmaps.test_losses import NAMES, TOLERANCE, compute
 
 torch.set_num_threads(1)
@@ -174,17 +173,6 @@ def test_moments_are_those_of_what_is_drawn() -> None:
     assert torch.allclose(decoded.points, mixture.mean.double(), atol=1e-5)
     total = mixture.total_covariance.double() + torch.eye(2)
     assert torch.allclose(decoded.covariance, total, atol=1e-4)
-
-
-def test_compiled() -> None:
-    model = Trained("kl_divergence")
-    rng = torch.Generator().manual_seed(0)
-    images, mixture = torch.randn(2, 3, 12, 14, generator=rng), some(rng, (12, 14), 1.0)
-    mixture = hm.Mixture(*(tensor[:, :, 1:2].float() for tensor in mixture))
-    plain = model(images, mixture, torch.ones(2, 4))
-    torch._dynamo.reset()
-    compiled = torch.compile(model, backend="eager", fullgraph=True)
-    assert torch.allclose(compiled(images, mixture, torch.ones(2, 4)), plain, rtol=1e-5)
 
 
 def test_shapes_that_do_not_belong_together_are_refused() -> None:

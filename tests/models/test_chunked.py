@@ -55,20 +55,19 @@ def test_frozen_parameters_and_no_gradient():
     layer = torch.nn.Conv2d(3, 1, 1)
     layer.bias.requires_grad_(False)
     features = torch.rand(4, 3, 5, 5, requires_grad=True)
-    none = torch.zeros(4, 1)
 
-    def run(f, points, weights):
+    def run(f, part):
         return layer(f).square().sum()
 
-    value = chunked_sum(run, layer, features, none, none, 3)
+    value = chunked_sum(run, layer, features, 3)
     value.backward()
     assert layer.bias.grad is None and layer.weight.grad is not None
     with torch.no_grad():
-        assert torch.allclose(chunked_sum(run, layer, features, none, none, 3), value)
+        assert torch.allclose(chunked_sum(run, layer, features, 3), value)
     with pytest.raises(ValueError, match="chunk is 0"):
-        chunked_sum(run, layer, features, none, none, 0)
+        chunked_sum(run, layer, features, 0)
     with pytest.raises(RuntimeError, match=r"once_differentiable|does not require grad"):
         grad = torch.autograd.grad(
-            chunked_sum(run, layer, features, none, none, 3), features, create_graph=True
+            chunked_sum(run, layer, features, 3), features, create_graph=True
         )[0]
         grad.sum().backward()

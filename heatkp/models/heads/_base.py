@@ -25,11 +25,14 @@ class AnyHead:
     Attributes:
         name: what settings call it.
         kind: what its maps are; None where it makes none.
+        takes_mixtures: whether its loss takes a `heatkp.heatmaps.Mixture` in place of points, which
+            is what teachers give.
         Options: its own settings in section `head`, beside name, decoder and sigma.
     """
 
     name: ClassVar[str]
     kind: ClassVar[hm.Kind | None] = None
+    takes_mixtures: ClassVar[bool] = False
     Options: ClassVar[type[Section]] = NoOptions
 
     @classmethod
@@ -129,6 +132,14 @@ class Head(AnyHead, nn.Module):
         start = torch.tensor([given]) if isinstance(given, list) else given
         return start if final is None else start + (final - start) * self.progress
 
+    @property
+    def certain_variance(self) -> float | Tensor | None:
+        """Variance along an axis, in squared map pixels, of trained maps of points that are
+        certain; one or (1, K). None where the spread of maps says nothing."""
+        if "mass" not in self.content.traits:
+            return None
+        return hm.BILINEAR_VARIANCE if self.default_sigma is None else self.sigma**2
+
     def per_target(self, maps: Tensor, variance: float = 1.0) -> float | Tensor:
         """What turns a mean over a map's pixels into units of the target's own sum.
 
@@ -155,9 +166,10 @@ class Head(AnyHead, nn.Module):
         """
         return hm.render_gaussians(points, size, self.sigma, normalised=self.kind == "logits")
 
-    def loss(self, maps: Tensor, points: Tensor, weights: Tensor) -> Tensor:
-        """Losses (B, K) of maps (B, K, H, W) against points (B, K, 2) in map pixels; `weights`
-        (B, K) are 0 where there is no point, and losses count 0 there."""
+    def loss(self, maps: Tensor, points: hm.Target, weights: Tensor) -> Tensor:
+        """Losses (B, K) of maps (B, K, H, W) against points (B, K, 2) in map pixels, or a mixture
+        where the head takes one; `weights` (B, K) are 0 where there is no point, and losses count
+        0 there."""
         raise TypeError(f"{type(self).__name__} defines no loss")
 
     def decode(self, maps: Tensor) -> hm.Decoded:

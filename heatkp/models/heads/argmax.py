@@ -14,10 +14,11 @@ class ArgmaxHead(Head):
     """Mean squared error to a Gaussian of peak 1, read at the refined maximum."""
 
     name = "argmax"
+    takes_mixtures = True
     content = hm.contents.GAUSSIAN_MAP
     default_sigma = 1.5
     default_decoder = "matched"
 
-    def loss(self, maps: Tensor, points: Tensor, weights: Tensor) -> Tensor:
+    def loss(self, maps: Tensor, points: hm.Target, weights: Tensor) -> Tensor:
         # A squared Gaussian is a Gaussian of half the variance.
         return hm.gaussian_mse(maps, points, weights, self.sigma) * self.per_target(maps, 0.5)

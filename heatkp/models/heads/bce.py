@@ -19,6 +19,7 @@ class BinaryHead(Head):
     """
 
     name = "bce"
+    takes_mixtures = True
     content = hm.contents.GAUSSIAN_SIGMOID
     default_sigma = 1.5
     default_decoder = "local_expectation"
@@ -27,5 +28,5 @@ class BinaryHead(Head):
         mean = 2 * torch.pi * torch.as_tensor(self.start_sigma) ** 2 / area
         return torch.logit(mean.clamp(max=0.5))
 
-    def loss(self, maps: Tensor, points: Tensor, weights: Tensor) -> Tensor:
+    def loss(self, maps: Tensor, points: hm.Target, weights: Tensor) -> Tensor:
         return hm.binary_cross_entropy(maps, points, weights, self.sigma) * self.per_target(maps)

@@ -49,6 +49,6 @@ class GroupedHead(Head):
     def target(self, points: Tensor, size: tuple[int, int]) -> Tensor | None:
         return hm.render_pixels(points, size)
 
-    def loss(self, maps: Tensor, points: Tensor, weights: Tensor) -> Tensor:
+    def loss(self, maps: Tensor, points: hm.Target, weights: Tensor) -> Tensor:
         """Of objects' own heatmaps."""
         return hm.pixel_cross_entropy(maps, points, weights)

@@ -14,9 +14,10 @@ class KLHead(Head):
     """Divergence of the softmax from a Gaussian at the point."""
 
     name = "kl"
+    takes_mixtures = True
     content = hm.contents.GAUSSIAN_SOFTMAX
     default_sigma = 1.0
     default_decoder = "expectation"
 
-    def loss(self, maps: Tensor, points: Tensor, weights: Tensor) -> Tensor:
+    def loss(self, maps: Tensor, points: hm.Target, weights: Tensor) -> Tensor:
         return hm.kl_divergence(maps, points, weights, self.sigma)

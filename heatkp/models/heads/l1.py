@@ -14,9 +14,10 @@ class L1Head(Head):
     """Mean absolute error to a Gaussian of peak 1; dense code, for comparison."""
 
     name = "l1"
+    takes_mixtures = True
     content = hm.contents.GAUSSIAN_MAP
     default_sigma = 1.5
     default_decoder = "matched"
 
-    def loss(self, maps: Tensor, points: Tensor, weights: Tensor) -> Tensor:
+    def loss(self, maps: Tensor, points: hm.Target, weights: Tensor) -> Tensor:
         return hm.gaussian_l1(maps, points, weights, self.sigma) * self.per_target(maps)

@@ -14,6 +14,7 @@ class MarginalHead(Head):
     """Cross-entropy of the softmax's two marginals to 1-D Gaussians."""
 
     name = "marginal"
+    takes_mixtures = True
     content = hm.contents.MARGINAL_SOFTMAX
     default_sigma = 1.0
     default_decoder = "expectation"
@@ -22,5 +23,5 @@ class MarginalHead(Head):
     def asks(self) -> str:
         return "training asks for its row and column sums"
 
-    def loss(self, maps: Tensor, points: Tensor, weights: Tensor) -> Tensor:
+    def loss(self, maps: Tensor, points: hm.Target, weights: Tensor) -> Tensor:
         return hm.marginal_cross_entropy(maps, points, weights, self.sigma)

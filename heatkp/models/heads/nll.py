@@ -17,6 +17,7 @@ class NLLHead(Head):
     """Negative log-likelihood of the expected point under a Gaussian of learned width."""
 
     name = "nll"
+    takes_mixtures = True
     content = hm.contents.MEAN_SOFTMAX
     default_sigma = 1.0
     default_decoder = "expectation"
@@ -35,7 +36,7 @@ class NLLHead(Head):
     def target(self, points: Tensor, size: tuple[int, int]) -> Tensor | None:
         return hm.render_gaussians(points, size, self.log_sigma.detach().exp()[None])
 
-    def loss(self, maps: Tensor, points: Tensor, weights: Tensor) -> Tensor:
+    def loss(self, maps: Tensor, points: hm.Target, weights: Tensor) -> Tensor:
         return hm.gaussian_nll(
             maps, points, weights, self.log_sigma.exp().expand(maps.shape[0], -1)
         )

@@ -27,6 +27,7 @@ class RegressionHead(AnyHead):
     """Coordinates straight from pooled features, without maps: the baseline."""
 
     name = "regression"
+    takes_mixtures = True
     Options = RegressionOptions
 
     @classmethod

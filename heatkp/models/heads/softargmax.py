@@ -37,6 +37,7 @@ class SoftargmaxHead(Head):
     """Smooth L1 on the expected coordinates of the softmax (Nibali et al. 2018)."""
 
     name = "softargmax"
+    takes_mixtures = True
     content = hm.contents.GAUSSIAN_SOFTMAX
     default_sigma = 1.0
     default_decoder = "expectation"
@@ -60,7 +61,7 @@ class SoftargmaxHead(Head):
     def target(self, points: Tensor, size: tuple[int, int]) -> Tensor | None:
         return super().target(points, size) if self.regulariser else None
 
-    def loss(self, maps: Tensor, points: Tensor, weights: Tensor) -> Tensor:
+    def loss(self, maps: Tensor, points: hm.Target, weights: Tensor) -> Tensor:
         return hm.expectation_loss(
             maps,
             points,
