@@ -25,6 +25,7 @@ Examples:
   heatkp train --set model.encoder=mobilenet_v2 --set augmentation.rotation=30
   heatkp train --data labels/ --folds 5
   heatkp train --data labels/ --task finder+points
+  heatkp train --data labels/ --teacher runs/large --unlabelled images/
   heatkp train --resume runs/softargmax-1
   heatkp train --resume runs/softargmax-1 --epochs 40
 """
@@ -52,6 +53,12 @@ Examples:
 @click.option("--batch-size", type=int, help="Samples per step.")
 @click.option("--lr", type=float, help="Largest learning rate.")
 @click.option("--seed", type=int, help="Seed of weights, order and augmentation.")
+@click.option("--teacher", type=str, multiple=True, metavar="MODEL",
+              help="Learn from a trained model's points, too: a run, a file, face68; may be "
+              "repeated.")  # fmt: skip
+@click.option("--unlabelled", type=click.Path(), multiple=True, metavar="FOLDER",
+              help="Images without labels, which train with the teachers' points; may be "
+              "repeated.")  # fmt: skip
 @click.option("--folds", type=click.IntRange(2, 100), metavar="K",
               help="Cross-validate: train K times, on all but one part of the samples, and measure "
               "each on that one; tells which labels the others contradict most.")  # fmt: skip
@@ -81,7 +88,11 @@ def train(
     """Train a model, evaluate it, and leave settings, metrics, weights and images in a folder."""
     from heatkp.errors import SettingsError
 
-    given = {name: value for name, value in flags.items() if value is not None}
+    given = {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in flags.items()
+        if value not in (None, ())
+    }
     if resume is not None and (config or out or folds):
         raise SettingsError("--resume takes folder and settings from the run: leave out --config, "
                             "--out and --folds")  # fmt: skip
@@ -166,6 +177,8 @@ def _told(settings: Settings, where: str) -> str:
     elif "points" in settings.trainer.task:
         width, height = settings.data.size
         parts.append(f"head {settings.head.name}, input {width}x{height}, {epochs} epochs")
+    if settings.teacher.models:
+        parts.append(f"taught by {', '.join(settings.teacher.models)}")
     return f"heatkp: {'; '.join(parts)}"
 
 

@@ -23,6 +23,7 @@ from heatkp.config.reading import (
 )
 from heatkp.config.section import NotNegative, Positive, Section
 from heatkp.config.settings import Settings
+from heatkp.config.teacher import Teacher
 from heatkp.config.training import Optimiser, Trainer
 from heatkp.config.values import encoder_name, frame_ranges
 
@@ -42,6 +43,7 @@ __all__ = [
     "Positive",
     "Section",
     "Settings",
+    "Teacher",
     "Trainer",
     "assign",
     "encoder_name",

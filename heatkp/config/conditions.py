@@ -93,6 +93,15 @@ ONE_OBJECT = CountsWhere(
     lambda s: not s.head.grouped, "head {0.head.name} shows no single objects while it trains"
 )
 SGD = CountsWhere(lambda s: s.optimiser.name == "sgd", "optimiser {0.optimiser.name} has its own")
+TAUGHT = CountsWhere(lambda s: bool(s.teacher.models), "without teacher.models there is no teacher")
+UNLABELLED = CountsWhere(
+    lambda s: s.teacher.unlabelled is not None,
+    "without teacher.unlabelled all images have labels",
+)
+BOXES_TAUGHT = CountsWhere(
+    lambda s: s.teacher.unlabelled is not None and s.data.crop == "box",
+    "no image without labels is looked at by boxes",
+)
 ANIMATED = CountsWhere(
     lambda s: s.trainer.animation_every > 0, "trainer.animation_every: 0 draws none"
 )

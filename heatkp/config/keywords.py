@@ -18,6 +18,8 @@ SHORT = {
     "seed": "trainer.seed",
     "y_up": "data.y_up",
     "task": "trainer.task",
+    "teacher": "teacher.models",
+    "unlabelled": "teacher.unlabelled",
 }
 """Settings that have a short name, also as flags of the command line."""
 

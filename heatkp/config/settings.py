@@ -10,6 +10,7 @@ from heatkp.config.data import Data
 from heatkp.config.finder import Finder
 from heatkp.config.model import Head, Model
 from heatkp.config.section import Section
+from heatkp.config.teacher import Teacher
 from heatkp.config.training import Optimiser, Trainer
 
 
@@ -23,6 +24,7 @@ class Settings(Section):
     optimiser: Optimiser = Field(default_factory=Optimiser)
     trainer: Trainer = Field(default_factory=Trainer)
     finder: Finder = Field(default_factory=Finder)
+    teacher: Teacher = Field(default_factory=Teacher)
 
     @model_validator(mode="after")
     def _consistent(self) -> Settings:
@@ -34,6 +36,11 @@ class Settings(Section):
                 )
             self.data.crop = "box"
         self._check_grouped()
+        if self.teacher.models and (self.head.grouped or self.trainer.task == "finder"):
+            raise ValueError(
+                "teacher.models: teachers give the points of single objects, which head grouped "
+                "and trainer.task: finder do not train on: leave them out, or choose another head"
+            )
         if self.augmentation.box_jitter and self.data.crop != "box":
             raise ValueError(
                 "augmentation.box_jitter moves the edges of boxes, but data.crop: "

@@ -59,6 +59,16 @@ def as_names(value: Any) -> Any:
     return [] if names == ["none"] else names
 
 
+def as_models(value: Any) -> Any:
+    """One model or a list of them, as a list of distinct ones."""
+    found = [value] if isinstance(value, str) else value
+    if not isinstance(found, list | tuple) or not all(isinstance(v, str) and v for v in found):
+        raise ValueError("name a run, a file of weights or a packaged model, or a list of them")
+    if len(set(found)) < len(found):
+        raise ValueError("each model is named once")
+    return list(found)
+
+
 def as_parts(value: Any) -> Any:
     """One path or a list of them, as a list."""
     found = [value] if isinstance(value, str) else value

@@ -17,6 +17,7 @@ from heatkp.config import Augmentation
 from heatkp.data.crops import CropSource
 from heatkp.data.samples import Image, Sample, Visibility
 from heatkp.data.shard_order import Order
+from heatkp.data.soft_labels import SoftLabels
 from heatkp.data.transforms import Framing, Photometric, jittered, random_affine, reach, warp
 from heatkp.errors import DataError
 from heatkp.skeletons import Skeleton
@@ -40,7 +41,9 @@ class KeypointDataset(Dataset[dict[str, Any]]):
     - `points`: float32 (K, 2), input pixels, NaN where not labelled;
     - `visibility`: uint8 (K,), codes of `Visibility`;
     - `matrix`: float64 (2, 3), image pixels to input pixels;
-    - `index`: the sample's place in the list.
+    - `index`: the sample's place in the list;
+    - with soft labels, `mixture` and `weights` (K,): what is known of the points, in input pixels,
+      and what each counts.
     """
 
     def __init__(
@@ -54,8 +57,10 @@ class KeypointDataset(Dataset[dict[str, Any]]):
         seed: int = 0,
         cache: Path | None = None,
         cache_limit: int = 2**62,
+        soft: SoftLabels | None = None,
     ) -> None:
         self.samples = list(samples)
+        self.soft = soft
         self.skeleton = skeleton
         self.framing = framing
         self.grey = grey
@@ -77,15 +82,19 @@ class KeypointDataset(Dataset[dict[str, Any]]):
 
     def inside(self, index: int) -> npt.NDArray[np.bool_]:
         """Which points (K,) of a sample lie in the input when nothing is augmented."""
+        seen = co.apply(self.plain_matrix(index), self.samples[index].points)
+        return np.asarray(co.inside(seen, *self.framing.size))
+
+    def plain_matrix(self, index: int) -> co.Matrix:
+        """From a sample's image to its input where nothing is augmented, (2, 3)."""
         sample = self.samples[index]
         # A box gives the region by itself, without a look at the image, unless that cuts it.
         framing = self.framing
         boxed = sample.box is not None and framing.box_scale is not None and not framing.inside
         try:
-            matrix = framing.matrix((1, 1) if boxed else self.crops[index].size, sample.box)
+            return framing.matrix((1, 1) if boxed else self.crops[index].size, sample.box)
         except ValueError as error:
             raise DataError(f"{sample.id}: {error}") from None
-        return np.asarray(co.inside(co.apply(matrix, sample.points), *self.framing.size))
 
     def box_seen(self, index: int, matrix: co.Matrix) -> npt.NDArray[np.float64]:
         """The edges (4,) around a sample's box in an input that `matrix` (2, 3) leads to; NaN
@@ -134,13 +143,18 @@ class KeypointDataset(Dataset[dict[str, Any]]):
         if flipped:
             points, visibility = points[self.skeleton.flip], visibility[self.skeleton.flip]
         points = np.where(visibility[:, None] > Visibility.NOT_LABELLED, points, np.nan)
-        return {
+        item = {
             "image": to_tensor(pixels, self.grey),
             "points": torch.from_numpy(points.astype(np.float32)),
             "visibility": torch.from_numpy(visibility.copy()),
             "matrix": torch.from_numpy(matrix),
             "index": index,
         }
+        if self.soft is not None:
+            plain = self.framing.matrix(crop.size, sample.box)
+            order = self.skeleton.flip if flipped else None
+            item["mixture"], item["weights"] = self.soft.target(sample, matrix, plain, order)
+        return item
 
 
 class EpochSampler(Sampler[tuple[int, int]]):

@@ -10,19 +10,25 @@ from heatkp.data.dataset import KeypointDataset
 from heatkp.data.loaders import TrainingData, cache_folder
 from heatkp.data.mirroring import mirroring_note
 from heatkp.data.samples import KeypointData, Sample
+from heatkp.data.soft_labels import SoftLabels
 from heatkp.data.transforms import Framing
 from heatkp.errors import DataError, SettingsError
 
 
 class KeypointDataModule(TrainingData[KeypointDataset]):
-    """Loaders of a run's training and validation samples; `rank` and `world` as in
-    `TrainingData`."""
+    """Loaders of a run's training and validation samples, with the samples that only `soft` labels
+    know among the former; `rank` and `world` as in `TrainingData`."""
 
     def __init__(
-        self, settings: Settings, data: KeypointData, rank: int = 0, world: int = 1
+        self,
+        settings: Settings,
+        data: KeypointData,
+        rank: int = 0,
+        world: int = 1,
+        soft: SoftLabels | None = None,
     ) -> None:
         super().__init__(settings, rank, world)
-        self.data = data
+        self.data, self.soft = data, soft
         self.notes += data.notes
         if settings.augmentation.flip and (note := mirroring_note(data.skeleton)):
             self.notes.append(note)
@@ -32,10 +38,19 @@ class KeypointDataModule(TrainingData[KeypointDataset]):
                 "no cache of images: the user has no home folder; name one with data.cache or "
                 "$HEATKP_CACHE"
             )
-        self.train_set = self._dataset(data.train, settings.augmentation)
+        unlabelled = [] if soft is None else soft.unlabelled
+        self.train_set = self._training([*data.train, *unlabelled])
         self.val_set = self._dataset(data.val, None)
 
-    def _dataset(self, samples: list[Sample], augmentation: Augmentation | None) -> KeypointDataset:
+    def _training(self, samples: list[Sample]) -> KeypointDataset:
+        return self._dataset(samples, self.settings.augmentation, self.soft)
+
+    def _dataset(
+        self,
+        samples: list[Sample],
+        augmentation: Augmentation | None,
+        soft: SoftLabels | None = None,
+    ) -> KeypointDataset:
         s = self.settings
         return KeypointDataset(
             samples,
@@ -46,6 +61,7 @@ class KeypointDataModule(TrainingData[KeypointDataset]):
             seed=s.trainer.seed,
             cache=cache_folder(s.data),
             cache_limit=s.data.cache_mb * 2**20,
+            soft=soft,
         )
 
     def shown(self) -> KeypointDataset:
@@ -85,7 +101,7 @@ class KeypointDataModule(TrainingData[KeypointDataset]):
         if not whole:
             raise DataError(f"{text}, and data.skip_outside left nothing: enlarge data.box_scale")
         self.notes.append(f"{text}: data.skip_outside leaves these samples out")
-        self.train_set = self._dataset(whole, self.settings.augmentation)
+        self.train_set = self._training(whole)
         self.train_set.crops.prepare()
 
     def require_shares(self) -> None:

@@ -21,6 +21,7 @@ from heatkp.runs.folder import (
     LAST,
     METRICS,
     SETTINGS,
+    TEACHER,
     WEIGHTS,
     check_run,
     create_run,
@@ -35,8 +36,8 @@ from heatkp.runs.weights import PACKAGED, fill, read_weights, save_weights, weig
 
 __all__ = [
     "ENVIRONMENT", "FINDER", "FINDER_HISTORY", "FINDER_LAST", "FINDER_METRICS", "FOLDS", "HISTORY",
-    "LAST", "METRICS", "PACKAGED", "SETTINGS", "WEIGHTS", "Loaded", "LoadedFinder", "check_run",
-    "create_run", "describe", "describe_finder", "environment", "fill", "finder_path",
+    "LAST", "METRICS", "PACKAGED", "SETTINGS", "TEACHER", "WEIGHTS", "Loaded", "LoadedFinder",
+    "check_run", "create_run", "describe", "describe_finder", "environment", "fill", "finder_path",
     "fold_folder", "fold_runs", "grouped_finder", "is_folds", "is_grouped", "least_score",
     "load_finder", "load_run", "loaded_model", "read_weights", "run_folder", "save_weights",
     "weights_path", "with_task",

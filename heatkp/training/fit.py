@@ -51,6 +51,7 @@ from heatkp.training.processes import (
 from heatkp.training.run_files import Prepared, begin, finish
 from heatkp.training.sharing import Shared
 from heatkp.training.storage import held, resumable
+from heatkp.training.teaching import require_takes_mixtures, soft_labels
 from heatkp.training.trainer import run_trainer
 
 
@@ -141,6 +142,7 @@ def prepare(
             f"data.crop: objects is of head grouped: for head {settings.head.name} choose image or "
             "box"
         )
+    require_takes_mixtures(settings)
     settings = settings.model_copy(deep=True)
     loggers = RunLoggers(settings)  # before minutes of work
     if (settings.model.mean is None) != (settings.model.std is None):
@@ -164,12 +166,13 @@ def prepare(
         if transferred is not None:
             console.print(transferred, highlight=False, style="dim", soft_wrap=True)
     model.to(memory_format=torch.channels_last)  # faster on CPUs and GPUs alike
-    data = KeypointDataModule(settings, loaded, mine.rank, mine.world)
+    style = BoxStyle.of(loaded.train) if settings.data.crop == "box" else None
+    soft = soft_labels(settings, loaded, style, console, Path(run) if begun is not None else None)
+    data = KeypointDataModule(settings, loaded, mine.rank, mine.world, soft)
     _preload(data, console)
     data.require_shares()
     for note in _step_notes(settings, model, len(data.train_set)):
         console.print(f"  {note}", highlight=False, style="dim", soft_wrap=True)
-    style = BoxStyle.of(loaded.train) if settings.data.crop == "box" else None
     description = runs.describe(settings, loaded.skeleton, style, loaded.train, loaded.val)
     module = KeypointModule(model, settings, description, mine)
     return Prepared(settings, data, module, loggers)

@@ -166,14 +166,18 @@ class KeypointModule(TrainingModule):
         self, batch: dict[str, Any], dataloader_idx: int
     ) -> dict[str, Any]:
         # The rest, float64 among it, which Apple's GPUs lack, is for evaluation.
-        return {k: batch[k] for k in ("image", "points", "visibility")}
+        kept = ("image", "points", "visibility", "mixture", "weights")
+        return {k: batch[k] for k in kept if k in batch}
 
-    def training_step(self, batch: dict[str, Tensor], _: int) -> Tensor:
-        weights = (batch["visibility"] > 0).float()
-        loss = self.model.training_loss(batch["image"], batch["points"], weights)
+    def training_step(self, batch: dict[str, Any], _: int) -> Tensor:
+        if "mixture" in batch:
+            target, weights = batch["mixture"], batch["weights"]
+        else:
+            target, weights = batch["points"], (batch["visibility"] > 0).float()
+        loss = self.model.training_loss(batch["image"], target, weights)
         if self._mine.world > 1:
             # Gradients are averaged: so each process counts by its points, as in one batch.
-            own = self.model.counted(batch["points"], weights).sum()
+            own = self.model.counted(target, weights).sum()
             loss = loss * own * self._mine.world / total(own.clone()).clamp(min=1e-12)
         return self.counted(loss)
 

@@ -51,6 +51,7 @@ def finish(prepared: Prepared, run: Path) -> dict[str, Any]:
     metrics = summarise(errors, skeleton)
     metrics["split"] = "val"
     metrics["training_samples"] = len(prepared.data.train_set)
+    metrics |= _taught(prepared)
     if (run / runs.FINDER).is_file():
         metrics["objects"] = _objects(prepared, best, run)
     draw(RunData(run, settings, skeleton, prepared.data.val_set, errors), run)
@@ -65,6 +66,12 @@ def _objects(prepared: Prepared, best: runs.Loaded, run: Path) -> dict[str, Any]
     predictor = Predictor(best, detector=Finder(run, trainer.device))
     samples = objects_of(prepared.data.data, "val")
     return measure_objects(predictor, samples, batch_size=trainer.batch_size).figures
+
+
+def _taught(prepared: Prepared) -> dict[str, Any]:
+    """Which teachers a run had, where it had any, and what became of images without labels."""
+    soft = prepared.data.soft
+    return {} if soft is None else {"taught": dict(soft.record)}
 
 
 def own_encoder(settings: Settings) -> Any:
@@ -90,7 +97,7 @@ def _finish_unmeasured(prepared: Prepared, run: Path) -> dict[str, Any]:
     epochs, losses = read_history(run / runs.HISTORY)["train_loss"]
     metrics = {
         "split": None, "images": 0, "samples": len(prepared.data.train_set),
-        "epochs": epochs[-1], "train_loss": losses[-1],
+        "epochs": epochs[-1], "train_loss": losses[-1], **_taught(prepared),
     }  # fmt: skip
     write_text(run / runs.METRICS, json_text(metrics, indent=1) + "\n")
     prepared.loggers.finish(metrics)
@@ -112,6 +119,8 @@ def begin(prepared: Prepared, run: Path, settings: bool = True) -> None:
     from heatkp.viz.run_figures import RunData, draw
 
     record(prepared.settings, run, settings)
+    if prepared.data.soft is not None and not (run / runs.TEACHER).is_file():
+        prepared.data.soft.save(run / runs.TEACHER)
     if not (run / "samples.png").is_file():
         train_set = prepared.data.train_set
         draw(RunData(run, prepared.settings, prepared.data.data.skeleton, train_set), run, "begin")
