@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -20,6 +22,8 @@ from heatkp.errors import CheckpointError
 from heatkp.files import replacing
 from heatkp.heatmaps import Mixture
 
+DAMAGED = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error)
+"""What numpy says of archives that are not whole."""
 Array = npt.NDArray[np.float32]
 
 
@@ -129,7 +133,7 @@ class SoftLabels:
                 record=told["record"],
                 **arrays,
             )
-        except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+        except DAMAGED as error:
             raise CheckpointError(
                 f"{path}, which holds what the run's teachers said, is damaged ({error}): start a "
                 "new run"

@@ -9,6 +9,7 @@ from safetensors.torch import load_file, save_file
 
 import heatkp
 from heatkp import create_model, head_names
+from heatkp import heatmaps as hm
 from heatkp.cli import main
 from heatkp.config import Head, parse_settings
 from heatkp.errors import CheckpointError, SettingsError
@@ -346,3 +347,20 @@ def test_model_with_head_compiles_and_exports():
     with torch.no_grad():
         exported = torch.export.export(reader, (x,)).module()
         assert torch.allclose(exported(x), reader(x), atol=1e-3)
+
+
+@pytest.mark.parametrize("chunk", [0, 1])
+@pytest.mark.parametrize("head", [n for n, h in HEADS.items() if h.takes_mixtures])
+def test_mixtures_of_one_point_are_that_point(head, chunk):
+    torch.manual_seed(0)
+    more = {"loss_chunk": chunk} if HEADS[head].kind else {}
+    model = create_model(head, points=3, size=(40, 32), **SMALL, **more).eval()
+    points = torch.rand(2, 3, 2) * 44 - 4  # some lie outside
+    points[0, 1] = torch.nan
+    weights = torch.ones(2, 3)
+    weights[0, 1] = 0
+    alone = hm.Mixture(points[:, :, None], torch.zeros(2, 3, 1, 2, 2), weights[:, :, None])
+    given = images((40, 32), batch=2)
+    found = model.training_loss(given, alone, weights)
+    assert torch.allclose(found, model.training_loss(given, points, weights), rtol=1e-5)
+    assert torch.equal(model.counted(alone, weights), model.counted(points, weights))
