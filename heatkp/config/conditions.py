@@ -98,10 +98,6 @@ UNLABELLED = CountsWhere(
     lambda s: s.teacher.unlabelled is not None,
     "without teacher.unlabelled all images have labels",
 )
-BOXES_TAUGHT = CountsWhere(
-    lambda s: s.teacher.unlabelled is not None and s.data.crop == "box",
-    "no image without labels is looked at by boxes",
-)
 ANIMATED = CountsWhere(
     lambda s: s.trainer.animation_every > 0, "trainer.animation_every: 0 draws none"
 )

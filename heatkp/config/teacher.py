@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from heatkp.config.conditions import BOXES_TAUGHT, TAUGHT, UNLABELLED
+from heatkp.config.conditions import TAUGHT, UNLABELLED
 from heatkp.config.section import Fraction, NotNegative, Positive, Section
 from heatkp.config.values import as_models, as_parts
 
@@ -30,10 +30,10 @@ class Teacher(Section):
     unlabelled: Annotated[list[str] | None, BeforeValidator(as_parts), UNLABELLED] = None
     """Folders or files of images without labels, which train with the teachers' points. Images that
     the labels list are left out; none of them validates."""
-    boxes: Annotated[str, BOXES_TAUGHT] = "auto"
-    """Where objects are in these images, where `data.crop` is `box`: `objects`, as a teacher's
-    finder or a detector of faces finds them; `image`, the whole image is one; or a file of boxes.
-    `auto`: `objects` where a teacher can find them, else `image`."""
+    boxes: Annotated[str, UNLABELLED] = "auto"
+    """Where objects are in these images: `objects`, as a teacher's finder or a detector of faces
+    finds them; `image`, the whole image is one; or a file of boxes. `auto`: `objects` where a
+    teacher can find them, else `image`. Where `data.crop` is `image`, the surest of an image."""
     min_confidence: Annotated[Fraction, UNLABELLED] = 0.5
     """Points of images without labels are left out where the teachers' mean score is below this."""
     max_spread: Annotated[Positive, UNLABELLED] = 0.1

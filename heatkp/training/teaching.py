@@ -23,6 +23,7 @@ from heatkp.data.transforms import Framing
 from heatkp.errors import SettingsError
 from heatkp.inference.batches import predictions
 from heatkp.inference.box_files import BoxFile
+from heatkp.inference.keypoints import Keypoints
 from heatkp.inference.predictor import Predictor
 from heatkp.inference.sources import Failure, find_sources, read_images
 from heatkp.registry import HEADS
@@ -134,6 +135,7 @@ def find_unlabelled(
     first = teachers[0].predictor if first is None else first
     boxes: Any = _boxes(settings, first, [s.path for s in fresh])
     options = ImageOptions.of(settings.data).upright
+    boxed = settings.data.crop == "box"
     samples: list[Sample] = []
     failed, looked = [], 0
     for one in predictions(
@@ -143,12 +145,12 @@ def find_unlabelled(
             failed.append(one)
             continue
         looked += 1
-        for j, keypoints in enumerate(one.objects or ()):
+        for j, keypoints in enumerate(_shown(one.objects or (), boxed)):
             name = f"unlabelled/{one.input_image.name}" + (f"#{j + 1}" if j else "")
-            box = None
-            if settings.data.crop == "box":  # as the labels' boxes lie, where that is known
-                box = None if style is None else style.around(keypoints.points)
-                box = keypoints.box if box is None else box
+            box = keypoints.box
+            if boxed and style is not None:  # as the labels' boxes lie
+                around = style.around(keypoints.points)
+                box = box if around is None else around
             count = len(data.skeleton)
             samples.append(unlabelled_sample(one.input_image.file, name, count, box, options))
     if failed:
@@ -159,11 +161,16 @@ def find_unlabelled(
     return Found(samples, looked, tuple(notes))
 
 
+def _shown(objects: Sequence[Keypoints], boxed: bool) -> Sequence[Keypoints]:
+    """Those that the student sees: all, or of whole images the surest."""
+    if boxed or len(objects) < 2:
+        return objects
+    return [max(objects, key=lambda one: one.box_score or 0.0)]
+
+
 def _boxes(settings: Settings, predictor: Predictor, paths: Sequence[Path]) -> Any:
     """Boxes as `predictions` takes them."""
     given = settings.teacher.boxes
-    if settings.data.crop != "box":
-        return "image" if predictor.settings.data.crop != "objects" else None
     if given in ("auto", "objects", "image"):
         return predictor.ready_for(None if given == "auto" else given)
     path = expand_path(given, "teacher.boxes")
