@@ -45,7 +45,7 @@ def about_model(
     card = None if loaded.source is None else _packaged(loaded.source)
     began = loaded.settings.model.init or loaded.settings.model.transfer
     terms: dict[str, str] = {}
-    for name in (loaded.source, began):
+    for name in (loaded.source, began, *loaded.settings.teacher.models):
         text = None if name is None else _packaged(name)
         said = None if text is None else re.search(r"\*\*Terms\.\*\* (.+?)(?:\n\n|\Z)", text, re.S)
         if said is not None:
@@ -90,6 +90,8 @@ def public_settings(settings: Settings) -> Settings:
     public.data.__dict__["cache"] = "auto"
     for key in ("init", "transfer", "encoder_weights"):
         public.model.__dict__[key] = _public(getattr(public.model, key))
+    for key in ("models", "unlabelled", "boxes"):
+        public.teacher.__dict__[key] = _public(getattr(public.teacher, key))
     return public
 
 

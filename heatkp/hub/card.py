@@ -245,6 +245,8 @@ def _training(loaded: Loaded, settings: Settings, about: About) -> list[str]:
         ("optimiser", f"{optimiser.name}, learning rate {optimiser.lr:g}, {optimiser.schedule}"),
         ("precision", trainer.precision),
     ]
+    if taught := settings.teacher.models:
+        rows.insert(3, ("taught by", ", ".join(map(_code, taught))))
     versions = {"heatkp": about.environment.get("heatkp"), **about.environment.get("packages", {})}
     known = [f"{name} {versions[name]}" for name in ("heatkp", "torch", "lightning", "timm")
              if versions.get(name)]  # fmt: skip

@@ -167,7 +167,7 @@ def prepare(
             console.print(transferred, highlight=False, style="dim", soft_wrap=True)
     model.to(memory_format=torch.channels_last)  # faster on CPUs and GPUs alike
     style = BoxStyle.of(loaded.train) if settings.data.crop == "box" else None
-    soft = soft_labels(settings, loaded, style, console, Path(run) if begun is not None else None)
+    soft = soft_labels(settings, loaded, style, console, Path(run))
     data = KeypointDataModule(settings, loaded, mine.rank, mine.world, soft)
     _preload(data, console)
     data.require_shares()

@@ -20,7 +20,7 @@ from heatkp.data.images import ImageOptions
 from heatkp.data.samples import KeypointData, Sample, fingerprint
 from heatkp.data.soft_labels import SoftLabels, unlabelled_sample
 from heatkp.data.transforms import Framing
-from heatkp.errors import SettingsError
+from heatkp.errors import DataError, SettingsError
 from heatkp.inference.batches import predictions
 from heatkp.inference.box_files import BoxFile
 from heatkp.inference.keypoints import Keypoints
@@ -60,18 +60,18 @@ def soft_labels(
     data: KeypointData,
     style: BoxStyle | None,
     console: Console,
-    run: Path | None = None,
+    run: Path,
 ) -> SoftLabels | None:
     """What the teachers that settings name say of the training samples and of unlabelled images;
-    None without teachers. Where a `run` has begun, what they said then.
+    None without teachers. Where the `run` has begun, what they said then.
 
     `style` is how boxes of the training samples lie around points. Raises as `Teacher.open` and
     `Teacher.say` do, and `SettingsError` where no image without labels is left.
     """
     if not settings.teacher.models:
         return None
-    if run is not None and (run / TEACHER).is_file():
-        return SoftLabels.load(run / TEACHER)
+    if (run / TEACHER).is_file():
+        return _require_images(SoftLabels.load(run / TEACHER))
     device = settings.trainer.device
     teachers = [Teacher.open(name, data.skeleton, device) for name in settings.teacher.models]
     found = find_unlabelled(settings, data, teachers, style)
@@ -85,6 +85,17 @@ def soft_labels(
             "teacher.unlabelled: no point of these images is kept, for the teachers are not sure "
             "of any: lower teacher.min_confidence, raise teacher.max_spread, or train better "
             "teachers"
+        )
+    return labels
+
+
+def _require_images(labels: SoftLabels) -> SoftLabels:
+    """Raises `DataError` where images that the run had without labels are gone."""
+    gone = [s for s in labels.unlabelled if s.file is not None and not s.file.is_file()]
+    if gone:
+        raise DataError(
+            f"{len(gone)} of {len(labels.unlabelled)} images without labels are gone, such as "
+            f"{gone[0].file}: put them back, or start a new run"
         )
     return labels
 

@@ -111,9 +111,13 @@ def test_face68_keeps_its_terms(tmp_path):
     assert "3.27 %" in card  # its own figures
 
 
-def test_what_was_trained_from_face68_keeps_its_terms(tiny_run, tmp_path):
+@pytest.mark.parametrize("how", ["transfer", "teacher"])
+def test_what_was_trained_from_face68_keeps_its_terms(tiny_run, tmp_path, how):
     loaded = load_run(tiny_run)
-    loaded.settings.model.transfer = "face68"
+    if how == "teacher":
+        loaded.settings.teacher.models = ["face68"]
+    else:
+        loaded.settings.model.transfer = "face68"
     library.Predictor(loaded).save_pretrained("shared", license="mit")
     header, sections = parts_of((tmp_path / "shared" / "README.md").read_text())
     assert header["license"] == "other" and "for research only" in sections["Licence"]
@@ -125,11 +129,14 @@ def test_no_folders_of_this_computer_are_published(tiny_run, tmp_path):
     data.path, data.cache = "/home/ann/secret/mice", "/home/ann/cache"
     data.val = ["/home/ann/secret/val.json", "val"]
     loaded.settings.model.init = "/home/ann/runs/kl-1"
+    loaded.settings.teacher.models = ["/home/ann/runs/large"]
+    loaded.settings.teacher.unlabelled = ["/home/ann/secret/photos"]
     library.Predictor(loaded).save_pretrained("shared")
     for file in (tmp_path / "shared").iterdir():
         assert b"/home" not in file.read_bytes() and b"secret" not in file.read_bytes(), file
     public = public_settings(loaded.settings)
     assert public.data.path == "mice" and public.data.val == ["val.json", "val"]
+    assert public.teacher.models == ["large"] and public.teacher.unlabelled == ["photos"]
     assert public.model.init == "kl-1" and loaded.settings.data.path.startswith("/home")
     assert library.load_model("shared", "cpu").settings.data.path == "mice"
 
