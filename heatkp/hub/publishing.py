@@ -21,6 +21,9 @@ CONFIG, CARD = "config.json", "README.md"
 FILES = (WEIGHTS, FINDER, CONFIG, CARD)
 """What a folder for the hub holds; nothing else is uploaded."""
 
+_KEPT = ("points", "taught")
+"""Metrics that are not published: long, or with names of this computer's folders."""
+
 
 def save_model(
     loaded: Loaded,
@@ -80,7 +83,7 @@ def _write(
         "terms": about.terms,
         "skeleton": asdict(loaded.skeleton),
         "box_style": None if style is None else style._asdict(),
-        "metrics": {k: v for k, v in about.metrics.items() if k != "points"} or None,
+        "metrics": {k: v for k, v in about.metrics.items() if k not in _KEPT} or None,
         "settings": description["settings"],
     }
     write_text(folder / CONFIG, json_text(config, indent=1) + "\n")

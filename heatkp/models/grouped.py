@@ -223,13 +223,15 @@ class GroupedModel(DenseModel):
         boxes, _ = self.find(output, 1)
         return torch.arange(len(boxes), device=output.device), boxes[:, 0]
 
-    def loss(self, output: Tensor, points: Tensor, weights: Tensor) -> Tensor:
+    def loss(self, output: Tensor, points: hm.Target, weights: Tensor) -> Tensor:
+        if isinstance(points, hm.Mixture):
+            raise ValueError("head grouped takes points of all objects, and no mixture")
         width, height = self.size
         self._require(output, (-(-height // self.stride), -(-width // self.stride)), "maps")
         weights = self.counted(points, weights)
         return self.scene_loss(output, _alone(points, weights))
 
-    def training_loss(self, images: Tensor, points: Tensor, weights: Tensor) -> Tensor:
+    def training_loss(self, images: Tensor, points: hm.Target, weights: Tensor) -> Tensor:
         self._require(images, (self.size[1], self.size[0]), "images")
         return self.loss(self(images), points, weights)
 

@@ -137,7 +137,7 @@ class Teacher:
 
 def _not_negative(matrices: Array) -> Array:
     """Symmetric matrices (K, 2, 2) with negative eigenvalues set to 0; NaN stays NaN."""
-    finite = np.isfinite(matrices).all((1, 2))
+    finite = np.asarray(np.isfinite(matrices).all((1, 2)))
     values, vectors = np.linalg.eigh(np.where(finite[:, None, None], matrices, 0.0))
     made = (vectors * np.maximum(values, 0.0)[:, None, :]) @ vectors.swapaxes(1, 2)
     return np.where(finite[:, None, None], made, np.nan)

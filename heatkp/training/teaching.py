@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from rich.console import Console
-from rich.progress import Progress
+from rich.progress import Progress, TaskID
 
 from heatkp import heatmaps as hm
 from heatkp.config import Settings, expand_path
@@ -112,10 +113,14 @@ def _all_said(
             said.append(
                 teacher.say(
                     samples, size, flips,
-                    lambda done, before=before: bar.update(task, completed=before + done),
+                    partial(_advance, bar, task, before),
                 )
             )  # fmt: skip
     return said
+
+
+def _advance(bar: Progress, task: TaskID, before: int, done: int) -> None:
+    bar.update(task, completed=before + done)
 
 
 def find_unlabelled(
@@ -223,13 +228,13 @@ def _judged(
     )
     trust = np.where(sure & usable.any(1), confidence * section.unlabelled_weight, 0.0)
     trust[: len(data.train)] = 0.0
-    kept = trust.any(1)
+    kept = np.asarray(trust.any(1))
     kept[: len(data.train)] = True
     unlabelled = [s for s, k in zip(found.samples, kept[len(data.train) :]) if k]
     residuals = _residuals(data, mixture.mean.numpy(), usable.any(1), plain)
     noise = _noise(residuals) if section.label_noise else np.zeros((points.shape[2], 2, 2))
     known = usable[len(data.train) :].any(1)
-    record = {
+    record: dict[str, Any] = {
         "teachers": [_with_error(t, one, data, plain) for t, one in zip(teachers, said)],
         "validation": fingerprint(data.val),
     }
@@ -283,7 +288,7 @@ def _noise(residuals: Array) -> Array:
 
 def _with_error(teacher: Teacher, said: Said, data: KeypointData, plain: Array) -> dict[str, Any]:
     """A teacher's record, with its mean distance from the training labels, in input pixels."""
-    away = _residuals(data, said.points, np.isfinite(said.points).all(-1), plain)
+    away = _residuals(data, said.points, np.asarray(np.isfinite(said.points).all(-1)), plain)
     distance = np.linalg.norm(away, axis=-1)
     error = float(np.nanmean(distance)) if np.isfinite(distance).any() else None
     score = said.scores[: len(data.train)]

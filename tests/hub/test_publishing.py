@@ -131,7 +131,9 @@ def test_no_folders_of_this_computer_are_published(tiny_run, tmp_path):
     loaded.settings.model.init = "/home/ann/runs/kl-1"
     loaded.settings.teacher.models = ["/home/ann/runs/large"]
     loaded.settings.teacher.unlabelled = ["/home/ann/secret/photos"]
-    library.Predictor(loaded).save_pretrained("shared")
+    metrics = json.loads((tiny_run / "metrics.json").read_text())
+    metrics["taught"] = {"teachers": [{"model": "/home/ann/runs/large"}]}
+    library.Predictor(loaded).save_pretrained("shared", metrics=metrics)
     for file in (tmp_path / "shared").iterdir():
         assert b"/home" not in file.read_bytes() and b"secret" not in file.read_bytes(), file
     public = public_settings(loaded.settings)
