@@ -20,6 +20,7 @@ from heatkp.data.loading import MemoryData, load_data
 from heatkp.data.matching import in_order_of, whole
 from heatkp.data.module import KeypointDataModule
 from heatkp.data.samples import KeypointData
+from heatkp.data.soft_labels import SoftLabels
 from heatkp.errors import SettingsError, StorageError
 from heatkp.models import KeypointModel, build_model
 from heatkp.models.devices import choose_device
@@ -125,12 +126,13 @@ def prepare(
     run: str = "the run",
     given: MemoryData | None = None,
     mine: Place = ALONE,
+    soft: SoftLabels | None = None,
 ) -> Prepared:
     """Read the data and build the model, or raise what is wrong with them.
 
     `begun` is what the checkpoint of `run` holds: the weights that a new run begins with are left
     out, and points are in its order. `given` are samples that a program holds; `mine` is which of
-    several processes this is.
+    several processes this is; `soft` is what teachers said, where another process asked them.
     """
     if settings.head.grouped:  # `grouped.train` does; folds and sweeps come here
         raise SettingsError(
@@ -167,7 +169,8 @@ def prepare(
             console.print(transferred, highlight=False, style="dim", soft_wrap=True)
     model.to(memory_format=torch.channels_last)  # faster on CPUs and GPUs alike
     style = BoxStyle.of(loaded.train) if settings.data.crop == "box" else None
-    soft = soft_labels(settings, loaded, style, console, Path(run))
+    if soft is None:
+        soft = soft_labels(settings, loaded, style, console, Path(run))
     data = KeypointDataModule(settings, loaded, mine.rank, mine.world, soft)
     _preload(data, console)
     data.require_shares()
@@ -176,6 +179,27 @@ def prepare(
     description = runs.describe(settings, loaded.skeleton, style, loaded.train, loaded.val)
     module = KeypointModule(model, settings, description, mine)
     return Prepared(settings, data, module, loggers)
+
+
+def prepare_together(
+    settings: Settings,
+    console: Console,
+    meeting: Meeting,
+    begun: runs.Loaded | None = None,
+    run: str = "the run",
+    given: MemoryData | None = None,
+) -> Prepared:
+    """`prepare` in each of the processes of a training. The first asks the teachers, for all: each
+    would keep other points of images without labels where rounding differs."""
+    soft, mine = None, meeting.mine
+    if settings.teacher.models and mine.world > 1:
+        if mine.first:
+            loaded = read_samples(settings, begun, run, given)
+            style = BoxStyle.of(loaded.train) if settings.data.crop == "box" else None
+            soft = soft_labels(settings, loaded, style, console, Path(run))
+        soft = meeting.share(soft)
+    with meeting.in_turns():  # the first fills the cache of images
+        return prepare(settings, console, begun, run, given, mine, soft)
 
 
 def require_hardware(settings: Settings) -> None:
@@ -308,8 +332,7 @@ def _train(
 ) -> tuple[Path, dict[str, Any]]:
     mine = meeting.mine
     console = console if mine.first else Console(quiet=True)
-    with meeting.in_turns():  # the first fills the cache of images
-        prepared = prepare(settings, console, given=given, mine=mine)
+    prepared = prepare_together(settings, console, meeting, given=given)
     run = meeting.share(runs.create_run(out, settings.head.name) if mine.first else None)
     meeting.begun(run)
     try:

@@ -117,8 +117,7 @@ def _resume(
     finished = (run / runs.METRICS).is_file()
     # Says plainly what is wrong with a checkpoint that does not fit.
     begun = runs.load_run(last, encoder=encoder) if last.is_file() else None
-    with meeting.in_turns():
-        prepared = fit.prepare(settings, console, begun, str(run), given, mine)
+    prepared = fit.prepare_together(settings, console, meeting, begun, str(run), given)
     if begun is not None:
         begun.require_same_split(run, prepared.data.data.val)
         begun.require_same_training(run, prepared.data.data.train)

@@ -5,16 +5,18 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 
 import heatkp.heatmaps as hm
 from heatkp import coordinates as co
 from heatkp import runs
-from heatkp.config import Augmentation, parse_settings
+from heatkp.config import Augmentation, parse_settings, with_keywords
 from heatkp.data.dataset import KeypointDataset
 from heatkp.data.images import ImageOptions
 from heatkp.data.samples import KeypointData, Sample
@@ -23,8 +25,9 @@ from heatkp.data.transforms import Framing
 from heatkp.engine import Estimate
 from heatkp.errors import CheckpointError, SettingsError
 from heatkp.skeletons import Skeleton
-from heatkp.training import teaching
+from heatkp.training import fit, teaching
 from heatkp.training.module import KeypointModule
+from heatkp.training.processes import Place
 from heatkp.training.teachers import Said, Teacher
 from tests.conftest import TINY, heatkp, write_image
 
@@ -192,6 +195,12 @@ def test_label_noise_is_how_labels_differ_from_teachers():
         assert abs(covariance[0, 1]) < 0.1 and covariance[1, 1] < 0.02
 
 
+def test_keywords_of_python():
+    values = with_keywords({}, {"teacher": ["runs/a", "face68"], "unlabelled": "images"})
+    section = parse_settings(values).teacher
+    assert section.models == ["runs/a", "face68"] and section.unlabelled == ["images"]
+
+
 def test_images_with_labels_are_not_unlabelled(tmp_path):
     files = [write_image(tmp_path / "images" / f"{n}.png", seed=n) for n in range(2)]
     settings = parse_settings({"teacher": {"models": "a", "unlabelled": str(tmp_path / "images")}})
@@ -215,6 +224,19 @@ def test_what_cannot_be_is_said(arguments, words):
     done = heatkp("train", *TINY, *arguments)
     assert done.exit_code == 2 and words in " ".join(done.output.split())
     assert "Traceback" not in done.output
+
+
+def test_one_of_several_processes_asks_the_teachers(monkeypatch):
+    asked, shared = [], object()
+    settings = parse_settings({"teacher": {"models": "a"}, "data": {"train_count": 2}})
+    monkeypatch.setattr(fit, "soft_labels", lambda *_: asked.append("teachers") or shared)
+    monkeypatch.setattr(fit, "prepare", lambda *arguments: arguments[-1])
+    for rank in (0, 1):
+        meeting = SimpleNamespace(
+            mine=Place(rank, 2, rank, 2), in_turns=nullcontext, share=lambda _: shared
+        )
+        assert fit.prepare_together(settings, Console(quiet=True), meeting) is shared
+        assert asked == ["teachers"]
 
 
 def rows(run):
