@@ -32,7 +32,8 @@ from heatkp.viz.canvas import (
 def training_samples(dataset: KeypointDataset, path: Path, count: int = 18) -> None:
     """Augmented inputs with their points: the subject's left side blue, the right side red.
 
-    A flip that forgot to change labels shows as colours on the wrong side.
+    A flip that forgot to change labels shows as colours on the wrong side. Points that only
+    teachers know are where these say on average.
     """
     count = min(count, len(dataset))
     figure, axes = grid(-(-count // 6), min(count, 6), cell_size(dataset.framing.size))
@@ -42,13 +43,18 @@ def training_samples(dataset: KeypointDataset, path: Path, count: int = 18) -> N
         item = dataset[(0, int(index))]
         show_image(axis, item["image"].numpy(), dataset.samples[index].id)
         points, visibility = item["points"].numpy(), item["visibility"].numpy()
-        for code, marker in ((Visibility.VISIBLE, "o"), (Visibility.OCCLUDED, "x")):
-            chosen = visibility == code
+        kinds = [(visibility == Visibility.VISIBLE, "o"), (visibility == Visibility.OCCLUDED, "x")]
+        if dataset.soft is not None:
+            taught = (visibility == Visibility.NOT_LABELLED) & (item["weights"].numpy() > 0)
+            points = np.where(taught[:, None], item["mixture"].mean.numpy(), points)
+            kinds.append((taught, "+"))
+        for chosen, marker in kinds:
             x, y = points[chosen].T
             axis.scatter(x, y, s=size, c=colours[chosen], marker=marker, linewidths=0.7)
+    taught_too = ", + of teachers alone" if dataset.soft is not None else ""
     figure.suptitle(
         "Training samples as the network sees them; subject's left blue, right red, "
-        "x labelled but hidden",
+        f"x labelled but hidden{taught_too}",
         fontsize=8,
     )
     save(figure, path)
