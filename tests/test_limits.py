@@ -267,6 +267,21 @@ def test_rows_of_hdf5_that_are_the_same_bytes(tmp_path):
     assert len(content) < 100_000
 
 
+def test_a_row_of_hdf5_that_is_longer_than_its_file(tmp_path):
+    """Found by benchmarks/fuzz.py: HDF5 takes the memory that a damaged length names."""
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        data = file.create_dataset("texts", data=["abc", "abcdefg"], dtype=h5py.string_dtype())
+        offset = data.id.get_offset() + 16
+    with path.open("r+b") as raw:
+        raw.seek(offset)
+        assert raw.read(4) == b"\7\0\0\0"
+        raw.seek(offset)
+        raw.write(b"\0\0\0\x10")
+    with open_hdf5(path) as file, pytest.raises(TooLarge, match="texts"):
+        read_array(file["texts"])
+
+
 def test_rows_of_hdf5_are_counted_while_they_are_read(tmp_path, monkeypatch):
     path = tmp_path / "a.h5"
     with h5py.File(path, "w") as file:

@@ -110,3 +110,11 @@ def test_inconsistent_skeletons_are_refused():
         Skeleton("x", ("a", "b", "c"), pairs=((0, 1), (1, 2)))
     with pytest.raises(ValueError, match="no point 5"):
         Skeleton("x", ("a", "b"), lines=((0, 5),))
+
+
+def test_stored_normalisers_that_are_no_dictionary():
+    """Found by benchmarks/fuzz.py: what reads a run or an export tells these as damage."""
+    from heatkp.skeletons.making import restored
+
+    with pytest.raises((TypeError, ValueError)):
+        restored({"name": "a", "point_names": ["a"], "pairs": [], "lines": [], "normalisers": 3})

@@ -103,6 +103,8 @@ def read_array(data: h5py.Dataset, index: Any = ()) -> Any:
     most = min(MOST_BYTES + _LARGER * stored, Limit.LABEL_BYTES.most)
     if math.prod(shape) * data.dtype.itemsize > most:
         raise TooLarge(f"{data.name} is of shape {data.shape}")
+    if index == () and _of_any_length(data.dtype):
+        _require_lengths(data, stored)
     if index != () or len(shape) != 1 or not shape[0] or not _of_any_length(data.dtype):
         return data[index]
     parts, total, step = [], 0, max(1, most // stored)  # each row is no longer than the file
@@ -112,6 +114,23 @@ def read_array(data: h5py.Dataset, index: Any = ()) -> Any:
         if total > most:  # rows may be the same bytes of the file again and again
             raise TooLarge(f"{data.name} holds more than {most} bytes")
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def _require_lengths(data: h5py.Dataset, stored: int) -> None:
+    """Raises `TooLarge` where a row says that it is longer than the file: HDF5 takes so much memory
+    before it looks. Rows in one piece only, not those in chunks."""
+    offset = data.id.get_offset()
+    if offset is None:
+        return
+    address, _ = data.file.id.get_create_plist().get_sizes()
+    # As HDF5 stores them: length, then where in which of the file's heaps the row is.
+    kind = np.dtype([("length", "<u4"), ("place", f"V{address + 4}")])
+    with open(data.file.filename, "rb") as file:
+        file.seek(offset)
+        content = file.read(kind.itemsize * data.size)
+    rows = np.frombuffer(content[: len(content) // kind.itemsize * kind.itemsize], kind)
+    if (rows["length"] > stored).any():
+        raise TooLarge(f"{data.name} has a row of {rows['length'].max()} bytes")
 
 
 def _of_any_length(kind: np.dtype[Any]) -> bool:

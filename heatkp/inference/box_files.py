@@ -82,7 +82,8 @@ class BoxFile:
             assert sample.file is not None
             file = sample.file
             if file not in known:
-                header = read_header(file if file.is_file() else named.get(file.name, file))
+                there = os.path.isfile(file)  # Path.is_file raises for names that are too long
+                header = read_header(file if there else named.get(file.name, file))
                 known[file] = sample.declared_size if header is None else header.seen(self._upright)
             sizes[i] = known[file] or np.nan
         form = other_form(np.array([s.box for s in boxed], np.float64), sizes)

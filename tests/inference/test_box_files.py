@@ -116,3 +116,9 @@ def test_a_json_file_that_is_a_list(tmp_path):
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
     image = tmp_path / "a.png"
     assert len(BoxFile(path, [image]).find(seen(image))) == 1
+
+
+def test_a_name_that_is_longer_than_any_file_s(tmp_path):
+    """Found by benchmarks/fuzz.py."""
+    path = imglab(tmp_path, (f"{'1' * 5000}.png", [(1, 1, 9, 9)]))
+    BoxFile(path, [])

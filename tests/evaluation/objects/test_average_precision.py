@@ -194,6 +194,7 @@ def test_metrics_of_objects_stand_in_the_registry():
     "content",
     ["[1]", "3", "[", '[{"image_id": 1, "keypoints": [1, 2]}]', '[{"image_id": 9, "keypoints": 1}]',
      '[{"image_id": 1, "keypoints": [1, 2, 3, 4, 5, 6], "score": "high"}]',
+     '[{"image_id": 1, "keypoints": [1, 2, 3, 4, 5, 6], "score": 1%s}]' % ("0" * 400),
      '[{"image_id": 77, "category_id": 1, "keypoints": [1, 2, 3, 4, 5, 6], "score": 1}]'],
 )  # fmt: skip
 def test_what_is_no_file_of_results(tmp_path, content):
