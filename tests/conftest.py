@@ -34,7 +34,9 @@ from heatkp.viz import run_figures
 
 torch.set_num_threads(1)
 # How long an example takes says more about the machine's load than about the code.
-settings.register_profile("heatkp", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+calm = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("heatkp", calm, max_examples=50)
+settings.register_profile("thorough", calm, max_examples=1000)
 settings.load_profile("heatkp")
 
 TINY = [

@@ -52,7 +52,7 @@ def box_error(box: npt.ArrayLike, image_size: tuple[int, int]) -> str | None:
         sized = (edges[2:] > 0).all() and (edges[:2] + edges[2:] <= (width, height)).all()
         as_sizes = f"; if they are x, y, width, height, write {sums}" if sized else ""
         return f"{said} has no area: {EDGES}, with x0 < x1 and y0 < y1{as_sizes}"
-    if extent.max() < 1:
+    if extent.max() < 1 - 1e-6:  # one pixel, but for rounding, is enough
         fractions = ((edges >= -0.5) & (edges <= 1)).all()
         why = f"; multiply fractions by the size, {width}x{height}" if fractions else ""
         return f"{said} is smaller than a pixel: {EDGES}{why}"

@@ -43,16 +43,15 @@ class NoDoubles(TorchDispatchMode):
 def test_chunks_need_no_doubles_where_there_are_none(monkeypatch):
     layer = torch.nn.Conv2d(3, 1, 1)
     features = torch.rand(4, 3, 5, 5, requires_grad=True)
-    none = torch.zeros(4, 1)
 
-    def run(f, points, weights):
+    def run(f, which):
         return layer(f).square().sum()
 
-    found = chunked.chunked_sum(run, layer, features, none, none, 3)
+    found = chunked.chunked_sum(run, layer, features, 3)
     single = lambda tensor: torch.float32  # noqa: E731
     monkeypatch.setattr(chunked, "accurate_dtype", single, raising=False)
     with NoDoubles():
-        other = chunked.chunked_sum(run, layer, features, none, none, 3)
+        other = chunked.chunked_sum(run, layer, features, 3)
         other.backward()
     assert other.item() == pytest.approx(found.item())
 

@@ -20,7 +20,7 @@ import yaml
 
 import heatkp as library
 from heatkp.config import Settings, load_settings
-from tests.conftest import TINY, heatkp, write_image
+from tests.conftest import ENCODER, TINY, heatkp, write_image
 
 ROOT = Path(__file__).parents[2]
 PAGES = tuple(sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md")))
@@ -86,7 +86,7 @@ def shortened(arguments: list[str]) -> list[str]:
         if "--task" in arguments:
             arguments += ["--set", "finder.size=96"]
         if "--config" in arguments:
-            arguments += ["--set", "model.options={}", "--set", "data.size=[64, 48]"]
+            arguments += [*ENCODER, "--set", "data.size=[64, 48]"]
             arguments += ["--set", "model.encoder_weights=none", "--set", "data.train_limit=24"]
     if "--resume" in arguments and "--epochs" in arguments:
         arguments[arguments.index("--epochs") + 1] = "2"
