@@ -43,21 +43,17 @@ def jensen_shannon(maps: Tensor, target: Tensor) -> Tensor:
     return terms.sum((2, 3)) / 2
 
 
-def unweighted(name: str, maps: Tensor, points: Tensor, sigma: Any, **options: Any) -> Tensor:
-    """Losses (B, K) of float64 maps at usable points."""
-    size = (maps.shape[2], maps.shape[3])
-    g = gaussians(points, size, sigma, True)
-    u = gaussians(points, size, sigma, False)
-    if name == "gaussian_cross_entropy":
-        return -(g * log_softmax(maps)).sum((2, 3))
+def of_targets(name: str, maps: Tensor, g: Tensor, u: Tensor) -> Tensor | None:
+    """Losses (B, K) against targets that are drawn: g sums to 1, u has a peak of 1. None for losses
+    of coordinates."""
+    logs = log_softmax(maps)
+    if name in ("gaussian_cross_entropy", "pixel_cross_entropy"):
+        return -(g * logs).sum((2, 3))
     if name == "kl_divergence":
-        return (torch.xlogy(g, g) - g * log_softmax(maps)).sum((2, 3))
+        return (torch.xlogy(g, g) - g * logs).sum((2, 3))
     if name == "js_divergence":
         return jensen_shannon(maps, g)
-    if name == "pixel_cross_entropy":
-        return -(bilinear(points, size) * log_softmax(maps)).sum((2, 3))
     if name == "marginal_cross_entropy":
-        logs = log_softmax(maps)
         columns = (g.sum(2) * logs.logsumexp(2)).sum(2)
         return -columns - (g.sum(3) * logs.logsumexp(3)).sum(2)
     if name == "gaussian_mse":
@@ -65,8 +61,20 @@ def unweighted(name: str, maps: Tensor, points: Tensor, sigma: Any, **options: A
     if name == "gaussian_l1":
         return (maps - u).abs().mean((2, 3))
     if name == "binary_cross_entropy":
-        values = F.binary_cross_entropy_with_logits(maps, u, reduction="none")
-        return values.mean((2, 3))
+        return F.binary_cross_entropy_with_logits(maps, u, reduction="none").mean((2, 3))
+    return None
+
+
+def unweighted(name: str, maps: Tensor, points: Tensor, sigma: Any, **options: Any) -> Tensor:
+    """Losses (B, K) of float64 maps at usable points."""
+    size = (maps.shape[2], maps.shape[3])
+    g = gaussians(points, size, sigma, True)
+    u = gaussians(points, size, sigma, False)
+    if name == "pixel_cross_entropy":
+        g = bilinear(points, size)
+    drawn = of_targets(name, maps, g, u)
+    if drawn is not None:
+        return drawn
     p = log_softmax(maps).exp()
     x = torch.arange(size[1]) - points[..., 0, None]
     y = torch.arange(size[0]) - points[..., 1, None]

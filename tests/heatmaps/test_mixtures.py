@@ -61,22 +61,10 @@ def expected(name: str, maps: Tensor, mixture: hm.Mixture, sigma: Any) -> Tensor
     mixture = mixture._replace(covariance=safe.double())
     g = drawn(mixture, shares, size, None if name == "pixel_cross_entropy" else sigma, True)
     u = drawn(mixture, shares, size, sigma, False)
+    targets = reference.of_targets(name, maps, g, u)
+    if targets is not None:
+        return targets
     logs = reference.log_softmax(maps)
-    if name in ("gaussian_cross_entropy", "pixel_cross_entropy"):
-        return -(g * logs).sum((2, 3))
-    if name == "kl_divergence":
-        return (torch.xlogy(g, g) - g * logs).sum((2, 3))
-    if name == "js_divergence":
-        return reference.jensen_shannon(maps, g)
-    if name == "marginal_cross_entropy":
-        columns = (g.sum(2) * logs.logsumexp(2)).sum(2)
-        return -columns - (g.sum(3) * logs.logsumexp(3)).sum(2)
-    if name == "gaussian_mse":
-        return (maps - u).square().mean((2, 3))
-    if name == "gaussian_l1":
-        return (maps - u).abs().mean((2, 3))
-    if name == "binary_cross_entropy":
-        return F.binary_cross_entropy_with_logits(maps, u, reduction="none").mean((2, 3))
     points = torch.where(shares[..., None] > 0, mixture.points.double(), 0.0)
     mean = (shares[..., None] * points).sum(2)
     own = mixture.covariance.double().diagonal(dim1=-2, dim2=-1)
