@@ -63,6 +63,8 @@ def shift_words(shift: Shift, learned: float = 0.0) -> list[str]:
             f"constant shift: labels lie {', '.join(told)} of where they belong; taking that off "
             "would mend it"
         )
+        lines += _first_pixel([value for (value, _), known in zip(values.values(), shift.told)
+                               if known])  # fmt: skip
     else:
         lines.append(
             f"constant shift: none found ({', '.join(told)}); one of {shift.detectable:.2f} px "
@@ -80,6 +82,17 @@ def shift_words(shift: Shift, learned: float = 0.0) -> list[str]:
             "rotations to tell (--set augmentation.rotation=180)"
         )
     return lines
+
+
+def _first_pixel(values: Sequence[float]) -> list[str]:
+    """What to do about a shift of half a pixel, or a whole one, to the right and down."""
+    first = round(2 * sum(values) / len(values)) / 2
+    if first not in (0.5, 1.0) or any(abs(value - first) > 0.25 for value in values):
+        return []
+    return [
+        f"so lie points that count pixels from {first:g}, read as from 0: "
+        f"data.first_pixel={first:g} takes it off"
+    ]
 
 
 def _untold(shift: Shift) -> str:

@@ -121,6 +121,7 @@ def info(
     out: str | None,
     orient: bool,
     y_up: bool | None,
+    first_pixel: float | None,
     layout: str,
     as_json: bool,
 ) -> None:
@@ -141,7 +142,10 @@ def info(
         png(str(sheet))
     name = recognise(source) if format_ == "auto" else format_
     options = ImageOptions(orient)
-    labels = read(source, name, strict=False, options=options, y_up=y_up, layout=layout)
+    labels = read(
+        source, name, strict=False, options=options, y_up=y_up, layout=layout,
+        first_pixel=first_pixel,
+    )  # fmt: skip
     with Progress(console=PlainConsole(stderr=True), transient=True) as progress:
         task = progress.add_task("looking at images", total=None)
         found = inspect(

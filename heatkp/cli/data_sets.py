@@ -75,9 +75,11 @@ def _places(command: Command) -> Command:
     @wraps(command)
     def gathered(
         *, to: str | None, out: str, format_: str, placing: str, keep_first: bool,
-        per_shard: int | None, orient: bool, y_up: bool | None, layout: str, **own: Any,
+        per_shard: int | None, orient: bool, y_up: bool | None,
+        first_pixel: float | None, layout: str, **own: Any,
     ) -> Any:  # fmt: skip
-        reading = {"orient": orient, "y_up": y_up, "layout": layout}
+        reading = {"orient": orient, "y_up": y_up, "layout": layout,
+                   "first_pixel": first_pixel}  # fmt: skip
         places = Places(to, out, format_, reading, placing, keep_first, per_shard)
         return command(places=places, **own)
 

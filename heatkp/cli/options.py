@@ -66,7 +66,7 @@ LAYOUTS = ("auto", "face68", "face58", "face15", "none")
 
 
 def reading_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """`--orient`, `--y-up` and `--layout`: how labels are meant where files do not tell."""
+    """`--orient`, `--y-up`, `--first-pixel` and `--layout`: what files do not tell of labels."""
     for option in reversed((
         click.option("--orient", is_flag=True,
                      help="The labels are of images turned upright as EXIF entries say "
@@ -74,6 +74,9 @@ def reading_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--y-up/--no-y-up", default=None,
                      help="The file counts y upwards from the images' lower edge, as tpsDig does "
                      "(data.y_up).  [default: as its format does]"),
+        click.option("--first-pixel", type=click.FloatRange(-1, 2), metavar="NUMBER",
+                     help="What points call the centre of the first pixel: 1 where they count from "
+                     "1 (data.first_pixel).  [default: as their format does]"),
         click.option("--layout", type=click.Choice(LAYOUTS), default="auto", show_default=True,
                      help="What numbered points are (data.layout); auto: face68 where they have "
                      "the shape of a face."),

@@ -62,6 +62,11 @@ class Data(Section):
     y_up: Annotated[bool | None, FROM_FILES] = None
     """Whether the file counts y upwards from the images' lower edge, as tpsDig does; its numbers
     then count from the image's corner. null: as the format does, which is upwards in TPS files."""
+    first_pixel: Annotated[float | None, Field(ge=-1, le=2), FROM_FILES] = None
+    """What the labels' points call the centre of the first pixel, where it is not what their format
+    says: 1 for points that count pixels from 1, as those of 300-W do in dlib's XML, which counts
+    from 0. Else points lie a pixel off, and images that are mirrored in training a pixel off on
+    the other side. Boxes stay. null: as the format does."""
     skeleton: Annotated[Literal["face68", "face58"], DRAWN] = "face68"
     """Layout that drawn faces are labelled in; files know their own."""
     split: Annotated[

@@ -64,7 +64,14 @@ def read_given(data: Data) -> Given:
 def _read(data: Data, path: str, place: str) -> Labels:
     options = ImageOptions.of(data)
     source = expand_path(path, place)
-    return read(source, data.format, options=options, y_up=data.y_up, layout=data.layout)
+    return read(
+        source,
+        data.format,
+        options=options,
+        y_up=data.y_up,
+        layout=data.layout,
+        first_pixel=data.first_pixel,
+    )
 
 
 def _own_parts(

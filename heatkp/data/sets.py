@@ -32,6 +32,7 @@ def read_labels(
     strict: bool = True,
     y_up: bool | None = None,
     layout: str = AUTO,
+    first_pixel: float | None = None,
 ) -> Labels:
     """The labels of a file or folder, in whatever format of `READERS` it holds.
 
@@ -40,6 +41,7 @@ def read_labels(
         orient: whether the labels are of images turned upright as their EXIF entries say.
         strict: whether every image has to be there.
         y_up: whether the file counts y from the images' lower edge; None: as its format does.
+        first_pixel: what points call the centre of the first pixel; None: what their format does.
         layout: what numbered points are, a name of `heatkp.data.layouts.LAYOUTS`.
 
     Raises:
@@ -48,7 +50,7 @@ def read_labels(
     >>> labels = read_labels("labels.xml")  # doctest: +SKIP
     >>> write_labels(labels, "labels-coco", "coco").notes  # doctest: +SKIP
     """
-    return read(Path(path), format, strict, ImageOptions(orient), y_up, layout)
+    return read(Path(path), format, strict, ImageOptions(orient), y_up, layout, first_pixel)
 
 
 def split_labels(

@@ -13,6 +13,7 @@ from heatkp.data import loading, splitting
 from heatkp.data.dataset import KeypointDataset
 from heatkp.data.images import ImageOptions
 from heatkp.data.matching import in_order_of, whole
+from heatkp.data.readers import recognise
 from heatkp.data.samples import KeypointData, Sample, fingerprint
 from heatkp.data.transforms import Framing
 from heatkp.engine import require_box_style, require_mirrored
@@ -290,7 +291,21 @@ def _for_other(settings: Data, data: str, split: str) -> Data:
         other["validation"] = 0
     elif not settings.validation:
         other["validation"] = Data.model_fields["validation"].default
+    if settings.first_pixel is not None and not in_own_format(settings, data):
+        other["first_pixel"] = None
     return parse_settings({"data": settings.model_dump() | other}, "--data").data
+
+
+def in_own_format(settings: Data, data: str) -> bool:
+    """Whether other data is in the format of a run's own: what its files count from belongs to
+    that, as the competition of a data set has its test images in one format with its labels."""
+    own = settings.format
+    try:
+        if own == "auto" and settings.place is not None:
+            own = recognise(expand_path(settings.place, "data.path"))
+        return recognise(expand_path(data, "--data")) == own
+    except HeatkpError:  # said where it is read
+        return False
 
 
 def own_data(run: str, settings: Data, split: str, more: str = "") -> KeypointData:

@@ -12,7 +12,7 @@ import numpy as np
 
 from heatkp.config import expand_path
 from heatkp.data.images import ImageOptions
-from heatkp.data.readers import read, recognise
+from heatkp.data.readers import READERS, read, recognise
 from heatkp.data.samples import Labels, Sample
 from heatkp.errors import CheckpointError, SettingsError
 from heatkp.evaluation import measure
@@ -56,6 +56,9 @@ def submit(
 ) -> Submission:
     """Predict all samples of a file and write the submission; where they are labelled, score it.
 
+    Points count pixels as the labels did that the first run was trained on (`data.first_pixel`),
+    where the file is in their format.
+
     Args:
         runs: a run, or several whose points are averaged; as `measure_runs` takes them.
         data: 68 points: imglab .xml, with or without points. 15: the competition's CSV.
@@ -98,6 +101,10 @@ def submit(
     found = mean_of(
         [measure.predict_samples(loaded, samples, options, progress) for loaded in models]
     ).image_points
+    first = settings[0].first_pixel
+    if first is not None and measure.in_own_format(settings[0], fspath(data)):
+        found = found + (first - READERS[format].origin)
+        note(f"points count pixels from {first:g}, as data.first_pixel of {names[0]} says")
     try:
         if format == FIFTEEN:
             found = np.clip(found, *forms.LOCATIONS)

@@ -18,12 +18,10 @@ from heatkp.models import KeypointModel
 from heatkp.models.devices import choose_device
 from heatkp.training.callbacks import SafeCheckpointIO
 from heatkp.training.module import ALONE, TrainingModule
+from heatkp.training.precision import PRECISIONS, BFloat16OnProcessors
 from heatkp.training.processes import Place, cluster_environment
 from heatkp.training.sharing import parallel_strategy
 from heatkp.training.storage import epochs_done
-
-PRECISIONS: dict[str, Any] = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
-"""Lightning's names."""
 
 
 @contextmanager
@@ -83,12 +81,17 @@ def run_trainer(
         several["strategy"] = parallel_strategy(trainer_settings.strategy, module.model)
         several["num_nodes"] = mine.nodes
         several["sync_batchnorm"] = trainer_settings.sync_batchnorm
+    plugins: list[Any] = [SafeCheckpointIO(), cluster_environment(mine)]
+    precision = PRECISIONS[trainer_settings.precision]
+    if precision == "bf16-mixed" and device.type == "cpu" and not trainer_settings.compile:
+        plugins.append(BFloat16OnProcessors())
+        precision = None  # the plugin's
     pl.seed_everything(trainer_settings.seed, workers=True, verbose=False)
     with _quiet():
         trainer = pl.Trainer(
             accelerator="gpu" if device.type == "cuda" else device.type,
             devices=mine.local_world,
-            precision=PRECISIONS[trainer_settings.precision],
+            precision=precision,
             max_epochs=trainer_settings.epochs,
             accumulate_grad_batches=settings.optimiser.accumulate,
             check_val_every_n_epoch=validate_every,
@@ -96,7 +99,7 @@ def run_trainer(
             callbacks=list(callbacks),
             limit_val_batches=1.0 if validates else 0,
             logger=loggers,
-            plugins=[SafeCheckpointIO(), cluster_environment(mine)],
+            plugins=plugins,
             use_distributed_sampler=False,
             enable_progress_bar=False,
             enable_model_summary=False,

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from heatkp.checking.shapes import align, headings, out_of_shape, sizes
 from heatkp.checking.shift import estimate_shift, learnable, looks_same_mirrored
+from heatkp.checking.words import shift_words
 
 
 def objects(seed, count=120, points=6, spread=np.pi, noise=0.5):
@@ -192,3 +193,12 @@ def test_a_point_out_of_shape_stands_out():
     assert np.unravel_index(np.nanargmax(off), off.shape) == (17, 3)
     assert off[17, 3] > 6
     assert np.isnan(out_of_shape(truth[:, :1])).all()
+
+
+@pytest.mark.parametrize("first", [0.5, 1.0])
+def test_labels_that_count_from_another_number_are_told_so(first):
+    truth, found, _ = objects(3)
+    lines = shift_words(estimate_shift(found, truth + first))
+    assert any(f"data.first_pixel={first:g}" in line for line in lines)
+    other = shift_words(estimate_shift(found, truth + np.array([first, -first])))
+    assert not any("first_pixel" in line for line in other)

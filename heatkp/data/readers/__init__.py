@@ -17,6 +17,7 @@ from heatkp.data.layouts import AUTO, with_layout
 from heatkp.data.mirroring import with_positions
 from heatkp.data.readers._base import Read, Reader, one_file, reader
 from heatkp.data.readers._common import is_pattern
+from heatkp.data.readers._first_pixel import counted_from
 from heatkp.data.readers._upwards import turned_over
 from heatkp.data.samples import Labels
 from heatkp.errors import DataError
@@ -79,6 +80,7 @@ def read(
     options: ImageOptions = STORED,
     y_up: bool | None = None,
     layout: str = AUTO,
+    first_pixel: float | None = None,
 ) -> Labels:
     """The labels of a path in one of `READERS`' formats, or in whatever it holds.
 
@@ -89,10 +91,11 @@ def read(
             asked for.
         options: how the images will be read.
         y_up: whether the file counts y from the images' lower edge; None: as its format does.
+        first_pixel: what points call the centre of the first pixel; None: what their format does.
         layout: which known layout numbered points are, see `with_layout`.
 
-    Raises `DataError` for what does not fit, and `SettingsError` for a format that is none, or a
-    layout that has another number of points.
+    Raises `DataError` for what does not fit, and `SettingsError` for a format that is none, a
+    layout that has another number of points, or a first pixel where pixels are not counted.
     """
     pattern = _require_there(path)
     chosen: Reader = READERS[recognise(path) if format == "auto" else format]
@@ -103,6 +106,9 @@ def read(
         labels = without_placeholders(found, chosen.origin)
     if y_up is not None and y_up != chosen.y_up:
         labels = turned_over(labels, y_up, options.orient)
+    if first_pixel is not None:
+        upwards = chosen.y_up if y_up is None else y_up
+        labels = counted_from(labels, chosen, first_pixel, upwards)
     labels = labels._replace(samples=[s.read_with(options) for s in labels.samples])
     empty = [s.read_with(options) for s in found.empty]
     return with_positions(with_layout(labels, layout)).with_empty(empty)
