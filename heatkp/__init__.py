@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from heatkp.data.sets import read_labels
     from heatkp.data.writers import write_labels
     from heatkp.evaluation.arrays import evaluate
+    from heatkp.evaluation.calibrating import calibrate
     from heatkp.inference.heatmaps import Heatmaps
     from heatkp.inference.keypoints import Keypoints
     from heatkp.inference.predictor import Predictor, load_model
@@ -36,6 +37,7 @@ _HOMES = {
     "Run": "heatkp.api",
     "Sample": "heatkp.data.samples",
     "Skeleton": "heatkp.skeletons",
+    "calibrate": "heatkp.evaluation.calibrating",
     "create_model": "heatkp.models",
     "cross_validate": "heatkp.api",
     "evaluate": "heatkp.evaluation.arrays",
@@ -60,6 +62,7 @@ __all__ = [
     "Sample",
     "Skeleton",
     "__version__",
+    "calibrate",
     "create_model",
     "cross_validate",
     "evaluate",

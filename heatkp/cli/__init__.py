@@ -12,6 +12,7 @@ import click
 
 import heatkp
 from heatkp.cli.bench import bench
+from heatkp.cli.calibrate import calibrate
 from heatkp.cli.data import data
 from heatkp.cli.eval import evaluate
 from heatkp.cli.export import export
@@ -102,6 +103,7 @@ main.add_command(train)
 main.add_command(evaluate)
 main.add_command(sweep)
 main.add_command(predict)
+main.add_command(calibrate)
 main.add_command(export)
 main.add_command(push)
 main.add_command(bench)

@@ -45,9 +45,13 @@ def predict_dataset(
     backend = TorchBackend(model) if isinstance(model, nn.Module) else model
     engine = make_engine(backend, dataset.skeleton, dataset.framing, dataset.grey, box_style)
     found, matrices = [], []
+    scores, covariances = [], []
     for estimate in engine.over(dataset, batch_size, passes, flip_test):
         found.append(estimate.points)
         matrices.append(estimate.first_matrices)
+        scores.append(estimate.scores)
+        if estimate.covariance is not None:
+            covariances.append(estimate.covariance)
         progress(sum(map(len, found)))
     samples = dataset.samples
     return Errors(
@@ -57,6 +61,9 @@ def predict_dataset(
         labelled=np.stack([s.visibility > 0 for s in samples]),
         boxes=labelled_boxes(samples),
         input_size=dataset.framing.size,
+        scores=np.concatenate(scores),
+        covariance=np.concatenate(covariances) if covariances else None,
+        score_radius=backend.model.score_radius if isinstance(backend, TorchBackend) else None,
     )
 
 

@@ -160,6 +160,9 @@ def open_run(run: str, options: InferenceOptions) -> Loaded:
         if not isinstance(loaded.model, DenseModel):
             raise SettingsError("--decoder: the regression head has no maps to decode")
         loaded.model.head.use_decoder(options.decoder)
+        calibration = loaded.model.calibration
+        if calibration is not None and calibration.decoder != options.decoder:
+            loaded.model.calibration = None  # which is of another decoder's scores
     return loaded
 
 

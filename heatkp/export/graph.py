@@ -34,7 +34,7 @@ class PixelsToPoints(nn.Module):
         return output.float()
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        found = self.model.decode(self.output(images))
+        found = self.model.predict(self.output(images))
         return _present(found.points, found.scores, found.covariance)
 
 

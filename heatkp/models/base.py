@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from heatkp import heatmaps as hm
 from heatkp.config import Settings
 from heatkp.errors import SettingsError
+from heatkp.models.calibration import Calibration
 from heatkp.models.freezing import freeze
 
 M = TypeVar("M", bound="KeypointModel")
@@ -62,6 +63,8 @@ class KeypointModel(nn.Module):
     std: Tensor
     settings: Settings | None = None
     """What it was built by, with `data.size` and `data.grey`; None for one built by hand."""
+    calibration: Calibration | None = None
+    """How scores and covariances are mended; `heatkp calibrate` finds it."""
 
     def __init__(
         self, points: int, size: tuple[int, int], channels: int, statistics: tuple[list[float], ...]
@@ -129,6 +132,17 @@ class KeypointModel(nn.Module):
     def decode(self, output: Tensor) -> Prediction:
         """Keypoints from what `forward` returned."""
         raise TypeError(f"{type(self).__name__} defines no decode")
+
+    def predict(self, output: Tensor) -> Prediction:
+        """`decode`, with scores and covariances calibrated where that was found."""
+        found = self.decode(output)
+        return found if self.calibration is None else self.calibration(found)
+
+    @property
+    def score_radius(self) -> float | None:
+        """Input pixels within which a point lies with the probability that its score tells: what
+        it was calibrated for, or the model's own. None where scores tell none."""
+        return None if self.calibration is None else self.calibration.radius
 
     def compile_network(self) -> None:
         """Compile what takes most of the time with `torch.compile`; names of weights stay."""

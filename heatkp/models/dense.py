@@ -182,6 +182,11 @@ class DenseModel(KeypointModel):
             None if covariance is None else covariance * self.stride**2,
         )
 
+    @property
+    def score_radius(self) -> float | None:
+        """2 sigma of the target Gaussian, of which scores of softmax maps are the probability."""
+        return self.head.reach * self.stride if self.calibration is None else super().score_radius
+
     def point_rows(self) -> dict[str, int]:
         own = self.head.state_dict(prefix="head.")
         rows = {name: 1 for name, v in own.items() if v.ndim and len(v) == self.points}

@@ -18,6 +18,7 @@ from heatkp.data.samples import Sample, fingerprint
 from heatkp.engine import Backend, TorchBackend
 from heatkp.errors import CheckpointError, SettingsError
 from heatkp.models import KeypointModel, build_model, in_order
+from heatkp.models.calibration import Calibration
 from heatkp.models.devices import choose_device
 from heatkp.runs.folder import SETTINGS
 from heatkp.runs.hub import is_hub_name, require_no_code
@@ -69,11 +70,13 @@ class Loaded:
     @property
     def description(self) -> dict[str, Any]:
         """What weights need beside them to be loaded as this model, as plain values."""
+        calibration = self.model.calibration
         return {
             **describe(self.settings, self.skeleton, self.box_style),
             "training": self.training,
             "validation": self.validation,
             "progress": self.model.progress,
+            **({} if calibration is None else {"calibration": calibration.as_dict()}),
         }
 
     @property
@@ -104,6 +107,8 @@ class Loaded:
         model = build_model(settings, len(order))
         model.load_state_dict(in_order(self.model.state_dict(), self.model.point_rows(), order))
         model.set_progress(self.model.progress)
+        if self.model.calibration is not None:
+            model.calibration = self.model.calibration.in_order(order)
         model.to(next(self.model.parameters()).device).eval()
         return replace(
             self, network=model, skeleton=self.skeleton.subset(order, self.skeleton.name)
@@ -179,6 +184,7 @@ def load_run(
         skeleton = restored(description["skeleton"], settings.data.pairs is not None)
         box_style = BoxStyle.read(description.get("box_style"))
         progress = float(description.get("progress", 1.0))
+        calibration = Calibration.read(description.get("calibration"), len(skeleton))
     except (KeyError, TypeError, ValueError, SettingsError) as error:
         raise CheckpointError(f"{file}: its description is damaged: {error}") from None
     if is_hub_name(path):
@@ -208,6 +214,7 @@ def load_run(
             "give it: load_model(..., encoder=...)"
         ) from None
     fill(model, state, file, trained_with(settings.head.name))
+    model.calibration = calibration
     model.set_progress(progress)  # they are read as they were when they were chosen
     model.to(device).eval()
     return Loaded(

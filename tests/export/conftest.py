@@ -17,7 +17,8 @@ def converted_once() -> Iterator[None]:
     def to_onnx(model):
         weights = b"".join(t.cpu().numpy().tobytes() for t in model.state_dict().values())
         decoder = getattr(getattr(model, "head", None), "decoder", None)
-        known = repr((model.settings, model.points, model.size, decoder)), weights
+        calibration = getattr(model, "calibration", None)
+        known = repr((model.settings, model.points, model.size, decoder, calibration)), weights
         if known not in kept:
             kept[known] = convert(model).SerializeToString()
         import onnx

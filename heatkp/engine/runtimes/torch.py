@@ -51,7 +51,7 @@ class TorchBackend:
                 if maps:
                     output = self.model.object_maps(output, image, meant)
             else:
-                found = self.model.decode(output)
+                found = self.model.predict(output)
         finally:
             for module, training in modes:
                 module.training = training

@@ -18,6 +18,7 @@ from heatkp.evaluation.metrics._errors import (
     mean_of,
     normaliser_lengths,
 )
+from heatkp.evaluation.metrics._reliability import Reliability, reliability
 from heatkp.evaluation.metrics._summary import summarise, summarise_objects
 from heatkp.registry import METRICS
 
@@ -29,6 +30,7 @@ __all__ = [
     "Errors",
     "Metric",
     "Relative",
+    "Reliability",
     "all_metrics",
     "error_curve",
     "image_nme",
@@ -36,6 +38,7 @@ __all__ = [
     "mean_of",
     "metric",
     "normaliser_lengths",
+    "reliability",
     "summarise",
     "summarise_objects",
 ]

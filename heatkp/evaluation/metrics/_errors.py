@@ -33,6 +33,10 @@ class Errors:
         labelled: (N, K) bool; only these points count.
         boxes: (N, 4) labelled edges in image pixels, NaN where a sample has none.
         input_size: (W, H) of the network's input.
+        scores: (N, K) in [0, 1]; NaN where there is none. None where nobody gave any.
+        covariance: (N, K, 2, 2) in squared image pixels, or None.
+        score_radius: input pixels, within which a point has to lie for its score to be right; None
+            where scores mean nothing of the kind.
     """
 
     image_points: Array
@@ -41,6 +45,9 @@ class Errors:
     labelled: npt.NDArray[np.bool_]
     boxes: Array
     input_size: tuple[int, int]
+    scores: Array | None = None
+    covariance: Array | None = None
+    score_radius: float | None = None
 
     @cached_property
     def input(self) -> Array:
@@ -58,6 +65,9 @@ class Errors:
         return Errors(
             self.image_points[i], self.image_truth[i], self.to_input[i], self.labelled[i],
             self.boxes[i], self.input_size,
+            None if self.scores is None else self.scores[i],
+            None if self.covariance is None else self.covariance[i],
+            self.score_radius,
         )  # fmt: skip
 
 
@@ -74,8 +84,11 @@ def labelled_boxes(samples: Sequence[Sample]) -> Array:
 
 def mean_of(several: Sequence[Errors]) -> Errors:
     """Of the means of several models' points for the same samples; input pixels and what else
-    a model brings are the first one's."""
-    return replace(several[0], image_points=np.mean([errors.image_points for errors in several], 0))
+    a model brings are the first one's. Of several there are no scores."""
+    if len(several) == 1:
+        return several[0]
+    points = np.mean([errors.image_points for errors in several], 0)
+    return replace(several[0], image_points=points, scores=None, covariance=None)
 
 
 def normaliser_lengths(skeleton: Skeleton, errors: Errors) -> dict[str, Array]:

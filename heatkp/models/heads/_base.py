@@ -133,6 +133,12 @@ class Head(AnyHead, nn.Module):
         return start if final is None else start + (final - start) * self.progress
 
     @property
+    def reach(self) -> float:
+        """Map pixels around a point within which its score counts the map: 2 sigma."""
+        sigma = self.sigma
+        return 2 * (float(sigma.mean()) if isinstance(sigma, Tensor) else sigma)
+
+    @property
     def certain_variance(self) -> float | Tensor | None:
         """Variance along an axis, in squared map pixels, of trained maps of points that are
         certain; one or (1, K). None where the spread of maps says nothing."""
