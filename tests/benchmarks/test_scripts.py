@@ -46,6 +46,7 @@ def test_script(run_script, script, arguments, words):
         ("tar_shards.py", "--per-shard"),
         ("faults.py", "--kills"),
         ("fuzz.py", "--engine"),
+        ("robustness.py", "models"),
     ],
 )
 def test_script_starts(run_script, script, word):
