@@ -1,12 +1,12 @@
-"""Faces as they are on a bad day: turned, dark, blurred, small, half covered, in boxes that are off.
+"""Faces that are hard: turned, dark, blurred, small, half covered, in boxes that are off.
 
     python benchmarks/robustness.py face68 [OTHER ...]
 
 Needs `$HEATKP_DATA` with `ibug`. The 167 validation faces of `configs/part3_ibug.yaml`, each
 changed in the same way for all models; labels count pixels as each model's own did
 (`data.first_pixel`). Prints a Markdown table: mean inter-ocular NME with one look and with two, the
-fraction of faces under 10 %, and of those whose mean score stays over half of what undisturbed faces
-have on average.
+fraction of faces under 10 %, and of those whose mean score stays over half of what undisturbed
+faces have on average.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from heatkp.data.dataset import to_tensor
 from heatkp.data.samples import Image
 from heatkp.data.transforms import shrink, shrink_factor, warp
 from heatkp.engine.engine import Array
-from heatkp.models.base import Prediction
+from heatkp.models.prediction import Prediction
 
 INPUTS, HELD = 8, 2**25
 """Inputs that the network sees at once, at most, and numbers in their maps."""

@@ -73,6 +73,11 @@ def _figures(metric: Metric, value: Any) -> str:
     return ", ".join("-" if one is None else format(one, metric.form) for one in numbers)
 
 
+def _called(metric: Metric, more: str = "") -> str:
+    at = f" at {', '.join(metric.parts.values())}" if metric.parts else ""
+    return f"{metric.label}{more}{at}"
+
+
 def metrics_table(metrics: dict[str, Any], title: str) -> Table:
     """The overall figures as a rich table, each with what it means."""
     from rich.table import Table
@@ -82,15 +87,15 @@ def metrics_table(metrics: dict[str, Any], title: str) -> Table:
     table.add_column(justify="right")
     table.add_column(style="dim")
     for metric in (*all_metrics("point"), *all_metrics("set")):
-        table.add_row(metric.label, _figures(metric, metrics.get(metric.name)), metric.meaning)
+        figures = _figures(metric, metrics.get(metric.name))
+        if metric.per == "point" or set(figures) - set("-, "):  # no scores, no score error
+            table.add_row(_called(metric), figures, metric.meaning)
     for name, block in metrics["normalised"].items():
         note = f"of {block['images']} images"
         if block["images_without"]:
             note += f", {block['images_without']} without this length"
         for i, metric in enumerate(all_metrics("length")):
-            called = f"  {metric.label}" if i else f"{metric.label}, {name}"
-            if metric.parts:
-                called += f" at {', '.join(metric.parts.values())}"
+            called = f"  {_called(metric)}" if i else _called(metric, f", {name}")
             figures = _figures(metric, block.get(metric.name))
             table.add_row(called, figures, metric.meaning if i else note)
     if metrics["outside_input"]:

@@ -25,8 +25,8 @@ from heatkp.inference import detectors
 from heatkp.inference.detectors import DETECTORS, Detection, Detector, suppress
 from heatkp.inference.detectors._base import Boxes
 from heatkp.inference.tiles import SMALLEST, find_in_tiles
-from heatkp.models.base import Prediction
 from heatkp.models.grouped import GroupedModel
+from heatkp.models.prediction import Prediction
 from heatkp.runs import Loaded, LoadedFinder, grouped_finder, least_score, load_finder
 from heatkp.runs.hub import is_hub_name
 

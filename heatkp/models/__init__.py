@@ -6,10 +6,11 @@ from typing import Any
 
 from heatkp.config import MEMORY, Settings, parse_settings
 from heatkp.errors import SettingsError
-from heatkp.models.base import KeypointModel, Prediction, in_order
+from heatkp.models.base import KeypointModel, in_order
 from heatkp.models.dense import DenseModel
 from heatkp.models.encoders import input_statistics
 from heatkp.models.heads import Head, head_names, heads_alike, make_model, register_head
+from heatkp.models.prediction import Prediction
 from heatkp.models.regression import RegressionModel
 
 __all__ = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -14,22 +14,9 @@ from heatkp.config import Settings
 from heatkp.errors import SettingsError
 from heatkp.models.calibration import Calibration
 from heatkp.models.freezing import freeze
+from heatkp.models.prediction import Prediction
 
 M = TypeVar("M", bound="KeypointModel")
-
-
-class Prediction(NamedTuple):
-    """Points of a batch, in input pixels.
-
-    Attributes:
-        points: (B, K, 2).
-        scores: (B, K) in [0, 1], as the decoder defines them; NaN for regression.
-        covariance: (B, K, 2, 2) in squared input pixels, or None.
-    """
-
-    points: Tensor
-    scores: Tensor
-    covariance: Tensor | None
 
 
 def in_order(

@@ -9,13 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from heatkp.models.base import Prediction
+from heatkp.models.prediction import Prediction
 
 _LEAST = 1e-6
 """Scores nearer to 0 or 1 count as this near; float32 holds no nearer ones than 6e-8."""

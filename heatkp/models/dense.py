@@ -12,10 +12,11 @@ from heatkp import heatmaps as hm
 from heatkp.config import Model
 from heatkp.coordinates import input_to_map, inside, map_to_input
 from heatkp.errors import SettingsError
-from heatkp.models.base import KeypointModel, Prediction
+from heatkp.models.base import KeypointModel
 from heatkp.models.chunked import chunked_sum
 from heatkp.models.encoders import input_statistics, segmentation_network
 from heatkp.models.norms import allow_single_values, counting_single_values
+from heatkp.models.prediction import Prediction
 
 if TYPE_CHECKING:
     from heatkp.models.heads import Head

@@ -13,9 +13,9 @@ from heatkp.config import Finder, Model
 from heatkp.coordinates import input_to_map, map_to_input
 from heatkp.heatmaps import grouping
 from heatkp.heatmaps.centres import CANDIDATES, FIELDS, Peaks, kept_peaks
-from heatkp.models.base import Prediction
 from heatkp.models.dense import DenseModel, MapLayer
 from heatkp.models.finder import CentreStart, Objects, found_boxes, objects_loss
+from heatkp.models.prediction import Prediction
 
 if TYPE_CHECKING:
     from heatkp.models.heads import Head

@@ -10,10 +10,11 @@ from heatkp import heatmaps as hm
 from heatkp.config import Model
 from heatkp.coordinates import denormalise, normalise
 from heatkp.errors import SettingsError
-from heatkp.models.base import KeypointModel, Prediction
+from heatkp.models.base import KeypointModel
 from heatkp.models.convnet import ConvNet, initialise
 from heatkp.models.encoders import input_statistics, plain_encoder
 from heatkp.models.norms import allow_single_values, counting_single_values
+from heatkp.models.prediction import Prediction
 
 _LOSSES = {"smooth_l1": F.smooth_l1_loss, "l1": F.l1_loss, "mse": F.mse_loss}
 

@@ -26,6 +26,8 @@ class Discs(torch.nn.Module):
     A score is the light's fraction of what a target that fills two thirds of the crop gives.
     """
 
+    score_radius = None
+
     def __init__(self, pull: float = 0.0) -> None:
         super().__init__()
         self.pull = torch.nn.Parameter(torch.tensor(pull))
@@ -35,7 +37,7 @@ class Discs(torch.nn.Module):
         self.batches.append(len(images))
         return images.float()
 
-    def decode(self, images):
+    def predict(self, images):
         height, width = images.shape[-2:]
         light = images.clamp(min=40) - 40 + 1e-6
         total = light.sum((2, 3))

@@ -14,8 +14,8 @@ from heatkp.skeletons import Skeleton
 
 @metric(
     "coverage",
-    f"in the {', '.join(f'{100 * level:g}' for level in LEVELS)} % ellipses",
-    "of the covariance; `heatkp calibrate` mends it",
+    "coverage",
+    "points in the covariance's ellipses of so many",
     per="set",
     form=".1%",
     order=30.0,
