@@ -2,8 +2,10 @@
 
     python benchmarks/part3.py --trials explore        short runs at 128 pixels
     python benchmarks/part3.py --trials fast           configs/part3_ibug_fast.yaml, kl, regression
-    python benchmarks/part3.py --trials full           configs/part3_ibug.yaml, from fast's result
-    python benchmarks/part3.py --trials full_ce        that, trained on with ce
+    python benchmarks/part3.py --trials full        benchmarks/part3/full.yaml, from fast's result
+    python benchmarks/part3.py --trials full_ce     that, trained on with ce
+    python benchmarks/part3.py --trials second      configs/part3_ibug_teacher.yaml from fast_ce's
+                                                    result, then its student, part3_ibug.yaml
     python benchmarks/part3.py --trials unet_kl fpn_kl --out runs/part3
 
 Each run is `heatkp train`; a run that is there already is not made again, so a benchmark that
@@ -18,7 +20,8 @@ from pathlib import Path
 
 from trials import ROOT, result, train, weights
 
-FAST, FULL = ROOT / "configs" / "part3_ibug_fast.yaml", ROOT / "configs" / "part3_ibug.yaml"
+CONFIGS = ROOT / "configs"
+FAST, FULL = CONFIGS / "part3_ibug_fast.yaml", ROOT / "benchmarks" / "part3" / "full.yaml"
 LITE0 = weights("tf_efficientnet_lite0.safetensors")
 MOBILE = ["--set", "model.encoder=mobilenet_v2", *weights("mobilenet_v2-b0353104.pth")]
 SHORT = ["--epochs", "5"]
@@ -55,12 +58,15 @@ STARTED = {
     "full_ce": ("full", ["--head", "ce", *STRONGER]),
 }
 """Runs of `FULL`: the run that they start from, and what they change."""
+SECOND = {"teacher": ("part3_ibug_teacher", "fast_ce"), "student": ("part3_ibug", "teacher")}
+"""The second edition: settings and the run that they start from, which also teaches the student."""
 GROUPS = {
     "explore": list(EXPLORE),
     "fast": ["fast", "fast_ce", "fast_regression"],
     "full": ["fast", "full"],
+    "second": ["fast_ce", "teacher", "student"],
 }
-NAMES = [*EXPLORE, *ALIKE, *STARTED]
+NAMES = [*EXPLORE, *ALIKE, *STARTED, *SECOND]
 
 
 def arguments(name: str, out: Path) -> list[str]:
@@ -68,6 +74,11 @@ def arguments(name: str, out: Path) -> list[str]:
         return ["--config", str(FAST), *SHORT, *EXPLORE[name]]
     if name in ALIKE:
         return ["--config", str(FAST), *LITE0, *ALIKE[name]]
+    if name in SECOND:
+        config, start = SECOND[name]
+        own = [*LITE0, *options(f"model.init={out / start}")]
+        taught = ["--teacher", str(out / start)] if name == "student" else []
+        return ["--config", str(CONFIGS / f"{config}.yaml"), *own, *taught]
     start, changes = STARTED[name]
     return ["--config", str(FULL), *LITE0, *options(f"model.init={out / start}"), *changes]
 

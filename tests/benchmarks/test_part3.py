@@ -7,7 +7,7 @@ from heatkp.config import load_settings
 
 def flags(arguments):
     """`--set` values and the short flags of `heatkp train`, as settings files are changed."""
-    short = {"--head": "head.name", "--epochs": "trainer.epochs"}
+    short = {"--head": "head.name", "--epochs": "trainer.epochs", "--teacher": "teacher.models"}
     pairs = list(zip(arguments[::2], arguments[1::2], strict=True))
     assert pairs[0][0] == "--config"
     return pairs[0][1], [v if k == "--set" else f"{short[k]}={v}" for k, v in pairs[1:]]
@@ -20,7 +20,11 @@ def test_trials(script, monkeypatch, tmp_path):
         config, changes = flags(part3.arguments(name, tmp_path))
         settings = load_settings(config, changes)
         assert ("regression" in name) == (settings.head.name == "regression")
-        if name in part3.STARTED:
+        if name in part3.SECOND:
+            assert settings.model.init == str(tmp_path / part3.SECOND[name][1])
+            assert settings.data.first_pixel == 1 and settings.head.name == "ce"
+            assert bool(settings.teacher.models) == (name == "student")
+        elif name in part3.STARTED:
             assert settings.model.init == str(tmp_path / part3.STARTED[name][0])
             assert tuple(settings.data.size) == (192, 192)
         else:

@@ -42,6 +42,8 @@ STILL = Augmentation(
 class Watch(torch.nn.Module):
     """Finds nothing, and keeps what it was shown."""
 
+    score_radius = None
+
     def __init__(self):
         super().__init__()
         self.here = torch.nn.Parameter(torch.zeros(1))
