@@ -29,7 +29,11 @@ def portable(loaded: runs.Loaded, data_path: str) -> dict[str, Any]:
     settings.model.init = settings.model.transfer = None
     settings.data.cache = Data().cache
     style = loaded.box_style or BoxStyle.of(load_data(loaded.settings.data).train)
-    known = {"validation": loaded.validation, "training": loaded.training}
+    settings.teacher = type(settings.teacher)()
+    known: dict[str, Any] = {"validation": loaded.validation, "training": loaded.training}
+    calibration = loaded.model.calibration
+    if calibration is not None:
+        known["calibration"] = calibration.as_dict()
     return {**runs.describe(settings, loaded.skeleton, style), **known}
 
 

@@ -44,7 +44,9 @@ def moved(sample: Sample, matrix: co.Matrix, size: tuple[int, int], box: bool) -
     edges = sample.box
     if box and edges is not None:
         edges = co.apply(matrix, edges.reshape(2, 2).astype(np.float64)).reshape(4)
-    return replace(sample, image=lambda: changed, points=points, box=edges.astype(np.float32))
+    return replace(
+        sample, image=lambda: changed, file=None, points=points, box=edges.astype(np.float32)
+    )
 
 
 def middle(sample: Sample) -> npt.NDArray[np.float64]:
@@ -80,7 +82,7 @@ def small(pixels: float) -> Change:
 def pixelwise(function: Callable[[Pixels, Sample, Random], Pixels]) -> Change:
     def change(sample: Sample, random: Random) -> Sample:
         changed = function(sample.image().copy(), sample, random)
-        return replace(sample, image=lambda: changed)
+        return replace(sample, image=lambda: changed, file=None)  # or the file is read again
 
     return change
 
