@@ -112,8 +112,8 @@ def test_flip_test_averages_both_ways():
     """A network that always errs to the right errs by nothing on average."""
     image, points, boxes = input_image([(100, 80, 60)])
     model = predictor(style=None)
-    decode = model.model.decode
-    model.model.decode = lambda images: (d := decode(images))._replace(points=d.points + 3.0)
+    predict = model.model.predict
+    model.model.predict = lambda images: (d := predict(images))._replace(points=d.points + 3.0)
     off = model.predict(image, boxes)[0].points - points[0]
     assert np.allclose(off, 3.0 * 90 / 64, atol=0.3)
     off = model.predict(image, boxes, flip_test=True)[0].points - points[0]

@@ -303,6 +303,7 @@ def test_a_run_of_one_point(run):
         image_points=errors.image_points[:, 30:31],
         image_truth=errors.image_truth[:, 30:31],
         labelled=errors.labelled[:, 30:31], boxes=np.full((6, 4), np.nan),
+        scores=errors.scores[:, 30:31], covariance=errors.covariance[:, 30:31],
     )  # fmt: skip
     small = replace(run, errors=only, loaded=replace(run.loaded, skeleton=nose))
     assert data.common_normaliser([small]) is None
