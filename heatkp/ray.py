@@ -88,9 +88,10 @@ def predict(
 
     Returns:
         The rows' own columns; `objects`, a list of structures of `points` (K lists of x, y in
-        pixels of the picture, centres on integers), `scores` (K), `box` (4 edges, or null) and
-        `box_score` (or null); and `error`. A picture that cannot be used has null objects and an
-        error, where others have a null error; one with boxes of no use beside others has both.
+        pixels of the picture, centres on integers), `scores` (K), `box` (4 edges, or null),
+        `box_score` and `object_score` (or null); and `error`. A picture that cannot be used has
+        null objects and an error, where others have a null error; one with boxes of no use beside
+        others has both.
 
     Raises:
         MissingPackageError: without Ray: `pip install 'heatkp[ray]'`.
@@ -286,6 +287,7 @@ def _as_dict(found: Keypoints) -> dict[str, Any]:
         "scores": found.scores.tolist(),
         "box": None if found.box is None else [float(edge) for edge in found.box],
         "box_score": found.box_score,
+        "object_score": found.object_score,
     }
 
 
@@ -299,7 +301,8 @@ def with_results(
 
     numbers = pa.list_(pa.float64())
     found = pa.struct({
-        "points": pa.list_(numbers), "scores": numbers, "box": numbers, "box_score": pa.float64(),
+        "points": pa.list_(numbers), "scores": numbers, "box": numbers,
+        "box_score": pa.float64(), "object_score": pa.float64(),
     })  # fmt: skip
     table = table.append_column(OBJECTS, pa.array(objects, pa.list_(found)))
     return table.append_column(ERROR, pa.array(errors, pa.string()))

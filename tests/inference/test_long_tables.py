@@ -35,7 +35,7 @@ def some(tmp_path):
     bare.points[1] = np.nan
     member = InputImage("t.tar/x/1.png", tmp_path / "t.tar", first.image, member="x/1.png")
     return [
-        (first, [keypoints(PAWS, 1), bare]),
+        (first, [replace(keypoints(PAWS, 1), object_score=0.5), bare]),
         (input_image(tmp_path / "b.png"), []),
         (frame(tmp_path / "v.mp4", 12, first.image), [keypoints(PAWS, 2)]),
         (member, [keypoints(PAWS, 4)]),
@@ -94,6 +94,7 @@ def test_parquet_has_a_row_a_point(tmp_path, folder):
                     assert row["score"] == pytest.approx(one.scores[k], abs=1e-4)
                 box = [row[f"box_{e}"] for e in ("x0", "y0", "x1", "y1")]
                 assert box == ([None] * 4 if one.box is None else list(one.box))
+                assert row["object_score"] == one.object_score
     empty = rows[6]
     assert empty["image"] == "b.png" and empty["width"] == 64 and empty["object"] is None
     assert (rows[7]["frame"], rows[7]["time"]) == (12, 1.2) and rows[10]["member"] == "x/1.png"

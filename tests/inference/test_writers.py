@@ -121,7 +121,8 @@ def test_json_of_what_is_not_known(folder, tmp_path):
 
 
 def test_csv_is_read_back(folder, tmp_path):
-    first, second = keypoints(seed=0), keypoints(seed=1, box=False)
+    first = replace(keypoints(seed=0), object_score=0.25)
+    second = keypoints(seed=1, box=False)
     second.points[5] = np.nan
     entries = [(input_image(tmp_path / "photos" / "a.png"), [first]),
                (input_image(tmp_path / "photos" / "b.png"), []),
@@ -138,6 +139,7 @@ def test_csv_is_read_back(folder, tmp_path):
     rows = list(csv.DictReader((folder / "objects.csv").open(newline="")))
     assert [row["object"] for row in rows] == ["1", "1", "2"]
     assert float(rows[0]["box_x0"]) == 1.5 and rows[0]["box_score"] == "0.75"
+    assert rows[0]["object_score"] == "0.25" and rows[1]["object_score"] == ""
     assert rows[1]["box_x0"] == "" == rows[1]["jaw_5_x"] == rows[1]["frame"]
     tip = FACE68.point_names.index("nose_tip")
     assert float(rows[2]["nose_tip_y"]) == pytest.approx(first.points[tip, 1], abs=1e-3)

@@ -29,7 +29,7 @@ class CsvTable(BaseWriter):
         self._points = None if folder is None else TextFile(folder / "points.csv")
         names = about.skeleton.point_names
         columns = ["image", "frame", "time", "width", "height", "object"]
-        columns += ["box_x0", "box_y0", "box_x1", "box_y1", "box_score"]
+        columns += ["box_x0", "box_y0", "box_x1", "box_y1", "box_score", "object_score"]
         self._row(self._all, columns + [f"{n}_{c}" for n in names for c in ("x", "y", "score")])
         if self._points is not None:
             self._row(self._points, ["image", *(f"{n}_{c}" for n in names for c in "xy")])
@@ -57,7 +57,7 @@ class CsvTable(BaseWriter):
                 number,
             ]
             row += [None] * 4 if found.box is None else [cell(v) for v in found.box]
-            row.append(cell(found.box_score, 4))
+            row += [cell(found.box_score, 4), cell(found.object_score, 4)]
             points = [[cell(v) for v in point] for point in found.points]
             scored = zip(points, found.scores)
             self._row(self._all, row + [v for p, s in scored for v in (*p, cell(s, 4))])

@@ -23,7 +23,8 @@ COLUMNS = {
     "image": "string", "file": "string", "member": "string", "frame": "int32", "time": "float64",
     "width": "int32", "height": "int32", "object": "int32", "track": "int32", "box_x0": "float64",
     "box_y0": "float64", "box_x1": "float64", "box_y1": "float64", "box_score": "float32",
-    "point": "string", "x": "float64", "y": "float64", "score": "float32",
+    "object_score": "float32", "point": "string", "x": "float64", "y": "float64",
+    "score": "float32",
     "covariance_xx": "float32", "covariance_xy": "float32", "covariance_yy": "float32",
     "raw_x": "float64", "raw_y": "float64",
 }  # fmt: skip
@@ -110,7 +111,8 @@ class ParquetTable(BaseWriter):
 def _rows(number: int, found: Keypoints) -> list[tuple[Any, ...]]:
     """The columns from `object` on, of each point."""
     box = [None] * 4 if found.box is None else [rounded(v, 3) for v in found.box]
-    sure = None if found.box_score is None else rounded(found.box_score, 4)
+    given = (found.box_score, found.object_score)
+    sure = [None if value is None else rounded(value, 4) for value in given]
     rows: list[tuple[Any, ...]] = []
     for k, name in enumerate(found.skeleton.point_names):
         x, y = (rounded(v, 3) for v in found.points[k])
@@ -118,5 +120,5 @@ def _rows(number: int, found: Keypoints) -> list[tuple[Any, ...]]:
         xx, xy, _, yy = (rounded(v, 4) for v in spread)
         raw = (None, None) if found.raw is None else [rounded(v, 3) for v in found.raw[k]]
         score = rounded(found.scores[k], 4)
-        rows.append((number, found.track, *box, sure, name, x, y, score, xx, xy, yy, *raw))
+        rows.append((number, found.track, *box, *sure, name, x, y, score, xx, xy, yy, *raw))
     return rows
