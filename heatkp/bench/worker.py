@@ -65,11 +65,14 @@ def _runtime(request: dict[str, Any]) -> Any:
     from heatkp.export import open_runtime
 
     loaded = open_runtime(request["run"], request["runtime"], "cpu", request["precision"])
-    images = torch.from_numpy(np.load(request["inputs"]))
+    images = np.load(request["inputs"])
+    batches: dict[int, torch.Tensor] = {}
     runner = loaded.runner
 
     def run(batch: int) -> None:
-        runner.run(images[torch.arange(batch) % len(images)])
+        if batch not in batches:
+            batches[batch] = torch.from_numpy(images[np.arange(batch) % len(images)])
+        runner.run(batches[batch])
 
     return run
 
