@@ -267,19 +267,56 @@ def test_rows_of_hdf5_that_are_the_same_bytes(tmp_path):
     assert len(content) < 100_000
 
 
-def test_a_row_of_hdf5_that_is_longer_than_its_file(tmp_path):
+def _lengthened(path, place):
+    """The length of the text "abcdefg", whose element lies at that place, becomes 2^28."""
+    with path.open("r+b") as raw:
+        raw.seek(place)
+        assert raw.read(4) == b"\7\0\0\0"
+        raw.seek(place)
+        raw.write(b"\0\0\0\x10")
+
+
+@pytest.mark.parametrize("chunks", [None, 1, 2, 3])
+def test_a_row_of_hdf5_that_is_longer_than_its_file(tmp_path, chunks):
     """Found by benchmarks/fuzz.py: HDF5 takes the memory that a damaged length names."""
     path = tmp_path / "a.h5"
+    options = {} if chunks is None else {"chunks": (chunks,), "maxshape": (None,)}
     with h5py.File(path, "w") as file:
-        data = file.create_dataset("texts", data=["abc", "abcdefg"], dtype=h5py.string_dtype())
-        offset = data.id.get_offset() + 16
-    with path.open("r+b") as raw:
-        raw.seek(offset)
-        assert raw.read(4) == b"\7\0\0\0"
-        raw.seek(offset)
-        raw.write(b"\0\0\0\x10")
+        kind = h5py.string_dtype()
+        data = file.create_dataset("texts", data=["abc", "abcdefg"], dtype=kind, **options)
+        file.create_dataset("none", (5,), kind, **options)
+        file.flush()
+        if chunks is None:
+            place = data.id.get_offset() + 16
+        else:
+            at = (1 // chunks * chunks,)
+            place = data.id.get_chunk_info_by_coord(at).byte_offset + 16 * (1 - at[0])
+    with open_hdf5(path) as file:
+        assert [t.decode() for t in read_array(file["texts"])] == ["abc", "abcdefg"]
+        assert read_array(file["texts"], 1) == b"abcdefg" and len(read_array(file["none"])) == 5
+        assert read_array(file["none"], 3) == b""
+    _lengthened(path, place)
     with open_hdf5(path) as file, pytest.raises(TooLarge, match="texts"):
         read_array(file["texts"])
+    with open_hdf5(path) as file, pytest.raises(TooLarge, match="texts"):
+        read_array(file["texts"], 1)
+
+
+def test_a_row_of_packed_hdf5_that_is_longer_than_its_file(tmp_path):
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        kind, packed = h5py.string_dtype(), {"chunks": (2,), "compression": "gzip"}
+        data = file.create_dataset("texts", data=["abc", "abcdefg"], dtype=kind, **packed)
+        file.flush()
+        info = data.id.get_chunk_info(0)
+        _, stored = data.id.read_direct_chunk((0,))
+        rows = bytearray(zlib.decompress(stored))
+        assert rows[16:20] == b"\7\0\0\0"
+        rows[16:20] = b"\0\0\0\x10"
+        data.id.write_direct_chunk((0,), zlib.compress(bytes(rows)), info.filter_mask)
+    for index in ((), 0):  # all rows of a chunk are looked at
+        with open_hdf5(path) as file, pytest.raises(TooLarge, match="texts"):
+            read_array(file["texts"], index)
 
 
 def test_rows_of_hdf5_are_counted_while_they_are_read(tmp_path, monkeypatch):

@@ -23,6 +23,7 @@ from heatkp.data.exif import opened, orientation_of, require_pixels
 from heatkp.limits import TooLarge
 
 _DAMAGED = "damaged, cut off, or of no known kind"
+_PNG = b"\x89PNG\r\n\x1a\n"
 _PERHAPS_DEEP = ("JPEG2000", "PPM")
 """Formats of which Pillow's mode does not tell the depth."""
 _PACKED = (10, 12, 14)
@@ -86,6 +87,8 @@ def _decoded(content: bytes) -> Decoded:
         with opened(BytesIO(content)) as image:
             return _decode(content, image)
     except UnidentifiedImageError:
+        if content.startswith(_PNG):  # for a damaged one OpenCV takes as much as a chunk claims
+            raise Undecodable(_DAMAGED) from None
         _require_told(content)
         values = _by_opencv(content)
         if values is None:

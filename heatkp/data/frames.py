@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 MOST_BYTES, _LARGER = 2**22, 100
 """What an array in an HDF5 file may have, and so many times the file's size: such is compressed."""
+_DEFLATE = 1
+"""The number of that filter."""
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
@@ -103,8 +106,8 @@ def read_array(data: h5py.Dataset, index: Any = ()) -> Any:
     most = min(MOST_BYTES + _LARGER * stored, Limit.LABEL_BYTES.most)
     if math.prod(shape) * data.dtype.itemsize > most:
         raise TooLarge(f"{data.name} is of shape {data.shape}")
-    if index == () and _of_any_length(data.dtype):
-        _require_lengths(data, stored)
+    if _of_any_length(data.dtype):
+        _require_lengths(data, index, stored)
     if index != () or len(shape) != 1 or not shape[0] or not _of_any_length(data.dtype):
         return data[index]
     parts, total, step = [], 0, max(1, most // stored)  # each row is no longer than the file
@@ -116,21 +119,50 @@ def read_array(data: h5py.Dataset, index: Any = ()) -> Any:
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
-def _require_lengths(data: h5py.Dataset, stored: int) -> None:
+def _require_lengths(data: h5py.Dataset, index: Any, stored: int) -> None:
     """Raises `TooLarge` where a row says that it is longer than the file: HDF5 takes so much memory
-    before it looks. Rows in one piece only, not those in chunks."""
-    offset = data.id.get_offset()
-    if offset is None:
-        return
+    before it looks."""
     address, _ = data.file.id.get_create_plist().get_sizes()
     # As HDF5 stores them: length, then where in which of the file's heaps the row is.
     kind = np.dtype([("length", "<u4"), ("place", f"V{address + 4}")])
+    for content in _stored_rows(data, index, kind.itemsize):
+        rows = np.frombuffer(content[: len(content) // kind.itemsize * kind.itemsize], kind)
+        if (rows["length"] > stored).any():
+            raise TooLarge(f"{data.name} has a row of {rows['length'].max()} bytes")
+
+
+def _stored_rows(data: h5py.Dataset, index: Any, itemsize: int) -> Iterator[bytes]:
+    """The bytes of a dataset's elements as the file has them: all, or those about a row.
+
+    Of chunks that are compressed otherwise than by deflate, nothing.
+    """
     with open(data.file.filename, "rb") as file:
-        file.seek(offset)
-        content = file.read(kind.itemsize * data.size)
-    rows = np.frombuffer(content[: len(content) // kind.itemsize * kind.itemsize], kind)
-    if (rows["length"] > stored).any():
-        raise TooLarge(f"{data.name} has a row of {rows['length'].max()} bytes")
+        if data.chunks is None:
+            offset = data.id.get_offset()
+            if offset is not None:
+                file.seek(offset)
+                yield file.read(itemsize * data.size)
+            return
+        filters = data.id.get_create_plist()
+        kinds = [filters.get_filter(i)[0] for i in range(filters.get_nfilters())]
+        if kinds not in ([], [_DEFLATE]):
+            return
+        most = itemsize * math.prod(data.chunks)
+        chunks: list[Any] = []
+        if index == () and hasattr(data.id, "chunk_iter"):  # not with HDF5 before 1.12.3
+            data.id.chunk_iter(chunks.append)
+        elif index == ():
+            chunks += map(data.id.get_chunk_info, range(data.id.get_num_chunks()))
+        else:
+            place = (index // data.chunks[0] * data.chunks[0], *[0] * (len(data.shape) - 1))
+            chunks.append(data.id.get_chunk_info_by_coord(place))
+        for chunk in chunks:
+            if chunk.byte_offset is None:  # none of its rows was written
+                continue
+            file.seek(chunk.byte_offset)
+            content = file.read(min(chunk.size, 2 * most + 2**10))
+            packed = kinds and not chunk.filter_mask
+            yield zlib.decompressobj().decompress(content, most) if packed else content
 
 
 def _of_any_length(kind: np.dtype[Any]) -> bool:

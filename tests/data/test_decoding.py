@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import struct
+import zlib
+
 import cv2
 import numpy as np
 import pytest
@@ -150,3 +153,19 @@ def test_headers_tell_the_depth(tmp_path, name):
     head = file_depth(kind.path)
     assert (head.bits > 8) == (kind.values.dtype != np.uint8)
     assert head.several == ("several" in name)
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+def test_a_damaged_png_is_not_given_to_opencv(monkeypatch, depth):
+    """Found by benchmarks/fuzz.py: OpenCV takes the memory that a damaged chunk claims."""
+
+    def chunk(kind, content, length):
+        return struct.pack(">I", length) + kind + content + bytes(4)
+
+    size = struct.pack(">IIBBBBB", 16, 16, depth, 0, 0, 0, 0)
+    head = struct.pack(">I", 13) + b"IHDR" + size + struct.pack(">I", zlib.crc32(b"IHDR" + size))
+    damaged = chunk(b"zTXt", b"abc", 2**31 - 1)
+    monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("given to OpenCV"))
+    for content in (damaged + head, head + damaged, b"", damaged):
+        with pytest.raises(Undecodable):
+            decode(b"\x89PNG\r\n\x1a\n" + content)
