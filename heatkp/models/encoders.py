@@ -207,6 +207,18 @@ def _renew_first(encoder: nn.Module) -> None:
     next(m for m in encoder.modules() if isinstance(m, nn.Conv2d)).reset_parameters()
 
 
+def _drop_unused(encoder: nn.Module) -> None:
+    """Without the stages behind the last feature map: timm's networks of EfficientNet's and
+    MobileNetV3's kind compute them all, and `encoder_depth` would save nothing."""
+    inner = getattr(encoder, "model", None)
+    blocks, told = getattr(inner, "blocks", None), getattr(inner, "feature_info", None)
+    if not isinstance(blocks, nn.Sequential) or told is None:
+        return
+    stages = [feature.get("stage") for feature in told.get_dicts()]
+    if getattr(inner, "feature_hooks", 0) is None and None not in stages:
+        del blocks[max(stages) :]
+
+
 def _build(build: Any, model: Model, channels: int) -> nn.Module:
     path = _weights_file(model)
     options, weights = _options(model, path)
@@ -233,6 +245,7 @@ def _build(build: Any, model: Model, channels: int) -> nn.Module:
             encoder.set_in_channels(channels, pretrained=True)
     if model.first_layer == "fresh":
         _renew_first(encoder)
+    _drop_unused(encoder)
     return network
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import timm
 import torch
 from click.testing import CliRunner
 from safetensors.torch import load_file, save_file
@@ -364,3 +365,22 @@ def test_mixtures_of_one_point_are_that_point(head, chunk):
     found = model.training_loss(given, alone, weights)
     assert torch.allclose(found, model.training_loss(given, points, weights), rtol=1e-5)
     assert torch.equal(model.counted(alone, weights), model.counted(points, weights))
+
+
+@pytest.mark.parametrize("name", ["tf_efficientnet_lite0", "mobilenetv3_small_050"])
+@pytest.mark.parametrize("depth", [3, 4, 5])
+def test_stages_that_are_not_used_are_not_there(name, depth):
+    """timm keeps and computes those behind the last feature map that it is asked for."""
+    options = {"encoder_depth": depth, "decoder_channels": [16] * depth}
+    model = create_model("kl", points=2, encoder=f"tu-{name}", stride=4, options=options).eval()
+    encoder = model.network.encoder
+    whole = timm.create_model(name, features_only=True).eval()
+    kept = encoder.model.state_dict()
+    whole.load_state_dict(kept, strict=False)
+    images = torch.rand(1, 3, 64, 64)
+    with torch.inference_mode():
+        for found, expected in zip(encoder(images)[1:], whole(images), strict=False):
+            assert torch.equal(found, expected)
+    stages = whole.feature_info.get_dicts()[depth - 1]["stage"]
+    assert len(encoder.model.blocks) == stages
+    assert (len(kept) < len(whole.state_dict())) == (depth < 5)
