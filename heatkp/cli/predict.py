@@ -59,6 +59,9 @@ DEFAULT = "predictions"
 @click.option("--nms-oks", type=click.FloatRange(0, 1, min_open=True),
               help="Of two objects whose points are more alike than this (OKS, 1 where all agree), "
               "leave out the less sure one: 0.9, say.  [default: both stay]")  # fmt: skip
+@click.option("--min-point-score", type=click.FloatRange(0, 1),
+              help="Take points that are scored below this for absent: they are left out of "
+              "tables and drawings.  [default: all points]")  # fmt: skip
 @click.option("--tile", type=click.IntRange(0), metavar="PIXELS",
               help="Look for objects in overlapping squares of this side, for small objects in "
               "large images; 0: in whole images.  [default: the finder's]")  # fmt: skip
@@ -168,6 +171,7 @@ def predict(
         passes=given.passes,
         flip_test=given.flip_test,
         nms_oks=given.nms_oks,
+        min_point_score=given.min_point_score,
         model=given.model,
         boxes_from=list(given.edges) or given.where,
     )

@@ -37,6 +37,7 @@ class Options(NamedTuple):
     max_objects: int | None = None
     nms: float | None = None
     nms_oks: float | None = None
+    min_point_score: float | None = None
     tile: int | None = None
     passes: int | None = None
     flip_test: bool = False

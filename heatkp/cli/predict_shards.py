@@ -69,6 +69,7 @@ def predict_one(
             passes=options.passes,
             flip_test=options.flip_test,
             nms_oks=options.nms_oks,
+            min_point_score=options.min_point_score,
             part_size=part_size or PART_SIZE,
             model=options.model,
             boxes_from=options.where,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -74,6 +74,17 @@ class Keypoints:
         """Mean of the points' scores; where the head gives none, the box's, or None."""
         known = self.scores[np.isfinite(self.scores)]
         return float(known.mean()) if len(known) else self.box_score
+
+    def without_unsure(self, least: float) -> Keypoints:
+        """A copy in which points that are scored below `least` are NaN, as absent ones are; they
+        keep their scores. Points without a score stay, as those of head `regression`."""
+        unsure = self.scores < least
+        spread = self.covariance
+        return replace(
+            self,
+            points=np.where(unsure[:, None], np.nan, self.points),
+            covariance=None if spread is None else np.where(unsure[:, None, None], np.nan, spread),
+        )
 
     def to_coco(
         self, image_id: int = 1, annotation_id: int = 1, category_id: int = 1

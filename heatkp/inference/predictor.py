@@ -142,6 +142,7 @@ class Predictor(Sharing):
         flip_test: bool = False,
         refused: Refused | None = None,
         nms_oks: float | None = None,
+        min_point_score: float | None = None,
     ) -> Results:
         """Keypoints of all objects in one image or several, in the images' order.
 
@@ -170,14 +171,21 @@ class Predictor(Sharing):
                 one is a `DataError`.
             nms_oks: two objects of an image whose OKS is above this, in (0, 1], are one, and the
                 surer stays (`without_alike`). None: all stay.
+            min_point_score: points that are scored below it, in [0, 1], are taken for absent
+                (`Keypoints.without_unsure`). None: all stay.
 
         Raises:
             DataError: for a file or an object that is no image, and a box of no use.
             SettingsError: for two passes where `box_style` is not known, a flip test where points
                 have no known counterpart, and where the detector's package is missing.
         """
+        if min_point_score is not None and not 0 <= min_point_score <= 1:
+            raise SettingsError(f"min_point_score is from 0 to 1, not {min_point_score!r}")
         found = self._estimates(images, boxes, batch_size, passes, flip_test, refused=refused)
-        return Results(without_alike((self._keypoints(*one) for one in found), nms_oks))
+        kept = without_alike((self._keypoints(*one) for one in found), nms_oks)
+        if min_point_score is None:
+            return Results(kept)
+        return Results(one.without_unsure(min_point_score) for one in kept)
 
     def heatmaps(
         self,

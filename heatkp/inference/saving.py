@@ -80,6 +80,7 @@ def save_predictions(
     passes: int | None = None,
     flip_test: bool = False,
     nms_oks: float | None = None,
+    min_point_score: float | None = None,
     model: str = "",
     boxes_from: str | Sequence[str] | None = None,
     progress: Callable[[int], None] | None = None,
@@ -104,7 +105,7 @@ def save_predictions(
         tracking: follow objects through videos, and through the images of a folder in their order;
             what belongs to no track is left out.
         smoothing: smooth the tracks; what was found is kept in `Keypoints.raw`.
-        batch_size, passes, flip_test, nms_oks: as in `Predictor.predict`.
+        batch_size, passes, flip_test, nms_oks, min_point_score: as in `Predictor.predict`.
         model: how tables name it.
         boxes_from: what tables say of boxes that a function gives.
         progress: is told how many images are done.
@@ -133,7 +134,9 @@ def save_predictions(
         images = find_sources([fspath(path) for path in paths])
     require_sources(images)
     boxes = predictor.ready_for(boxes)
-    record = options_record(predictor, boxes, boxes_from, passes, flip_test, nms_oks)
+    record = options_record(
+        predictor, boxes, boxes_from, passes, flip_test, nms_oks, min_point_score
+    )
     manifest: dict[str, Any] = {}
     if tracking is not None and folder is not None:
         manifest = manifest_of(
@@ -150,7 +153,7 @@ def save_predictions(
     def found_in(some: Iterable[InputImage | Failure]) -> Iterator[Prediction | Failure]:
         return predictions(
             predictor, some, boxes, batch_size, passes=passes, flip_test=flip_test,
-            nms_oks=nms_oks,
+            nms_oks=nms_oks, min_point_score=min_point_score,
         )  # fmt: skip
 
     kept: KeptFrames | None = None
@@ -254,6 +257,7 @@ def options_record(
     passes: int | None,
     flip_test: bool,
     nms_oks: float | None = None,
+    min_point_score: float | None = None,
 ) -> dict[str, Any]:
     """The options that results depend on, as they were understood."""
     record: dict[str, Any] = {"boxes": boxes if isinstance(boxes, str) else boxes_from}
@@ -268,6 +272,8 @@ def options_record(
     passes = passes or predictor.usual_passes
     if nms_oks is not None:
         record["nms_oks"] = nms_oks
+    if min_point_score is not None:
+        record["min_point_score"] = min_point_score
     return {**record, "passes": passes, "flip_test": flip_test}
 
 

@@ -24,7 +24,7 @@ def test_kinds_and_keys():
     names = {per: [m.name for m in all_metrics(per)] for per in ("point", "set", "length")}
     assert names == {
         "point": ["mae_photo", "mae_input", "distance_photo", "mae_normalised", "mse_normalised"],
-        "set": ["coverage", "score_error"],
+        "set": ["coverage", "score_error", "presence"],
         "length": ["nme", "pck", "failure_rate", "auc"],
     }
     metrics = summarise(errors_of(TRUTH, TRUTH), EYES)

@@ -133,7 +133,13 @@ def test_something_else_is_refused(clip, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         predict(Walkers(2), clip, out)
     before = tables(out)
-    for other in ({"batch_size": 5}, {"every": 2}, {"nms_oks": 0.9}, {"flip_test": True}):
+    for other in (
+        {"batch_size": 5},
+        {"every": 2},
+        {"nms_oks": 0.9},
+        {"flip_test": True},
+        {"min_point_score": 0.5},
+    ):
         with pytest.raises(SettingsError):
             predict(Walkers(), clip, out, **other)
     os.utime(clip, (1, 1))

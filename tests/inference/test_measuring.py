@@ -34,7 +34,8 @@ class Given:
     def ready_for(self, boxes):
         assert boxes == "objects"
 
-    def predict(self, images, boxes, batch_size, passes, flip_test, refused, nms_oks):
+    def predict(self, images, boxes, batch_size, passes, flip_test, refused, nms_oks,
+                min_point_score=None):  # fmt: skip
         count = sum(image.shape == (64, 96, 3) for image in images)
         assert count == len(self.answers) and boxes == "objects" and passes == 1
         refused(0, "outside")

@@ -69,6 +69,7 @@ def predict_shard(
     passes: int | None = None,
     flip_test: bool = False,
     nms_oks: float | None = None,
+    min_point_score: float | None = None,
     part_size: int = PART_SIZE,
     model: str = "",
     boxes_from: str | Sequence[str] | None = None,
@@ -87,8 +88,8 @@ def predict_shard(
         images: files, folders, patterns, or what `list_inputs` made of them for this shard.
         shard: `i/N`, i from 1; the hash of an input's name decides where it belongs.
         out: a folder, made where there is none, or that of the same prediction.
-        boxes, every, batch_size, passes, flip_test, nms_oks, model, boxes_from: as
-            `save_predictions` takes them.
+        boxes, every, batch_size, passes, flip_test, nms_oks, min_point_score, model, boxes_from:
+            as `save_predictions` takes them.
         part_size: images in a part; what is lost where the process is killed.
         boxes_digest: of the file that `boxes` come from: all shards have the same.
         command: words that predict a shard, `{shard}` for which: what `merge_shards` tells to do
@@ -121,7 +122,9 @@ def predict_shard(
         shard,
         images.total,
         model=model,
-        options=options_record(predictor, boxes, boxes_from, passes, flip_test, nms_oks),
+        options=options_record(
+            predictor, boxes, boxes_from, passes, flip_test, nms_oks, min_point_score
+        ),
         reading={
             "every": every,
             "boxes_digest": boxes_digest,
@@ -131,7 +134,12 @@ def predict_shard(
     ).agree(folder)
     own = ShardFolder(folder, shard)
     summary = ShardSummary(shard, len(images.names))
-    options = {"passes": passes, "flip_test": flip_test, "nms_oks": nms_oks}
+    options = {
+        "passes": passes,
+        "flip_test": flip_test,
+        "nms_oks": nms_oks,
+        "min_point_score": min_point_score,
+    }
     begun = time.perf_counter()
     with writing(folder):
         own.path.mkdir(parents=True, exist_ok=True)

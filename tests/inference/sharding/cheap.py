@@ -22,7 +22,7 @@ class Cheap(Predictor):
         self.seen, self.seconds = 0, seconds
 
     def predict(self, images, boxes=None, batch_size=16, passes=None, flip_test=False,
-                refused=None, nms_oks=None):  # fmt: skip
+                refused=None, nms_oks=None, min_point_score=None):  # fmt: skip
         self.seen += len(images)
         time.sleep(self.seconds * len(images))
         return Results(
