@@ -6,6 +6,7 @@
     python benchmarks/part3.py --trials full_ce     that, trained on with ce
     python benchmarks/part3.py --trials second      configs/part3_ibug_teacher.yaml from fast_ce's
                                                     result, then its student, part3_ibug.yaml
+    python benchmarks/part3.py --trials small          configs/part3_ibug_small.yaml
     python benchmarks/part3.py --trials unet_kl fpn_kl --out runs/part3
 
 Each run is `heatkp train`; a run that is there already is not made again, so a benchmark that
@@ -60,13 +61,15 @@ STARTED = {
 """Runs of `FULL`: the run that they start from, and what they change."""
 SECOND = {"teacher": ("part3_ibug_teacher", "fast_ce"), "student": ("part3_ibug", "teacher")}
 """The second edition: settings and the run that they start from, which also teaches the student."""
+SMALL = "small"
+"""Less than a million parameters, taught by the packaged model."""
 GROUPS = {
     "explore": list(EXPLORE),
     "fast": ["fast", "fast_ce", "fast_regression"],
     "full": ["fast", "full"],
     "second": ["fast_ce", "teacher", "student"],
 }
-NAMES = [*EXPLORE, *ALIKE, *STARTED, *SECOND]
+NAMES = [*EXPLORE, *ALIKE, *STARTED, *SECOND, SMALL]
 
 
 def arguments(name: str, out: Path) -> list[str]:
@@ -79,6 +82,9 @@ def arguments(name: str, out: Path) -> list[str]:
         own = [*LITE0, *options(f"model.init={out / start}")]
         taught = ["--teacher", str(out / start)] if name == "student" else []
         return ["--config", str(CONFIGS / f"{config}.yaml"), *own, *taught]
+    if name == SMALL:
+        config = str(CONFIGS / "part3_ibug_small.yaml")
+        return ["--config", config, *LITE0, "--teacher", "face68"]
     start, changes = STARTED[name]
     return ["--config", str(FULL), *LITE0, *options(f"model.init={out / start}"), *changes]
 

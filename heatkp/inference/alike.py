@@ -1,4 +1,4 @@
-"""Objects of an image that are one: whole poses that are alike."""
+"""What is left out of what was found: poses that are alike, points that are not sure."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from heatkp.errors import SettingsError
 from heatkp.evaluation.objects.image_objects import areas_of, extent
 from heatkp.evaluation.objects.oks import Array, sigmas_for
 from heatkp.evaluation.objects.suppression import suppress_by_oks
@@ -37,6 +38,17 @@ def without_alike(found: Iterable[Keypoints], threshold: float | None) -> list[K
         )
         kept.update(places[i] for i in chosen)
     return [one for i, one in enumerate(objects) if i in kept]
+
+
+def without_unsure(found: Iterable[Keypoints], least: float | None) -> list[Keypoints]:
+    """Objects whose points are left out where they are scored below `least`, in [0, 1], as
+    `Keypoints.without_unsure` does. None: as they are. Raises `SettingsError` for another number.
+    """
+    if least is None:
+        return list(found)
+    if not 0 <= least <= 1:
+        raise SettingsError(f"min_point_score is from 0 to 1, not {least!r}")
+    return [one.without_unsure(least) for one in found]
 
 
 def _certainty(one: Keypoints) -> float:

@@ -19,7 +19,7 @@ from heatkp.data.transforms import Framing
 from heatkp.engine import Engine, Estimate, SceneEngine, make_engine
 from heatkp.errors import DataError, SettingsError
 from heatkp.export import open_runtime
-from heatkp.inference.alike import without_alike
+from heatkp.inference.alike import without_alike, without_unsure
 from heatkp.inference.detectors import Detection, Detector, create_detector
 from heatkp.inference.finder import Finder, finder_of
 from heatkp.inference.heatmaps import Heatmaps
@@ -171,21 +171,16 @@ class Predictor(Sharing):
                 one is a `DataError`.
             nms_oks: two objects of an image whose OKS is above this, in (0, 1], are one, and the
                 surer stays (`without_alike`). None: all stay.
-            min_point_score: points that are scored below it, in [0, 1], are taken for absent
-                (`Keypoints.without_unsure`). None: all stay.
+            min_point_score: points scored below it are left out (`without_unsure`).
 
         Raises:
             DataError: for a file or an object that is no image, and a box of no use.
             SettingsError: for two passes where `box_style` is not known, a flip test where points
                 have no known counterpart, and where the detector's package is missing.
         """
-        if min_point_score is not None and not 0 <= min_point_score <= 1:
-            raise SettingsError(f"min_point_score is from 0 to 1, not {min_point_score!r}")
         found = self._estimates(images, boxes, batch_size, passes, flip_test, refused=refused)
         kept = without_alike((self._keypoints(*one) for one in found), nms_oks)
-        if min_point_score is None:
-            return Results(kept)
-        return Results(one.without_unsure(min_point_score) for one in kept)
+        return Results(without_unsure(kept, min_point_score))
 
     def heatmaps(
         self,
