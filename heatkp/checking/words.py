@@ -91,7 +91,8 @@ def _first_pixel(values: Sequence[float]) -> list[str]:
         return []
     return [
         f"so lie points that count pixels from {first:g}, read as from 0: "
-        f"data.first_pixel={first:g} takes it off"
+        f"data.first_pixel={first:g} takes it off. Where the format or data.first_pixel says "
+        f"another number than 0 already, give that plus {first:g}"
     ]
 
 

@@ -42,10 +42,10 @@ def calibrate(
 ) -> None:  # fmt: skip
     """Make scores and covariances say how wrong points are.
 
-    Points stay as they are. On images that the network was not trained on, a score becomes the
-    probability that a point lies near the truth, and covariances get the size of the errors. That
-    is kept in the run's weights, and what is exported from them. reliability.png beside them
-    shows scores before and after.
+    Points of one look stay as they are. On images that the network was not trained on, a score
+    becomes the probability that a point lies near the truth, and covariances get the size of the
+    errors. That is kept in the run's weights, and what is exported from them. reliability.png
+    beside them shows scores before and after.
     """
     from heatkp.cli.console import PlainConsole
     from heatkp.evaluation.calibrating import calibrate as mend
@@ -73,15 +73,18 @@ def _table(done: Calibrated) -> object:
 
     from heatkp.evaluation.metrics import METRICS
 
-    title = f"{done.samples} samples; after: each half by what the other half tells"
+    title = f"{done.samples} samples; after: each half calibrated on the other"
+    if done.after is None:
+        title = f"{done.samples} samples; too few points to calibrate one half on the other"
     table = Table(title=title, title_justify="left", pad_edge=False, box=None)
     for column in ("", "before", "after"):
         table.add_column(column, justify="right" if column else "left")
     coverage, error = METRICS["coverage"], METRICS["score_error"]
+    after = done.after or {"coverage": None, "score_error": None}
     for part, name in coverage.parts.items():
-        values = [_of(found["coverage"], part) for found in (done.before, done.after)]
+        values = [_of(found["coverage"], part) for found in (done.before, after)]
         table.add_row(f"points in the {name} ellipse", *(_shown(v, coverage.form) for v in values))
-    values = [found["score_error"] for found in (done.before, done.after)]
+    values = [found["score_error"] for found in (done.before, after)]
     radius = f"{done.calibration.radius:g} px of the input"
     table.add_row(f"score error (within {radius})", *(_shown(v, error.form) for v in values))
     return table

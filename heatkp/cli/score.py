@@ -28,6 +28,10 @@ Examples:
               "by commas.  [default: COCO's for its 17 points, else 0.05]")  # fmt: skip
 @click.option("--frames", "frame_range", metavar="A-B",
               help="Of COCO results: count only these frames of a video.")  # fmt: skip
+@click.option("--first-pixel", type=click.FloatRange(-1, 2), metavar="NUMBER",
+              help="Of COCO results: what LABELS call the centre of the first pixel, 1 where they "
+              "count from 1, as the run was trained with (data.first_pixel); results of heatkp "
+              "count from 0.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of the table.")
 def score(
     submission: str,
@@ -35,6 +39,7 @@ def score(
     data: str | None,
     sigmas: str | None,
     frame_range: str | None,
+    first_pixel: float | None,
     as_json: bool,
 ) -> None:
     """Score what `heatkp eval --kaggle` wrote, or COCO results of any tool, against labels.
@@ -53,10 +58,12 @@ def score(
     if submission.lower().endswith(".json"):
         from heatkp.cli.score_objects import score_objects
 
-        score_objects(submission, target, sigmas, frame_range, as_json)
+        score_objects(submission, target, sigmas, frame_range, as_json, first_pixel)
         return
-    if sigmas is not None or frame_range is not None:
-        raise SettingsError("--sigmas and --frames are about COCO results, a .json file")
+    if any(given is not None for given in (sigmas, frame_range, first_pixel)):
+        raise SettingsError(
+            "--sigmas, --frames and --first-pixel are about COCO results, a .json file"
+        )
     _score_submission(submission, target, as_json)
 
 

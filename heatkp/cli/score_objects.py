@@ -22,7 +22,12 @@ SHOWN = {
 
 
 def score_objects(
-    submission: str, labels: str, sigmas: str | None, frame_range: str | None, as_json: bool
+    submission: str,
+    labels: str,
+    sigmas: str | None,
+    frame_range: str | None,
+    as_json: bool,
+    first_pixel: float | None = None,
 ) -> None:
     """Print what `score_results` gives. Raises `HeatkpError`s."""
     from heatkp.config import expand_path
@@ -32,7 +37,7 @@ def score_objects(
     from heatkp.evaluation.objects.results import read_results, score_results
     from heatkp.text import json_text
 
-    truth = read_truth(expand_path(labels, "LABELS"))
+    truth = read_truth(expand_path(labels, "LABELS"), first_pixel)
     widths = sigmas_for(truth.skeleton, _sigmas(sigmas))
     found = read_results(Path(submission), len(truth.skeleton))
     frames = None if frame_range is None else parse_frames(frame_range).as_range()

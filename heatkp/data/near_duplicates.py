@@ -238,4 +238,5 @@ def without_near_duplicates(data: KeypointData) -> KeypointData:
         f"{len(seen)} of {len(data.train)} training samples show an image of a {held} sample "
         "again and are left out (data.leave_out_lookalikes)"
     )
-    return replace(data, train=train, notes=(*data.notes, note))
+    left_out = [*data.left_out, *(data.train[i] for i in sorted(seen))]
+    return replace(data, train=train, notes=(*data.notes, note), left_out=left_out)

@@ -22,7 +22,9 @@ from heatkp.errors import CheckpointError
 from heatkp.files import replacing
 from heatkp.heatmaps import Mixture
 
-DAMAGED = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error)
+DAMAGED = (
+    OSError, ValueError, KeyError, TypeError, IndexError, EOFError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
 """What numpy says of archives that are not whole."""
 Array = npt.NDArray[np.float32]
 

@@ -15,6 +15,7 @@ from scipy.optimize import minimize
 from scipy.special import expit, logit
 
 from heatkp import runs
+from heatkp.data.samples import Sample
 from heatkp.errors import CheckpointError, DataError, SettingsError
 from heatkp.evaluation import measure
 from heatkp.evaluation.measure import InferenceOptions, Note, Progress
@@ -29,6 +30,7 @@ from heatkp.files import writing
 from heatkp.models import DenseModel
 from heatkp.models.calibration import Calibration
 from heatkp.models.grouped import GroupedModel
+from heatkp.runs.hub import is_hub_name
 from heatkp.skeletons import Skeleton
 
 LEAST = 50
@@ -48,16 +50,17 @@ class Calibrated:
         calibration: what it holds.
         samples: how many it was found on.
         before, after: `coverage` and `score_error`, as `heatkp.evaluation.metrics.summarise` gives
-            them. After: of each half of the samples by what was found on the other half.
+            them. After: of each half of the samples, calibrated on the other half; None where a
+            half has too few points to calibrate on.
         reliability: scores beside fractions of points that were near enough, before and after;
-            None where the network gives no scores.
+            None where the network gives no scores, or `after` is None.
     """
 
     path: Path
     calibration: Calibration
     samples: int
     before: dict[str, object]
-    after: dict[str, object]
+    after: dict[str, object] | None
     reliability: tuple[Reliability, Reliability] | None
 
 
@@ -127,13 +130,19 @@ def calibrated(errors: Errors, calibration: Calibration) -> Errors:
     return replace(errors, scores=scores, covariance=covariance)
 
 
-def _held_out(errors: Errors, groups: Sequence[object]) -> Errors:
-    """Each half of the samples, mended by what is found on the other; samples of one group are in
-    one half."""
+def _held_out(errors: Errors, groups: Sequence[object]) -> Errors | None:
+    """Each half of the samples, calibrated on the other; samples of one group are in one half.
+
+    None where a half has too few labelled points.
+    """
     names = sorted({str(group) for group in groups})
     order = np.random.default_rng(0).permutation(len(names))
     half = {names[i]: place % 2 for place, i in enumerate(order)}
     of = np.array([half[str(group)] for group in groups])
+    for part in (0, 1):
+        found = scored(errors.take(of == part))
+        if found is None or len(found[0]) < LEAST:
+            return None
     scores = None if errors.scores is None else errors.scores.copy()
     covariance = None if errors.covariance is None else errors.covariance.copy()
     for part in (0, 1):
@@ -158,7 +167,8 @@ def calibrate(
 ) -> Calibrated:
     """Calibrate a model's scores and covariances, and keep that in its file of weights.
 
-    Points stay as they are. A score becomes the probability that a point lies within `radius` of
+    Points of one look stay as they are (of two, the better scored ones are kept, and scores
+    change). A score becomes the probability that a point lies within `radius` of
     the truth; a covariance is multiplied by a factor of its point.
 
     Args:
@@ -176,6 +186,8 @@ def calibrate(
     >>> calibrate("runs/kl-1").after["score_error"]  # doctest: +SKIP
     """
     name = fspath(run)
+    if is_hub_name(name) and out is None:
+        raise CheckpointError(f"{name} is on the hub: name a file for what is changed (--out)")
     path = runs.weights_path(name)
     target = path if out is None else Path(out)
     _require_place(name, path, target, out is not None)
@@ -199,7 +211,7 @@ def calibrate(
         errors = replace(errors, score_radius=radius)
     decoder = model.head.decoder if isinstance(model, DenseModel) else None
     calibration = fit_calibration(errors, decoder)
-    checked = _held_out(errors, [s.source_image or s.id for s in samples])
+    checked = _held_out(errors, _groups(samples))
     state, description = runs.read_weights(path)
     half = any(v.dtype == torch.float16 for v in state.values())
     model.calibration = calibration
@@ -208,8 +220,16 @@ def calibrate(
         runs.save_weights(target, model, description, half=half)
     return Calibrated(
         target, calibration, calibration.samples, _figures(errors, loaded.skeleton),
-        _figures(checked, loaded.skeleton), _both(errors, checked),
+        None if checked is None else _figures(checked, loaded.skeleton),
+        None if checked is None else _both(errors, checked),
     )  # fmt: skip
+
+
+def _groups(samples: Sequence[Sample]) -> list[object]:
+    """Names of what belongs into one half: videos, where there are several, or source images."""
+    if len({s.video for s in samples}) > 1:
+        return [s.video or s.source_image or s.id for s in samples]
+    return [s.source_image or s.id for s in samples]
 
 
 def _require_place(name: str, path: Path, target: Path, named: bool) -> None:

@@ -277,6 +277,8 @@ def _own_elsewhere(loaded: Loaded, data: str, split: str) -> KeypointData | None
         return None
     try:
         values = settings.model_dump() | {"format": "auto", "path": data, "pairs": None}
+        if settings.first_pixel is not None and not in_own_format(settings, data):
+            values["first_pixel"] = None
         same = parse_settings({"data": values}, "--data").data
         found = loading.load_data(whole(same), split == "train")
     except HeatkpError:  # also where it cannot be read, which is said when it is read as other
@@ -304,8 +306,9 @@ def in_own_format(settings: Data, data: str) -> bool:
     that, as the competition of a data set has its test images in one format with its labels."""
     own = settings.format
     try:
-        if own == "auto" and settings.place is not None:
-            own = recognise(expand_path(settings.place, "data.path"))
+        place = settings.path if settings.train is None else settings.train[0]
+        if own == "auto" and place is not None:
+            own = recognise(expand_path(place, "data.path"))
         return recognise(expand_path(data, "--data")) == own
     except HeatkpError:  # said where it is read
         return False

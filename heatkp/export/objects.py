@@ -93,6 +93,11 @@ def object_deviation(
                 if not _marginal(own, other, i, settings, near):
                     lost = np.full_like(own.points[i], np.nan), np.full_like(own.scores[i], np.nan)
                     pairs.append((*lost, own.points[i], own.scores[i]))
+    if not pairs:
+        raise SettingsError(
+            "no object is sure enough to be compared: all are just at finder.min_score or "
+            "finder.nms; name other images (--data)"
+        )
     points, scores, true, sure = (np.stack(part) for part in zip(*pairs))
     told = deviation((points, scores), (true, sure), skeleton, inputs)
     return told._replace(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import suppress
 from hashlib import blake2b
 from typing import Any
@@ -41,6 +42,8 @@ def _digest(network: Any) -> str:
 
 
 def _add_tensors(hashed: blake2b, network: Any) -> None:
+    if (calibration := getattr(network, "calibration", None)) is not None:
+        hashed.update(json.dumps(calibration.as_dict(), sort_keys=True).encode())
     for name, tensor in sorted(network.state_dict().items()):
         values = tensor.detach().cpu().contiguous()
         hashed.update(f"{name} {values.dtype} {tuple(values.shape)}".encode())

@@ -202,9 +202,9 @@ class Predictor(Sharing):
             SettingsError: as `predict` does, and for a model that makes no maps.
         """
         if self.loaded.backend is not None:  # whose file has its decoder inside
-            return Predictor(replace(self.loaded, backend=None, network=self.model)).heatmaps(
-                images, boxes, batch_size, passes
-            )
+            bare = replace(self.loaded, backend=None, network=self.model)
+            own = Predictor(bare, detector=self.detector)
+            return own.heatmaps(images, boxes, batch_size, passes)
         kind = self.engine.backend.kind
         if kind is None:
             raise SettingsError(

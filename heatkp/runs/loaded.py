@@ -17,7 +17,7 @@ from heatkp.data.matching import order_of
 from heatkp.data.samples import Sample, fingerprint
 from heatkp.engine import Backend, TorchBackend
 from heatkp.errors import CheckpointError, SettingsError
-from heatkp.models import KeypointModel, build_model, in_order
+from heatkp.models import DenseModel, KeypointModel, build_model, in_order
 from heatkp.models.calibration import Calibration
 from heatkp.models.devices import choose_device
 from heatkp.runs.folder import SETTINGS
@@ -107,6 +107,8 @@ class Loaded:
         model = build_model(settings, len(order))
         model.load_state_dict(in_order(self.model.state_dict(), self.model.point_rows(), order))
         model.set_progress(self.model.progress)
+        if isinstance(model, DenseModel) and isinstance(self.model, DenseModel):
+            model.head.use_decoder(self.model.head.decoder)
         if self.model.calibration is not None:
             model.calibration = self.model.calibration.in_order(order)
         model.to(next(self.model.parameters()).device).eval()
@@ -185,7 +187,7 @@ def load_run(
         box_style = BoxStyle.read(description.get("box_style"))
         progress = float(description.get("progress", 1.0))
         calibration = Calibration.read(description.get("calibration"), len(skeleton))
-    except (KeyError, TypeError, ValueError, SettingsError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, SettingsError) as error:
         raise CheckpointError(f"{file}: its description is damaged: {error}") from None
     if is_hub_name(path):
         settings.data.cache = "auto"  # a stranger chooses no folder to write to

@@ -30,7 +30,7 @@ class GroupedConvolutionsInFloat32(TorchFunctionMode):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         given = kwargs or {}
-        if func is not torch.conv2d or not torch.is_autocast_enabled("cpu"):
+        if func is not torch.conv2d or not args or not torch.is_autocast_enabled("cpu"):
             return func(*args, **given)
         image, *others = args  # torch's own layers give image, weight and bias by place
         groups = given.get("groups", others[5] if len(others) > 5 else 1)

@@ -136,7 +136,7 @@ def find_unlabelled(
         failure = sources.failures[0]
         raise SettingsError(f"teacher.unlabelled: {failure.name}: {failure.reason}")
     images = [s for s in sources.sources if not (s.is_video or s.is_tar)]
-    known = (*data.part("all"), *data.empty)
+    known = (*data.part("all"), *data.empty, *data.left_out)
     listed = {s.file.resolve() for s in known if s.file is not None}
     fresh = [s for s in images if s.path.resolve() not in listed]
     if not fresh:
@@ -147,8 +147,8 @@ def find_unlabelled(
         notes.append(f"{others} videos and tars among images without labels are left out")
     if labelled := len(images) - len(fresh):
         notes.append(f"{labelled} of these images are left out: they have labels, or validate")
-    first = next((t.predictor for t in teachers if t.predictor.finds_objects), None)
-    first = teachers[0].predictor if first is None else first
+    teacher = next((t for t in teachers if t.predictor.finds_objects), teachers[0])
+    first = teacher.predictor
     boxes: Any = _boxes(settings, first, [s.path for s in fresh])
     options = ImageOptions.of(settings.data).upright
     boxed = settings.data.crop == "box"
@@ -164,8 +164,9 @@ def find_unlabelled(
         for j, keypoints in enumerate(_shown(one.objects or (), boxed)):
             name = f"unlabelled/{one.input_image.name}" + (f"#{j + 1}" if j else "")
             box = keypoints.box
-            if boxed and style is not None:  # as the labels' boxes lie
-                around = style.around(keypoints.points)
+            if boxed and style is not None and (teacher.places >= 0).all():
+                # As the labels' boxes lie around these points; the teacher may know others, too.
+                around = style.around(keypoints.points[teacher.places])
                 box = box if around is None else around
             count = len(data.skeleton)
             samples.append(unlabelled_sample(one.input_image.file, name, count, box, options))

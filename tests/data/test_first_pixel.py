@@ -9,12 +9,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from heatkp.config import parse_settings
 from heatkp.data.drawn import drawn_sample
 from heatkp.data.readers import read
 from heatkp.data.sets import read_labels
 from heatkp.data.writers import write_labels
 from heatkp.errors import SettingsError
-from heatkp.evaluation.measure import measure_runs
+from heatkp.evaluation.measure import in_own_format, measure_runs
 from heatkp.kaggle.submit import submit
 from heatkp.skeletons import FACE68
 from tests.cli.test_kaggle import write_imglab
@@ -105,3 +106,40 @@ def test_commands_take_it(faces, tmp_path):
     )
     assert heatkp("data", "convert", faces[1], "--first-pixel", 7, "--to", "coco",
                   "--out", tmp_path / "no").exit_code == 2  # fmt: skip
+
+
+def test_data_that_is_given_as_training_files_counts_as_their_format(faces, tmp_path):
+    settings = parse_settings({"data": {"train": [str(faces[1])], "val": [str(faces[1])],
+                                        "first_pixel": 1}}).data  # fmt: skip
+    assert in_own_format(settings, str(faces[0]))
+    write_labels(read_labels(faces[0]), tmp_path / "coco", "coco")
+    assert not in_own_format(settings, str(tmp_path / "coco"))
+
+
+def test_validation_samples_in_another_format_count_as_that(runs, faces, tmp_path):
+    """With the names of the run's own, so that its split is taken."""
+    write_labels(read_labels(faces[0]), tmp_path / "table", "csv")
+    (file,) = (tmp_path / "table").glob("*.csv")
+    own = measure_runs(runs[1], data=faces[1], split="val")
+    other = measure_runs(runs[1], data=file, split="all")
+    again = measure_runs(runs[1], data=file, split="val")
+    zero = measure_runs(runs[0], data=file, split="val")
+    assert again["images"] == zero["images"] and own["images"] <= other["images"]
+    assert again["mae_photo"] == pytest.approx(zero["mae_photo"], abs=2e-3)
+
+
+def test_results_are_scored_against_labels_that_count_from_1(runs, faces, tmp_path):
+    images = faces[1].parent
+    for run, path, more in zip(runs, faces, ([], ["--first-pixel", 1])):
+        done = heatkp("predict", images, "--model", run, "--boxes", path, "--format", "coco",
+                      "--no-images", "--out", tmp_path / run.name)  # fmt: skip
+        assert done.exit_code in (0, 1), done.output
+        scored = heatkp("score", tmp_path / run.name / "coco.json", path, "--json", *more)
+        assert scored.exit_code == 0, scored.output
+        (tmp_path / f"{run.name}.json").write_text(scored.output)
+    zero, one = (json.loads((tmp_path / f"{n}.json").read_text()) for n in ("zero", "one"))
+    assert zero == one
+    write_labels(read_labels(faces[0]), tmp_path / "coco", "coco")
+    (file,) = (tmp_path / "coco").glob("*.json")
+    wrong = heatkp("score", tmp_path / "zero" / "coco.json", file, "--first-pixel", 1)
+    assert wrong.exit_code == 2 and "--first-pixel" in wrong.output

@@ -126,6 +126,7 @@ def test_training_samples_that_show_a_validation_photo_are_left_out(faces, copie
     data = KeypointData(FACE68, [copies[0], *faces[3:6]], [faces[2], copies[2]])
     left = without_near_duplicates(data)
     assert [s.id for s in left.train] == [faces[3].id, faces[4].id] and left.val == data.val
+    assert [s.id for s in left.left_out] == [copies[0].id, faces[5].id]
     (note,) = left.notes
     assert "2 of 4 training samples" in note and "data.leave_out_lookalikes" in note
     with pytest.raises(DataError, match="every training sample"):

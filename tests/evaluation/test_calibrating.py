@@ -10,15 +10,18 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 from scipy.special import expit, logit
 
 from heatkp import calibrate, load_model
+from heatkp.cli.calibrate import _table
 from heatkp.errors import CheckpointError, DataError, SettingsError
-from heatkp.evaluation.calibrating import calibrated, fit_calibration
+from heatkp.evaluation.calibrating import Calibrated, _held_out, calibrated, fit_calibration
 from heatkp.evaluation.metrics import Errors, reliability, summarise
+from heatkp.inference.digests import weights_digest
 from heatkp.models.calibration import Calibration
 from heatkp.models.prediction import Prediction
-from heatkp.runs import load_run, read_weights
+from heatkp.runs import load_run, read_weights, save_weights
 from heatkp.skeletons import skeleton_of
 from tests.conftest import heatkp
 
@@ -170,17 +173,31 @@ def test_it_is_measured_with(tiny_run, mended, tmp_path):
         assert a["coverage"] == b["coverage"]
 
 
-def test_saved_and_loaded_and_calibrated_again(mended, tmp_path):
+def test_saved_and_loaded(mended, tmp_path):
     model = load_model(mended)
     model.save(tmp_path / "saved")
     assert load_model(tmp_path / "saved").model.calibration == model.model.calibration
     assert model.loaded.in_order_of(model.skeleton, "a", "b").model.calibration is not None
+    before = weights_digest(model)
+    model.model.calibration = None
+    assert weights_digest(model) != before
+
+
+def test_points_in_another_order_are_read_by_the_same_decoder(mended):
+    loaded = load_run(mended)
+    loaded.model.head.use_decoder("argmax")
+    order = [1, 0, *range(2, len(loaded.skeleton))]
+    made = loaded.in_order_of(loaded.skeleton.subset(order, loaded.skeleton.name), "a", "b")
+    assert made.model is not loaded.model and made.model.head.decoder == "argmax"
+
+
+def test_calibrated_again(mended, tmp_path):
     again = calibrate(
         mended, out=tmp_path / "again.safetensors", radius=2.5, note=lambda line: None
     )
     kept = read_weights(tmp_path / "again.safetensors")[1]["calibration"]
     assert kept["radius"] == 2.5 == again.calibration.radius
-    assert kept["factors"] == pytest.approx(model.model.calibration.factors)  # of what was before
+    assert kept["factors"] == pytest.approx(load_run(mended).model.calibration.factors)
 
 
 def test_what_is_refused(tiny_run, mended, tmp_path):
@@ -191,3 +208,30 @@ def test_what_is_refused(tiny_run, mended, tmp_path):
     with pytest.raises(SettingsError):
         calibrate(tiny_run, radius=-1, out=tmp_path / "x.safetensors")
     assert not (tmp_path / "x.safetensors").exists()
+
+
+def test_too_few_points_to_compare_are_calibrated_all_the_same(tmp_path):
+    errors = errors_of(count=20)
+    assert fit_calibration(errors) and _held_out(errors, range(20)) is None
+    assert _held_out(errors_of(count=200), ["one"] * 200) is None
+    assert _held_out(errors_of(count=200), range(200)) is not None
+    done = Calibrated(tmp_path, fit_calibration(errors), 20, {"coverage": None, "score_error": 0.1},
+                      None, None)  # fmt: skip
+    console = Console(width=100)
+    with console.capture() as printed:
+        console.print(_table(done))
+    assert "0.100" in printed.get() and "-" in printed.get()
+
+
+def test_what_lies_on_the_hub_is_not_changed():
+    with pytest.raises(CheckpointError, match="--out"):
+        calibrate("hf://somebody/model", data="labels.json")
+
+
+def test_numbers_that_no_calibration_has(mended, tmp_path):
+    _, description = read_weights(mended / "weights.safetensors")
+    description["calibration"]["radius"] = 10**400
+    path = tmp_path / "a.safetensors"
+    save_weights(path, load_run(mended).model, description)
+    with pytest.raises(CheckpointError, match="damaged"):
+        load_run(path)

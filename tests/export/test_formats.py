@@ -485,3 +485,10 @@ def test_executorch(tmp_path, decoder):
     found = answers(open_export(tmp_path / "out").runner, inputs.images)
     np.testing.assert_allclose(found[0], answers(TorchBackend(source.model), inputs.images)[0],
                                atol=0.02)  # fmt: skip
+
+
+def test_objects_that_are_all_marginal_are_not_compared():
+    settings, inputs = Finder(min_score=0.3, nms=0.6), Inputs(images(1), "test images")
+    one, none = found_objects([[10.0, 10, 30, 30]], sure=[0.301]), found_objects([])
+    with pytest.raises(SettingsError, match="min_score"):
+        object_deviation(none, one, settings, named("mouse", NAMES), inputs, "bf16")

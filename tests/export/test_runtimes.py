@@ -6,15 +6,17 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from heatkp.data.transforms import Framing
 from heatkp.engine import Engine, Region
 from heatkp.errors import CheckpointError, ExportError, HeatkpError, SettingsError
-from heatkp.inference.predictor import load_model
+from heatkp.inference.predictor import Predictor, load_model
 from heatkp.runs import load_run
 from tests.conftest import heatkp
 from tests.export.test_formats import needs
@@ -259,5 +261,35 @@ def test_what_is_said_of_face68_is_asked_for():
 def test_threads_are_bound_to_no_core(tiny_run):
     """Bound, the shards of a prediction would all compute on the same one."""
     backend = load_model(tiny_run, runtime="openvino").engine.backend
-    compiled = backend._request.get_compiled_model()
-    assert compiled.get_property("ENABLE_CPU_PINNING") is False
+    for alone in (True, False):
+        compiled = backend._request(alone).get_compiled_model()
+        assert compiled.get_property("ENABLE_CPU_PINNING") is False
+
+
+@needs("onnx", "onnxscript", "openvino")
+def test_a_file_that_is_moved_after_it_was_opened(tiny_run, tmp_path):
+    """As an export's is, from the folder where it was written: more inputs come later."""
+    done = heatkp("export", tiny_run, "--to", "openvino", "--out", tmp_path / "a")
+    assert done.exit_code == 0, done.output
+    backend = load_model(tmp_path / "a").engine.backend
+    size = load_model(tiny_run).framing.size
+    images = torch.randint(0, 255, (3, 3, size[1], size[0]), dtype=torch.uint8)
+    alone = backend.run(images[:1])
+    (tmp_path / "a").rename(tmp_path / "b")
+    together = backend.run(images)
+    torch.testing.assert_close(together.points[:1], alone.points, atol=1e-3, rtol=0)
+
+
+@needs("onnx", "onnxscript", "openvino")
+def test_maps_of_an_exported_network_are_of_what_its_detector_finds(tiny_run, tmp_path):
+    asked = []
+
+    def detector(image):
+        asked.append(image.shape)
+        return []
+
+    model = load_model(tiny_run, runtime="openvino", detector=detector)
+    loaded = replace(model.loaded, settings=model.loaded.settings.model_copy(deep=True))
+    loaded.settings.data.crop = "box"
+    assert Predictor(loaded, detector=detector).heatmaps(np.zeros((40, 50, 3), np.uint8)) == []
+    assert asked == [(40, 50, 3)]

@@ -72,3 +72,11 @@ def test_a_training_takes_it(tmp_path, head, monkeypatch):
     result = heatkp("train", *flags, "--out", tmp_path / "run")
     assert result.exit_code == 0, result.output
     assert sum(kept) > 0
+
+
+def test_a_convolution_that_is_called_by_names():
+    """As a network of a user's own may."""
+    network, images = layers()[:1], torch.rand(2, 8, 9, 9)
+    with torch.autocast("cpu", torch.bfloat16), GroupedConvolutionsInFloat32():
+        found = torch.conv2d(input=images, weight=network[0].weight, groups=8)
+    assert found.dtype == torch.bfloat16

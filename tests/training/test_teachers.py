@@ -6,6 +6,7 @@ import csv
 import json
 import shutil
 from contextlib import nullcontext
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -17,6 +18,7 @@ import heatkp.heatmaps as hm
 from heatkp import coordinates as co
 from heatkp import runs
 from heatkp.config import Augmentation, parse_settings, with_keywords
+from heatkp.data.boxes import BoxStyle
 from heatkp.data.dataset import KeypointDataset
 from heatkp.data.images import ImageOptions
 from heatkp.data.samples import KeypointData, Sample
@@ -24,6 +26,9 @@ from heatkp.data.soft_labels import SoftLabels, unlabelled_sample
 from heatkp.data.transforms import Framing
 from heatkp.engine import Estimate
 from heatkp.errors import CheckpointError, SettingsError
+from heatkp.inference.batches import Prediction
+from heatkp.inference.keypoints import Keypoints
+from heatkp.inference.sources import InputImage
 from heatkp.skeletons import Skeleton
 from heatkp.training import fit, teaching
 from heatkp.training.module import KeypointModule
@@ -207,6 +212,37 @@ def test_images_with_labels_are_not_unlabelled(tmp_path):
     samples = [Sample(f, POINTS, id=f.stem) for f in files]
     with pytest.raises(SettingsError, match="all 2 have labels, or validate"):
         teaching.find_unlabelled(settings, KeypointData(EYES, samples[:1], samples[1:]), [], None)
+    # Nor those that were left out of training, for they show validation images, say.
+    data = KeypointData(EYES, samples[:1], [], left_out=samples[1:])
+    with pytest.raises(SettingsError, match="all 2 have labels, or validate"):
+        teaching.find_unlabelled(settings, data, [], None)
+
+
+@pytest.mark.parametrize("places", [(2, 0), (2, -1)])
+def test_boxes_lie_around_the_students_points(tmp_path, monkeypatch, places):
+    """The teacher knows others, too; where it lacks one, its own box is taken."""
+    file = write_image(tmp_path / "images" / "a.png")
+    settings = parse_settings({
+        "teacher": {"models": "a", "unlabelled": str(tmp_path / "images")}, "data": {"crop": "box"},
+    })  # fmt: skip
+    points, box = POINTS.astype(float), np.array([1.0, 2, 50, 40])
+    found = Keypoints(points, np.ones(3), None, EYES, (80, 60), box=box)
+    shown = InputImage("a.png", file, np.zeros((60, 80, 3), np.uint8))
+    monkeypatch.setattr(teaching, "predictions", lambda *_, **__: [Prediction(shown, [found])])
+    predictor = SimpleNamespace(finds_objects=True, ready_for=lambda boxes: boxes)
+    teacher = SimpleNamespace(predictor=predictor, places=np.array(places))
+    style = BoxStyle((0.0, 0.0), (2.0, 3.0))
+    student = Skeleton("two", ("nose", "left"))
+    done = teaching.find_unlabelled(settings, KeypointData(student, [], []), [teacher], style)
+    expected = box if min(places) < 0 else style.around(points[[2, 0]])
+    np.testing.assert_allclose(done.samples[0].box, expected, atol=1e-3)
+
+
+def test_a_damaged_file_of_what_teachers_said(tmp_path):
+    soft = labels_of(eyes(2), np.zeros((2, 3, 2)), np.zeros((2, 3, 2, 2)))
+    replace(soft, points=np.zeros((2, 3), np.float32)).save(tmp_path / "teacher.npz")
+    with pytest.raises(CheckpointError, match="damaged"):
+        SoftLabels.load(tmp_path / "teacher.npz")
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,10 @@ class OpenVinoBackend(ExportedBackend):
 
         self._core = openvino.Core()
         self._requests: dict[bool, Any] = {}
+        try:  # once: the file may be moved, or another, when more inputs come
+            self._network = self._core.read_model(str(self.file))
+        except RuntimeError as error:
+            raise CheckpointError(f"OpenVINO cannot open {self.file}: {error}") from None
         self._request(alone=True)
 
     def _request(self, alone: bool) -> Any:
@@ -35,8 +39,9 @@ class OpenVinoBackend(ExportedBackend):
         gives the same points."""
         if alone not in self._requests:
             try:
-                network = self._core.read_model(str(self.file))
+                network = self._network
                 if alone:
+                    network = network.clone()
                     shape = network.input(0).partial_shape
                     shape[0] = 1
                     network.reshape({0: shape})

@@ -12,7 +12,7 @@ from heatkp.data.readers import read
 from heatkp.data.readers._coco_values import skeleton_of
 from heatkp.data.readers._json_values import Ids, identity_of, load_json, numbers_in, shown
 from heatkp.data.samples import Sample
-from heatkp.errors import DataError
+from heatkp.errors import DataError, SettingsError
 from heatkp.evaluation.objects.image_objects import TrueObjects, areas_of, extent
 from heatkp.skeletons import Skeleton
 
@@ -78,17 +78,24 @@ class Truth(NamedTuple):
         return found
 
 
-def read_truth(path: Path) -> Truth:
+def read_truth(path: Path, first_pixel: float | None = None) -> Truth:
     """The labels of a file or folder; a COCO file with its ids and areas, all else as heatkp reads
     labels for training.
 
-    Raises `DataError` for what does not fit.
+    Args:
+        first_pixel: what points call the centre of the first pixel, as of `data.first_pixel`.
+
+    Raises `DataError` for what does not fit, `SettingsError` for a first pixel of a COCO file.
     """
     if path.is_file() and path.suffix.lower() == ".json":
         content = load_json(path, _COCO)
         if isinstance(content, dict) and isinstance(content.get("annotations"), list):
+            if first_pixel is not None:
+                raise SettingsError(
+                    f"--first-pixel is not for COCO files, as {path} is: leave it out"
+                )
             return _of_coco(content, path)
-    labels = read(path, strict=False)
+    labels = read(path, strict=False, first_pixel=first_pixel)
     return of_samples(labels.skeleton, labels.samples, labels.notes)
 
 
