@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from heatkp.config import Settings
 from heatkp.errors import SettingsError
@@ -14,6 +15,9 @@ from heatkp.inference.detectors import Detector
 from heatkp.inference.finder import ExportedFinder, Finder
 from heatkp.models import KeypointModel
 from heatkp.runs import FINDER, WEIGHTS, Loaded, LoadedFinder, save_weights, with_task
+
+if TYPE_CHECKING:
+    from heatkp.evaluation.exporting import ExportedRun
 
 
 class Sharing:
@@ -61,6 +65,44 @@ class Sharing:
         except OSError as error:
             raise SettingsError(f"cannot write {target}: {error.strerror or error}") from None
         return target
+
+    def export(
+        self,
+        to: str,
+        out: str | PathLike[str],
+        precision: str = "f32",
+        data: str | PathLike[str] | None = None,
+        tolerance: float | None = None,
+        note: Callable[[str], None] = lambda line: None,
+    ) -> ExportedRun:
+        """Write a folder that runs without heatkp, as `heatkp export` does: one file from pixels to
+        points. `load_model` takes it, too. A finder is written beside it, for `load_model`.
+
+        Args:
+            to: `onnx`, `openvino`, `torch` or `executorch`.
+            out: a new folder.
+            precision: `f32`, `bf16`, `f16` or `int8`, as far as the format has it.
+            data, tolerance, note: as `heatkp.evaluation.exporting.export_run` takes them.
+
+        Returns:
+            `exported`: files, size, and how far points deviate; `error`: of labelled samples,
+            before and after.
+
+        Raises:
+            CheckpointError: for a model that was exported itself.
+            ExportError: where the file deviates too far; nothing is written then.
+            SettingsError, DataError, MissingPackageError: as `export_run`.
+
+        >>> load_model("runs/mine").export("onnx", "mine-onnx").exported.files  # doctest: +SKIP
+        """
+        from heatkp.evaluation.exporting import export_run  # takes a while
+
+        _ = self.model
+        done = export_run(self._shared, to, out, precision, data, tolerance, note)
+        finder = self._own_finder()
+        if finder is not None:
+            save_weights(Path(out) / FINDER, finder.model, finder.description)
+        return done
 
     def save_pretrained(
         self,

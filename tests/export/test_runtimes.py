@@ -269,9 +269,14 @@ def test_threads_are_bound_to_no_core(tiny_run):
 @needs("onnx", "onnxscript", "openvino")
 def test_a_file_that_is_moved_after_it_was_opened(tiny_run, tmp_path):
     """As an export's is, from the folder where it was written: more inputs come later."""
-    done = heatkp("export", tiny_run, "--to", "openvino", "--out", tmp_path / "a")
-    assert done.exit_code == 0, done.output
-    backend = load_model(tmp_path / "a").engine.backend
+    lines = []
+    done = load_model(tiny_run).export("openvino", tmp_path / "a", note=lines.append)
+    assert done.exported.deviation.largest < 0.02 and done.error.samples > 0
+    assert set(done.exported.files) == {p.name for p in (tmp_path / "a").iterdir()}
+    exported = load_model(tmp_path / "a")
+    with pytest.raises(CheckpointError):
+        exported.export("onnx", tmp_path / "c")
+    backend = exported.engine.backend
     size = load_model(tiny_run).framing.size
     images = torch.randint(0, 255, (3, 3, size[1], size[0]), dtype=torch.uint8)
     alone = backend.run(images[:1])
