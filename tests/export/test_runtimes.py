@@ -261,9 +261,8 @@ def test_what_is_said_of_face68_is_asked_for():
 def test_threads_are_bound_to_no_core(tiny_run):
     """Bound, the shards of a prediction would all compute on the same one."""
     backend = load_model(tiny_run, runtime="openvino").engine.backend
-    for alone in (True, False):
-        compiled = backend._request(alone).get_compiled_model()
-        assert compiled.get_property("ENABLE_CPU_PINNING") is False
+    compiled = backend._request.get_compiled_model()
+    assert compiled.get_property("ENABLE_CPU_PINNING") is False
 
 
 @needs("onnx", "onnxscript", "openvino")

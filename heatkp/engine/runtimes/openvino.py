@@ -26,45 +26,25 @@ class OpenVinoBackend(ExportedBackend):
     def open(self) -> None:
         import openvino
 
-        self._core = openvino.Core()
-        self._requests: dict[bool, Any] = {}
-        try:  # once: the file may be moved, or another, when more inputs come
-            self._network = self._core.read_model(str(self.file))
+        hint = "bf16" if self.precision in ("bf16", "int8") else "f32"
+        try:
+            compiled = openvino.Core().compile_model(
+                str(self.file),
+                "CPU",
+                {
+                    "INFERENCE_PRECISION_HINT": hint,
+                    "PERFORMANCE_HINT": "LATENCY",
+                    "INFERENCE_NUM_THREADS": self.threads,
+                    # Pinned, several processes would all compute on the first cores.
+                    "ENABLE_CPU_PINNING": False,
+                },
+            )
         except RuntimeError as error:
             raise CheckpointError(f"OpenVINO cannot open {self.file}: {error}") from None
-        self._request(alone=True)
-
-    def _request(self, alone: bool) -> Any:
-        """What infers one input, or any number: a fixed batch saves a tenth of the time, and
-        gives the same points."""
-        if alone not in self._requests:
-            try:
-                network = self._network
-                if alone:
-                    network = network.clone()
-                    shape = network.input(0).partial_shape
-                    shape[0] = 1
-                    network.reshape({0: shape})
-                compiled = self._core.compile_model(
-                    network,
-                    "CPU",
-                    {
-                        "INFERENCE_PRECISION_HINT": (
-                            "bf16" if self.precision in ("bf16", "int8") else "f32"
-                        ),
-                        "PERFORMANCE_HINT": "LATENCY",
-                        "INFERENCE_NUM_THREADS": self.threads,
-                        # Pinned, several processes would all compute on the first cores.
-                        "ENABLE_CPU_PINNING": False,
-                    },
-                )
-            except RuntimeError as error:
-                raise CheckpointError(f"OpenVINO cannot open {self.file}: {error}") from None
-            self._requests[alone] = compiled.create_infer_request()
-        return self._requests[alone]
+        self._request = compiled.create_infer_request()
+        self._outputs = len(compiled.outputs)
 
     def infer(self, images: Pixels) -> list[npt.NDArray[Any]]:
-        request = self._request(alone=len(images) == 1)
-        request.infer({0: images})
+        self._request.infer({0: images})
         # Copies: the request's own memory is written again by the next call.
-        return [np.array(tensor.data) for tensor in request.output_tensors]
+        return [np.array(self._request.get_output_tensor(i).data) for i in range(self._outputs)]
