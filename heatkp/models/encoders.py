@@ -212,7 +212,8 @@ def _drop_unused(encoder: nn.Module) -> None:
     MobileNetV3's kind compute them all, and `encoder_depth` would save nothing."""
     inner = getattr(encoder, "model", None)
     blocks, told = getattr(inner, "blocks", None), getattr(inner, "feature_info", None)
-    if not isinstance(blocks, nn.Sequential) or not hasattr(told, "get_dicts"):
+    # Others, as vision transformers, have lists in their places.
+    if not isinstance(blocks, nn.Sequential) or told is None or isinstance(told, list):
         return
     stages = [feature.get("stage") for feature in told.get_dicts()]
     if getattr(inner, "feature_hooks", 0) is None and None not in stages:
