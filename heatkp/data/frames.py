@@ -140,8 +140,9 @@ def _stored_rows(data: h5py.Dataset, index: Any, itemsize: int) -> Iterator[byte
         if data.chunks is None:
             offset = data.id.get_offset()
             if offset is not None:
-                file.seek(offset)
-                yield file.read(itemsize * data.size)
+                row = itemsize * math.prod(data.shape[1:])
+                file.seek(offset + (0 if index == () else index * row))
+                yield file.read(itemsize * data.size if index == () else row)
             return
         filters = data.id.get_create_plist()
         kinds = [filters.get_filter(i)[0] for i in range(filters.get_nfilters())]

@@ -63,7 +63,6 @@ def export_run(
     data: str | PathLike[str] | None = None,
     tolerance: float | None = None,
     note: Callable[[str], None] = lambda line: None,
-    name: str | None = None,
 ) -> ExportedRun:
     """Export a run, see `heatkp.export.export_network`, comparing both on held-out images.
 
@@ -74,12 +73,11 @@ def export_run(
             run's own, of which it was not trained on those that are compared; where they cannot
             be read, drawn faces or noise, but for int8.
         note: takes lines about what was done.
-        name: what the run is called, where it is not given by name.
 
     Raises:
         As `export_network` does, and `DataError` for data that cannot be read.
     """
-    called = name or (fspath(run) if not isinstance(run, Loaded) else "the model")
+    called = fspath(run) if not isinstance(run, Loaded) else run.source or "the model"
     if not isinstance(run, Loaded) and is_export(run):
         raise CheckpointError(f"{run} is an export already: name the run that it was made of")
     loaded = run if isinstance(run, Loaded) else load_run(run, "cpu")
@@ -91,7 +89,7 @@ def export_run(
     calibration = _inputs(loaded, calibrating, "").images if calibrating else None
     exported = export_network(
         loaded, to, out, inputs, precision, tolerance=tolerance, calibration=calibration,
-        metrics=_metrics(run), terms=_terms(called),
+        metrics=_metrics(called), terms=_terms(called),
     )  # fmt: skip
     return ExportedRun(exported, _error(loaded, exported, compared))
 
@@ -163,9 +161,9 @@ def _error(loaded: Loaded, exported: Exported, samples: list[Sample]) -> Error |
     return Error(found[0][0], found[0][1], found[1][1], len(labelled))
 
 
-def _metrics(run: Any) -> dict[str, Any] | None:
+def _metrics(run: str) -> dict[str, Any] | None:
     """The figures of a run's own evaluation, where they are there."""
-    if isinstance(run, Loaded) or not (Path(run) / METRICS).is_file():
+    if not (Path(run) / METRICS).is_file():
         return None
     try:
         whole = json.loads((Path(run) / METRICS).read_text(encoding="utf-8"))

@@ -97,7 +97,7 @@ class Sharing:
         """
         from heatkp.evaluation.exporting import export_run  # takes a while
 
-        _ = self.model
+        _ = self.model  # which an exported one has not
         done = export_run(self._shared, to, out, precision, data, tolerance, note)
         finder = self._own_finder()
         if finder is not None:

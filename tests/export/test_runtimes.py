@@ -272,6 +272,8 @@ def test_a_file_that_is_moved_after_it_was_opened(tiny_run, tmp_path):
     done = load_model(tiny_run).export("openvino", tmp_path / "a", note=lines.append)
     assert done.exported.deviation.largest < 0.02 and done.error.samples > 0
     assert set(done.exported.files) == {p.name for p in (tmp_path / "a").iterdir()}
+    about = json.loads((tmp_path / "a" / "model.json").read_text())
+    assert about["metrics"]["images"] > 0  # the run's, as the command has them
     exported = load_model(tmp_path / "a")
     with pytest.raises(CheckpointError):
         exported.export("onnx", tmp_path / "c")
